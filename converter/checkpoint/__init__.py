@@ -1,0 +1,132 @@
+"""Reading checkpoints: never execute, never load what is not needed.
+
+`open_checkpoint` maps the file, recognizes its container, and returns its contents with every tensor still in the file.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from converter.checkpoint.archive import Record, ZipArchive, check_crc
+from converter.checkpoint.globals import NamedGlobal, Risk, describe_globals
+from converter.checkpoint.legacy import MAGIC_PREFIX, read_legacy
+from converter.checkpoint.mapped_file import ByteRange, MappedFile
+from converter.checkpoint.pickle_machine import PickleMachine
+from converter.checkpoint.rebuild import Rebuilder
+from converter.checkpoint.tensors import ITEM_SIZES, LazyTensor, Storage
+from converter.errors import UnreadableCheckpoint
+
+__all__ = ["Checkpoint", "LazyTensor", "MappedFile", "NamedGlobal", "Risk", "open_checkpoint"]
+
+MAX_PICKLE_BYTES = 256 << 20
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """An opened checkpoint. `content` is what was pickled, foreign objects replaced by placeholders."""
+
+    file: MappedFile
+    container: str
+    content: Mapping[str, object]
+    globals: tuple[NamedGlobal, ...]
+    records: Mapping[ByteRange, Record]
+
+    def check_integrity(self, tensor: LazyTensor) -> None:
+        """Holds the bytes of the tensor's storage against the container's checksum, where it has one.
+
+        Raises:
+            UnreadableCheckpoint: if the file was damaged after it was written.
+        """
+        record = self.records.get(tensor.span)
+        if record is not None:
+            check_crc(self.file, record)
+
+
+def open_checkpoint(path: str | Path) -> Checkpoint:
+    """Opens a checkpoint of either container without running anything it carries and without reading its weights.
+
+    Raises:
+        UsageProblem: if `path` is no file.
+        UnreadableCheckpoint: if the file is no checkpoint, damaged, or made to do harm.
+    """
+    file = MappedFile(path)
+    try:
+        checkpoint = _open(file)
+    except UnreadableCheckpoint as error:
+        error.subject = error.subject or file.name
+        raise
+    return checkpoint
+
+
+def _open(file: MappedFile) -> Checkpoint:
+    start = file.read(0, min(file.size, 16))
+    if start.startswith(b"PK"):
+        return _open_zip(file)
+    if MAGIC_PREFIX in start:
+        machine_globals, content = read_legacy(file)
+        return _checkpoint(file, "legacy stream", content, describe_globals(machine_globals), {})
+    raise UnreadableCheckpoint(_what_it_seems(file, start), advice="Give the .pt file that fairseq saved")
+
+
+def _open_zip(file: MappedFile) -> Checkpoint:
+    archive = ZipArchive(file)
+    pickled = archive["data.pkl"]
+    if pickled.data.size > MAX_PICKLE_BYTES:
+        raise UnreadableCheckpoint(f"its pickle has {pickled.data.size} bytes, more than any checkpoint's")
+    check_crc(file, pickled)
+    if "byteorder" in archive and bytes(file.view(archive["byteorder"].data)) != b"little":
+        raise UnreadableCheckpoint("it was saved on a big-endian machine", advice="Save it again on a little-endian one")
+
+    def locate(storage: Storage) -> ByteRange:
+        record = archive[f"data/{storage.key}"]
+        if record.data.size != storage.numel * ITEM_SIZES[storage.dtype]:
+            raise UnreadableCheckpoint(
+                f"storage '{storage.key}' claims {storage.numel} elements of {storage.dtype}, but its record has "
+                f"{record.data.size} bytes",
+                advice="The file is damaged or was made to do harm",
+            )
+        return record.data
+
+    rebuilder = Rebuilder(file, locate)
+    machine = PickleMachine(file.view(pickled.data), rebuilder.table, rebuilder.persistent)
+    content = machine.load()
+    records = {record.data: record for name, record in archive.records.items() if name.startswith("data/")}
+    return _checkpoint(file, "zip", content, describe_globals(machine.globals), records)
+
+
+def _checkpoint(
+    file: MappedFile,
+    container: str,
+    content: object,
+    found: tuple[NamedGlobal, ...],
+    records: Mapping[ByteRange, Record],
+) -> Checkpoint:
+    if not isinstance(content, dict):
+        raise UnreadableCheckpoint(
+            f"it holds {_kind(content)} where a fairseq checkpoint holds a dictionary with the key 'model'",
+            advice="Give the .pt file that fairseq saved",
+        )
+    named = {key: value for key, value in content.items() if isinstance(key, str)}
+    return Checkpoint(file, container, named, found, records)
+
+
+def _kind(value: object) -> str:
+    return "a tensor" if isinstance(value, LazyTensor) else f"a value of type {type(value).__name__}"
+
+
+def _what_it_seems(file: MappedFile, start: bytes) -> str:
+    """What a file that is no checkpoint looks like."""
+    if start.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ")):
+        return "it is a compressed archive, not a checkpoint; unpack it first"
+    if file.size >= 262 and file.read(257, 5) == b"ustar":
+        return "it is a tar archive, not a checkpoint; unpack it first"
+    if len(start) >= 9 and struct.unpack_from("<Q", start)[0] < file.size and start[8:9] == b"{":
+        return "it is a safetensors file; that is what prenorm writes, not what it reads"
+    if start[:1] == b"\x80":
+        return "it is a pickle, but not one that torch saved"
+    if all(byte in b"\t\n\r\x1b" or byte >= 32 for byte in start):
+        return "it is a text file, not a checkpoint"
+    return "it is neither a zip archive nor a torch pickle, so it is no checkpoint"

@@ -1,0 +1,122 @@
+"""What a checkpoint's globals stand for: a table from names to harmless functions of ours, and a word on the rest.
+
+Only the names that a fairseq checkpoint needs are in the table. The functions build descriptions (`LazyTensor`, plain
+dictionaries, strings), never objects of the class that was named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from converter.checkpoint.mapped_file import ByteRange, MappedFile
+from converter.checkpoint.pickle_machine import GlobalName, Rebuild
+from converter.checkpoint.tensors import ITEM_SIZES, LazyTensor, Storage, check_view
+from converter.errors import UnreadableCheckpoint
+
+MAX_STORAGES = 1_000_000
+_COPIED_ENTRIES = 1_000_000  # what all `OrderedDict(pairs)` calls of one stream may copy together
+
+_STORAGE_DTYPES = {
+    "DoubleStorage": "float64",
+    "FloatStorage": "float32",
+    "HalfStorage": "float16",
+    "BFloat16Storage": "bfloat16",
+    "LongStorage": "int64",
+    "IntStorage": "int32",
+    "ShortStorage": "int16",
+    "CharStorage": "int8",
+    "ByteStorage": "uint8",
+    "BoolStorage": "bool",
+    "ComplexFloatStorage": "complex64",
+    "ComplexDoubleStorage": "complex128",
+    "UntypedStorage": "uint8",
+}
+
+Locate = Callable[[Storage], ByteRange]
+
+
+class Rebuilder:
+    """Builds the values of one pickle. `locate` says where a storage lies, or that it cannot be there."""
+
+    def __init__(self, file: MappedFile, locate: Locate) -> None:
+        self.file = file
+        self.locate = locate
+        self.storages: dict[str, Storage] = {}
+        self._copied = 0
+        self.table: Rebuild = {
+            GlobalName("torch._utils", "_rebuild_tensor"): self._tensor,
+            GlobalName("torch._utils", "_rebuild_tensor_v2"): self._tensor,
+            GlobalName("torch._utils", "_rebuild_tensor_v3"): self._typed_tensor,
+            GlobalName("torch._utils", "_rebuild_parameter"): _first,
+            GlobalName("torch._utils", "_rebuild_parameter_with_state"): _first,
+            GlobalName("torch.nn.parameter", "Parameter"): _first,
+            GlobalName("torch", "Size"): _first,
+            GlobalName("torch", "device"): _first,
+            GlobalName("collections", "OrderedDict"): self._ordered_dict,
+            GlobalName("collections", "defaultdict"): lambda args: {},
+            GlobalName("_codecs", "encode"): _latin1_bytes,
+        }
+
+    def persistent(self, pid: object) -> object:
+        """A storage, as torch refers to it: ('storage', type, key, location, numel[, view])."""
+        if not isinstance(pid, tuple) or len(pid) < 5 or pid[0] != "storage":
+            raise _damaged("a persistent reference is no storage")
+        kind, key, numel = pid[1], pid[2], pid[4]
+        dtype = _STORAGE_DTYPES.get(kind.name) if isinstance(kind, GlobalName) else None
+        if dtype is None:
+            raise _damaged(f"storage type '{str(kind)[:80]}' is not one of torch's plain types")
+        if type(key) is not str or type(numel) is not int or not 0 <= numel < 1 << 62 or len(key) > 256:
+            raise _damaged("a storage has no sound key or size")
+        if len(pid) > 5 and pid[5] is not None:
+            raise _damaged(f"storage '{key}' is a view of another, which torch stopped writing in 2017")
+        storage = Storage(key, dtype, numel)
+        known = self.storages.setdefault(key, storage)
+        if known != storage:
+            raise _damaged(f"storage '{key}' is named with two types or sizes")
+        if len(self.storages) > MAX_STORAGES:
+            raise _damaged(f"it names more than {MAX_STORAGES} storages")
+        return known
+
+    def _tensor(self, args: tuple[object, ...]) -> LazyTensor:
+        storage = args[0] if args else None
+        if not isinstance(storage, Storage) or len(args) < 4:
+            raise _damaged("a tensor is rebuilt from something that is no storage")
+        offset, shape, stride = check_view(storage, *args[1:4])
+        return LazyTensor(self.file, self.locate(storage), storage.dtype, shape, stride, offset)
+
+    def _typed_tensor(self, args: tuple[object, ...]) -> LazyTensor:
+        """`_rebuild_tensor_v3`: as v2, over an untyped storage, with the type as seventh argument."""
+        storage, dtype = (args[0] if args else None), (args[6] if len(args) > 6 else None)
+        name = dtype.name if isinstance(dtype, GlobalName) and dtype.module == "torch" else ""
+        if not isinstance(storage, Storage) or name not in ITEM_SIZES:
+            raise _damaged("a tensor is rebuilt from something that is no storage, or with an unknown type")
+        typed = Storage(storage.key, name, storage.numel // ITEM_SIZES[name])
+        offset, shape, stride = check_view(typed, *args[1:4])
+        return LazyTensor(self.file, self.locate(storage), name, shape, stride, offset)
+
+    def _ordered_dict(self, args: tuple[object, ...]) -> dict[object, object]:
+        """`OrderedDict()` or, from Python 2, `OrderedDict([[key, value], ...])`."""
+        pairs = args[0] if args else []
+        if not isinstance(pairs, list) or not all(isinstance(p, list | tuple) and len(p) == 2 for p in pairs):
+            return {}
+        self._copied += len(pairs)
+        if self._copied > _COPIED_ENTRIES:
+            raise _damaged("its dictionaries copy one another without end")
+        return {pair[0]: pair[1] for pair in pairs if isinstance(pair[0], str)}
+
+
+def _first(args: tuple[object, ...]) -> object:
+    return args[0] if args else None
+
+
+def _latin1_bytes(args: tuple[object, ...]) -> object:
+    """How protocol 2 writes bytes: `_codecs.encode(text, 'latin1')`."""
+    if args and isinstance(args[0], str) and all(ord(character) < 256 for character in args[0]):
+        return args[0].encode("latin-1")
+    return None
+
+
+def _damaged(what: str) -> UnreadableCheckpoint:
+    return UnreadableCheckpoint(
+        f"the pickle inside cannot be read: {what}", advice="The file is no checkpoint, or it is damaged"
+    )
