@@ -1,0 +1,256 @@
+"""Mappings as data: rules that say where each tensor goes, and the plan that comes of applying them.
+
+A rule's names are patterns: `{n}` stands for a layer number, `{p}` for `weight` or `bias`, `{head}` for a head's name,
+`{rest}` for the rest of a key. A rule maps one tensor family; applying a table to a checkpoint accounts for every source
+and every target tensor, and every disagreement is collected and raised once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+from converter.checkpoint.tensors import LazyTensor
+
+_FIELDS = {"n": r"(?P<n>\d+)", "p": r"(?P<p>weight|bias)", "head": r"(?P<head>[^.]+)", "rest": r"(?P<rest>.+)"}
+
+
+@dataclass(frozen=True)
+class Rename:
+    """The tensor goes to `targets` unchanged; to several where the target holds it twice.
+
+    `shape` names its sizes by the fields of a size table (`hidden`, `vocab`, ...), so that a wrong one can be told.
+    """
+
+    source: str
+    targets: tuple[str, ...]
+    shape: tuple[str, ...] = ()
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Split:
+    """The tensor is cut along dimension 0 into equal parts, one per target, in this order."""
+
+    source: str
+    targets: tuple[str, ...]
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Drop:
+    """The tensor is left out, for this reason."""
+
+    source: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Constant:
+    """The target has no source: it is filled with `value`, for this reason."""
+
+    target: str
+    shape: tuple[str, ...]
+    value: float
+    reason: str
+
+
+Rule = Rename | Split | Drop | Constant
+
+
+@dataclass(frozen=True)
+class Moved:
+    """A tensor on its way: the data, the source key it comes from, and what was done to it so far."""
+
+    tensor: LazyTensor
+    source: str
+    operation: str = "copy"
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """A source tensor that has no place in the target."""
+
+    source: str
+    tensor: LazyTensor
+    reason: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """One target tensor of the plan.
+
+    Its content is `moved` (or, without it, `fill` throughout), followed by `extra_rows` more rows: copies of row
+    `extra_from` of `moved`, or `extra_fill` where that is None.
+    """
+
+    target: str
+    shape: tuple[int, ...]
+    dtype: str
+    operation: str
+    reason: str = ""
+    moved: Moved | None = None
+    fill: float = 0.0
+    extra_rows: int = 0
+    extra_from: int | None = None
+    extra_fill: float = 0.0
+
+    @property
+    def source(self) -> str | None:
+        """The source key, if the row has one."""
+        return None if self.moved is None else self.moved.source
+
+
+@lru_cache(maxsize=None)
+def _regex(pattern: str) -> re.Pattern[str]:
+    parts = re.split(r"\{(\w+)\}", pattern)
+    return re.compile("".join(re.escape(part) if i % 2 == 0 else _FIELDS[part] for i, part in enumerate(parts)))
+
+
+def match(pattern: str, key: str) -> dict[str, str] | None:
+    """The fields with which `pattern` becomes `key`, or None."""
+    found = _regex(pattern).fullmatch(key)
+    return None if found is None else found.groupdict()
+
+
+def expand(pattern: str, layers: int) -> Iterator[dict[str, str]]:
+    """All fields a pattern of `{n}` and `{p}` takes in a model of `layers` layers."""
+    numbers = [{"n": str(n)} for n in range(layers)] if "{n}" in pattern else [{}]
+    for number in numbers:
+        for part in [{"p": "weight"}, {"p": "bias"}] if "{p}" in pattern else [{}]:
+            yield number | part
+
+
+def apply_layout(
+    rules: Sequence[Rename | Split | Drop], tensors: Mapping[str, LazyTensor]
+) -> tuple[dict[str, Moved], list[Dropped], list[str]]:
+    """Brings source tensors to canonical names; a key that no rule speaks of keeps its name.
+
+    Returns:
+        The tensors by canonical name, the dropped ones, and the problems met (two tensors for one name, uneven cuts).
+    """
+    moved: dict[str, Moved] = {}
+    dropped: list[Dropped] = []
+    problems: list[str] = []
+    for key, tensor in tensors.items():
+        for name, item in _apply_first(rules, key, tensor, dropped, problems):
+            if name in moved:
+                problems.append(f"'{key}' and '{moved[name].source}' would both become '{name}'")
+            moved[name] = item
+    return moved, dropped, problems
+
+
+def _apply_first(
+    rules: Sequence[Rename | Split | Drop], key: str, tensor: LazyTensor, dropped: list[Dropped], problems: list[str]
+) -> Iterable[tuple[str, Moved]]:
+    """What the first rule that matches `key` makes of it."""
+    for rule in rules:
+        fields = match(rule.source, key)
+        if fields is None:
+            continue
+        if isinstance(rule, Drop):
+            dropped.append(Dropped(key, tensor, rule.reason))
+            return []
+        names = [target.format(**fields) for target in rule.targets]
+        if isinstance(rule, Rename):
+            return [(name, Moved(tensor, key, "copy", rule.reason)) for name in names]
+        rows = tensor.shape[0] if tensor.shape else 0
+        if rows % len(names):
+            problems.append(f"'{key}' has {rows} rows, which do not divide into {len(names)} parts")
+            return []
+        size = rows // len(names)
+        return [
+            (name, Moved(tensor.narrow(i * size, size), key, f"rows {i * size}:{(i + 1) * size} of {rows}", rule.reason))
+            for i, name in enumerate(names)
+        ]
+    return [(key, Moved(tensor, key))]
+
+
+@dataclass(frozen=True)
+class Application:
+    """What a target's table made of the canonical tensors: rows, dropped tensors, and three kinds of problems."""
+
+    rows: tuple[Row, ...]
+    dropped: tuple[Dropped, ...]
+    missing: tuple[str, ...]
+    mismatched: tuple[str, ...]
+    unknown: tuple[str, ...]
+
+
+def apply_target(
+    rules: Sequence[Rename | Drop | Constant],
+    moved: Mapping[str, Moved],
+    sizes: Mapping[str, int],
+    layers: int,
+    dtype: str,
+) -> Application:
+    """Applies a target's table: every rule to every tensor it speaks of, in the table's order.
+
+    Args:
+        moved: the source tensors by canonical name.
+        sizes: what the rules' size names mean.
+        dtype: the type of tensors that are constants.
+    """
+    rows: list[Row] = []
+    dropped: list[Dropped] = []
+    missing: list[str] = []
+    mismatched: list[str] = []
+    used: set[str] = set()
+    for rule in rules:
+        if isinstance(rule, Constant):
+            shape = tuple(sizes[name] for name in rule.shape)
+            rows.append(Row(rule.target, shape, dtype, f"constant {rule.value:g}", rule.reason, fill=rule.value))
+            continue
+        if isinstance(rule, Drop):
+            hits = [key for key in moved if key not in used and match(rule.source, key) is not None]
+            dropped.extend(Dropped(moved[key].source, moved[key].tensor, rule.reason) for key in hits)
+            used.update(hits)
+            continue
+        shape = tuple(sizes[name] for name in rule.shape)
+        for fields in expand(rule.source, layers):
+            key, targets = rule.source.format(**fields), [target.format(**fields) for target in rule.targets]
+            item = moved.get(key)
+            if item is None:
+                missing.append(f"'{key}' (for '{targets[0]}', shape {_show(_part(shape, fields))})")
+                continue
+            used.add(key)
+            if item.tensor.shape != _part(shape, fields):
+                mismatched.append(
+                    f"'{item.source}' has shape {_show(item.tensor.shape)}, "
+                    f"'{targets[0]}' needs {_show(_part(shape, fields))}"
+                )
+                continue
+            reason = item.reason or rule.reason
+            rows.extend(Row(name, item.tensor.shape, item.tensor.dtype, item.operation, reason, item) for name in targets)
+    unknown = [f"'{moved[key].source}', shape {_show(moved[key].tensor.shape)}" for key in moved if key not in used]
+    return Application(tuple(rows), tuple(dropped), tuple(missing), tuple(mismatched), tuple(unknown))
+
+
+def _part(shape: tuple[int, ...], fields: Mapping[str, str]) -> tuple[int, ...]:
+    """The shape of the part that is meant: a rule states a weight's shape, and its bias has the first size only."""
+    return shape[:1] if fields.get("p") == "bias" else shape
+
+
+def _show(shape: tuple[int, ...]) -> str:
+    return "[" + ", ".join(map(str, shape)) + "]"
+
+
+def extend(row: Row, rows: int, *, copy_row: int | None = None, fill: float = 0.0) -> Row:
+    """`row` with `rows` more rows: copies of row `copy_row`, or filled with `fill`."""
+    what = f"copies of row {copy_row}" if copy_row is not None else f"rows of {fill:g}"
+    return replace(
+        row,
+        shape=(row.shape[0] + rows, *row.shape[1:]),
+        operation=f"{row.operation} + {rows} {what}",
+        extra_rows=rows,
+        extra_from=copy_row,
+        extra_fill=fill,
+    )
+
+
+def invert(rules: Sequence[Rename | Split | Drop | Constant]) -> list[Rename]:
+    """The renaming rules turned round, target to source; what is dropped or constant has no way back."""
+    return [Rename(rule.targets[0], (rule.source,), rule.shape, rule.reason) for rule in rules if isinstance(rule, Rename)]

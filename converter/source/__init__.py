@@ -1,0 +1,1 @@
+"""The source side: which model a checkpoint holds, in fairseq's own terms."""

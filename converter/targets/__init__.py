@@ -1,0 +1,1 @@
+"""One module per Hugging Face architecture that a checkpoint can become: its rule table and its config."""
