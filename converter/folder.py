@@ -1,0 +1,207 @@
+"""The folder's files: streamed safetensors, JSON, tokenizer, card; each synced to disk, with modes that follow the umask."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import struct
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from converter.checkpoint import Checkpoint
+from converter.checkpoint.mapped_file import ByteRange
+from converter.checkpoint.tensors import ITEM_SIZES, LazyTensor
+from converter.errors import UnreadableCheckpoint
+from converter.mapping import Row
+
+if TYPE_CHECKING:
+    import torch
+
+WEIGHTS_FILE = "model.safetensors"
+INDEX_FILE = "model.safetensors.index.json"
+CONFIG_FILE = "config.json"
+REPORT_FILE = "parity_report.json"
+CARD_FILE = "README.md"
+MAX_SHARD_BYTES = 5_000_000_000  # the Hub's and transformers' usual shard size
+
+_SAFETENSORS_DTYPES = {
+    "float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16",
+    "int64": "I64", "int32": "I32", "int16": "I16", "int8": "I8", "uint8": "U8", "bool": "BOOL",
+}  # fmt: skip
+_CHUNK_ELEMENTS = 1 << 21
+
+Tick = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class WrittenFile:
+    """A file of the folder."""
+
+    name: str
+    size: int
+    sha256: str
+
+
+def row_nbytes(row: Row) -> int:
+    """Bytes of the target tensor."""
+    size = ITEM_SIZES[row.dtype]
+    for extent in row.shape:
+        size *= extent
+    return size
+
+
+def write_weights(
+    folder: Path, rows: Sequence[Row], checkpoint: Checkpoint, *, allow_nonfinite: bool, tick: Tick
+) -> list[WrittenFile]:
+    """Writes the planned tensors, one at a time: `model.safetensors`, or shards and their index.
+
+    On the way, each tensor's bytes are held against the container's checksum and searched for NaN and infinity.
+
+    Args:
+        tick: called with the number of bytes written since the last call.
+
+    Raises:
+        UnreadableCheckpoint: if bytes were damaged, or are NaN or infinite and that is not allowed.
+    """
+    shards = _shards(rows)
+    inspector = _Inspector(checkpoint)
+    written: list[WrittenFile] = []
+    weight_map: dict[str, str] = {}
+    for number, shard in enumerate(shards, 1):
+        name = WEIGHTS_FILE if len(shards) == 1 else f"model-{number:05d}-of-{len(shards):05d}.safetensors"
+        written.append(_write_safetensors(folder / name, shard, inspector, tick))
+        weight_map |= {row.target: name for row in shard}
+    if inspector.nonfinite and not allow_nonfinite:
+        raise UnreadableCheckpoint(
+            f"{len(inspector.nonfinite)} tensors hold NaN or infinity, so parity could not be judged",
+            subject=checkpoint.file.name,
+            problems=[f"'{key}'" for key in inspector.nonfinite],
+            advice="Use an earlier checkpoint of the run, or pass --allow-nonfinite to convert without a verdict:",
+        )
+    if len(shards) > 1:
+        total = sum(row_nbytes(row) for row in rows)
+        written.append(
+            write_json(folder / INDEX_FILE, {"metadata": {"total_size": total}, "weight_map": dict(sorted(weight_map.items()))})
+        )
+    return written
+
+
+def _shards(rows: Sequence[Row]) -> list[list[Row]]:
+    shards: list[list[Row]] = [[]]
+    size = 0
+    for row in rows:
+        if shards[-1] and size + row_nbytes(row) > MAX_SHARD_BYTES:
+            shards.append([])
+            size = 0
+        shards[-1].append(row)
+        size += row_nbytes(row)
+    return shards
+
+
+def _write_safetensors(path: Path, rows: Sequence[Row], inspector: _Inspector, tick: Tick) -> WrittenFile:
+    """One safetensors file: header length, JSON header, the tensors in the header's order (format: safetensors 0.x)."""
+    header: dict[str, object] = {"__metadata__": {"format": "pt"}}
+    at = 0
+    for row in rows:
+        header[row.target] = {
+            "dtype": _SAFETENSORS_DTYPES[row.dtype],
+            "shape": list(row.shape),
+            "data_offsets": [at, at + row_nbytes(row)],
+        }
+        at += row_nbytes(row)
+    raw = json.dumps(header, separators=(",", ":")).encode()
+    raw += b" " * (-len(raw) % 8)  # the data starts on a multiple of 8, as the reference writer does it
+
+    def pieces() -> Iterator[bytes | memoryview]:
+        yield struct.pack("<Q", len(raw)) + raw
+        for row in rows:
+            yield from _row_pieces(row, inspector)
+
+    return _write_file(path, pieces(), tick)
+
+
+def _row_pieces(row: Row, inspector: _Inspector) -> Iterator[bytes | memoryview]:
+    """The bytes of one target tensor, in pieces."""
+    import torch
+
+    dtype: torch.dtype = getattr(torch, row.dtype)
+    if row.moved is not None:
+        tensor = row.moved.tensor
+        inspector.inspect(tensor, row.moved.source)
+        if tensor.is_contiguous:
+            place = tensor.place
+            for start in range(place.start, place.end, 8 << 20):
+                yield tensor.file.view(ByteRange(start, min(8 << 20, place.end - start)))
+        else:
+            yield _bytes_of(tensor.read().contiguous())
+    else:
+        yield _bytes_of(torch.full(row.shape, row.fill, dtype=dtype))
+    if row.extra_rows:
+        yield _bytes_of(_extra_rows(row, dtype))
+    if row.moved is not None:
+        row.moved.tensor.release()
+
+
+def _extra_rows(row: Row, dtype: torch.dtype) -> torch.Tensor:
+    import torch
+
+    shape = (row.extra_rows, *row.shape[1:])
+    if row.extra_from is None or row.moved is None:
+        return torch.full(shape, row.extra_fill, dtype=dtype)
+    return row.moved.tensor.narrow(row.extra_from, 1).read().expand(shape).contiguous()
+
+
+def _bytes_of(tensor: torch.Tensor) -> memoryview:
+    import torch
+
+    flat: memoryview = tensor.reshape(-1).view(torch.uint8).numpy().data
+    return flat
+
+
+class _Inspector:
+    """Looks at every tensor once as it passes: damaged in the file? finite?"""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self.checkpoint = checkpoint
+        self.nonfinite: list[str] = []
+        self._checked: set[ByteRange] = set()
+
+    def inspect(self, tensor: LazyTensor, source: str) -> None:
+        import torch
+
+        if tensor.span not in self._checked:
+            self.checkpoint.check_integrity(tensor)
+            self._checked.add(tensor.span)
+        values = tensor.read()
+        if values.is_floating_point() and values.numel():
+            low, high = torch.aminmax(values)
+            if not (torch.isfinite(low) and torch.isfinite(high)) and source not in self.nonfinite:
+                self.nonfinite.append(source)
+
+
+def write_json(path: Path, content: Mapping[str, object]) -> WrittenFile:
+    """Writes `content` as indented JSON."""
+    return write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> WrittenFile:
+    """Writes UTF-8 text."""
+    return _write_file(path, iter([text.encode("utf-8")]), lambda size: None)
+
+
+def _write_file(path: Path, pieces: Iterator[bytes | memoryview], tick: Tick) -> WrittenFile:
+    digest, size = hashlib.sha256(), 0
+    with path.open("xb", buffering=0) as handle:
+        for piece in pieces:
+            written = 0
+            view = memoryview(piece).cast("B") if not isinstance(piece, bytes) else memoryview(piece)
+            while written < len(view):  # an unbuffered write may take less than it is given
+                written += handle.write(view[written:])
+            digest.update(view)
+            size += len(view)
+            tick(len(view))
+        os.fsync(handle.fileno())
+    return WrittenFile(path.name, size, digest.hexdigest())

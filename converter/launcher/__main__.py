@@ -1,0 +1,5 @@
+"""`python -m prenorm`."""
+
+from prenorm import main
+
+main()

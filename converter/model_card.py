@@ -1,0 +1,167 @@
+"""The model card: README.md of the folder, with what is true of this conversion and nothing else."""
+
+from __future__ import annotations
+
+from importlib import metadata
+
+from converter.parity.report import Check, ParityReport
+from converter.plan import ConversionPlan
+
+_TRAINING = {
+    "mask_prob": "Masking rate",
+    "leave_unmasked_prob": "of the masked, left as they are",
+    "random_token_prob": "of the masked, replaced at random",
+    "tokens_per_sample": "Tokens per sample",
+    "num_updates": "Updates done",
+    "max_update": "Updates planned",
+    "batch_size": "Batch size per device and step",
+    "seed": "Seed",
+}
+
+
+def model_card(plan: ConversionPlan, report: ParityReport, *, has_tokenizer: bool) -> str:
+    """The card's Markdown, front matter included. It names no path, host or user."""
+    return "\n".join(
+        [
+            "---",
+            "library_name: transformers",
+            "pipeline_tag: fill-mask",
+            "tags:",
+            f"- {plan.model_type}",
+            "- fairseq",
+            "- prenorm",
+            "---",
+            "",
+            "# RoBERTa with pre-LayerNorm, converted from fairseq",
+            "",
+            *_origin(plan, report),
+            *_parity(report),
+            *_usage(plan, has_tokenizer),
+            *_limits(plan, has_tokenizer),
+        ]
+    )
+
+
+def _origin(plan: ConversionPlan, report: ParityReport) -> list[str]:
+    d = plan.description
+    rows = [
+        ("File", f"`{report.source['file']}`, {report.source['bytes']:,} bytes"),
+        ("SHA-256", f"`{report.source['sha256']}`"),
+        ("Written by", d.producer),
+        ("Layout of its keys", d.layout),
+        ("Size", f"{d.layers} layers, width {d.hidden_size}, {d.attention_heads} heads, feed-forward {d.ffn_size}"),
+        ("Vocabulary", _vocabulary(plan)),
+        ("Longest input", f"{d.positions - 2} tokens"),
+        ("Stored type", d.dtype),
+        *((_TRAINING[name], f"{value:g}") for name, value in d.training.items() if isinstance(value, int | float)),
+    ]
+    return [
+        "This model was trained with fairseq or DinkyTrain under `--encoder-normalize-before`, and converted with "
+        f"[prenorm](https://pypi.org/project/prenorm/) {_version()}.",
+        "",
+        "## Source",
+        "",
+        "| | |",
+        "|---|---|",
+        *(f"| {name} | {value} |" for name, value in rows),
+        "",
+    ]
+
+
+def _vocabulary(plan: ConversionPlan) -> str:
+    text = f"{plan.description.vocab_size} rows"
+    if plan.extra_rows:
+        text += (
+            f", and {plan.extra_rows} more that the tokenizer needs: BPE tokens the training dictionary lacks; they read "
+            "as `<unk>`, are never predicted and take no probability"
+        )
+    return text
+
+
+def parity_rows(report: ParityReport) -> list[tuple[str, str, str, str]]:
+    """The parity table: check, largest difference, tolerance, outcome."""
+    return [
+        (check.name, _worst(check), "" if check.tolerance is None else f"{check.tolerance:.1e}", _outcome(check))
+        for check in report.checks
+    ]
+
+
+def _outcome(check: Check) -> str:
+    return ("passed" if check.judged else "not judged") if check.passed else "FAILED"
+
+
+def _worst(check: Check) -> str:
+    metrics = check.metrics
+    if "max_abs_diff" in metrics:
+        return f"{metrics['max_abs_diff']:.1e}"
+    if "compared_bit_by_bit" in metrics:
+        return f"{metrics['unequal']} of {metrics['compared_bit_by_bit']} differ in a bit"
+    return f"{metrics.get('wrong', 0)} of {metrics.get('tokens', 0)} wrong"
+
+
+def _parity(report: ParityReport) -> list[str]:
+    return [
+        "## Parity",
+        "",
+        f"The folder was loaded and compared with what fairseq computes ({report.reference} reference, "
+        f"{report.compute_dtype}), module by module and on the logits; every tensor was compared bit by bit. "
+        "`parity_report.json` has all numbers.",
+        "",
+        "| check | largest difference | tolerance | |",
+        "|---|---|---|---|",
+        *("| " + " | ".join(row) + " |" for row in parity_rows(report)),
+        "",
+        f"Verdict: **{report.verdict}**.",
+        "",
+    ]
+
+
+def _usage(plan: ConversionPlan, has_tokenizer: bool) -> list[str]:
+    tokenizer = ["tokenizer = AutoTokenizer.from_pretrained(folder)"] if has_tokenizer else []
+    names = "AutoModelForMaskedLM, AutoTokenizer" if has_tokenizer else "AutoModelForMaskedLM"
+    return [
+        "## Use",
+        "",
+        "```python",
+        f"from transformers import {names}",
+        "",
+        'folder = "."  # this folder, or its name on the Hub',
+        "model = AutoModelForMaskedLM.from_pretrained(folder)",
+        *tokenizer,
+        "```",
+        "",
+        "Without transformers, with the model that prenorm brings:",
+        "",
+        "```python",
+        f"from model import {plan.architecture}",
+        "",
+        f'model = {plan.architecture}.from_pretrained(".")',
+        "```",
+        "",
+        "Always pass the attention mask when a batch is padded.",
+        "",
+    ]
+
+
+def _limits(plan: ConversionPlan, has_tokenizer: bool) -> list[str]:
+    d = plan.description
+    limits = ["No pooler: fairseq's RoBERTa has none, so `AutoModel` initializes one at random."]
+    if d.heads:
+        limits.append(f"The classification heads of the checkpoint ({', '.join(h.name for h in d.heads)}) are left out.")
+    if not has_tokenizer:
+        limits.append("No tokenizer: the conversion was given no BPE.")
+    if d.layout == "deepspeed":
+        limits.append(
+            "Trained with DeepSpeed kernels, which compute GELU in its tanh form; this folder says "
+            f"`hidden_act: {d.activation}`. The float16 kernels themselves were not run for the comparison."
+        )
+    if d.activation_dropout:
+        limits.append(f"Trained with a dropout of {d.activation_dropout:g} inside the feed-forward block, which has no setting here.")
+    return ["## What is not in it", "", *(f"- {line}" for line in limits), ""]
+
+
+def _version() -> str:
+    try:
+        return metadata.version("prenorm")
+    except metadata.PackageNotFoundError:
+        return "(unknown version)"

@@ -1,0 +1,114 @@
+"""The bundled model on a folder's files, one block's weights in memory at a time.
+
+The model is loaded from the folder as any user loads it, and its own forward runs. Only, each block's parameters are read
+again from the files, widened to float64, when the block is entered, and given back when it is left: a roberta-large is
+proven in float64 without ever being held in float64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from torch import Tensor, nn
+
+from converter.bundled import bundled_model
+from converter.parity.reference import Stage
+
+# Where each part of a reference stage is computed in the model: reference part -> submodule of a layer.
+_LAYER_PARTS = {
+    "q_proj": "attention.self.query",
+    "k_proj": "attention.self.key",
+    "v_proj": "attention.self.value",
+    "out_proj": "attention.output.dense",
+    "fc1": "intermediate.dense",
+    "fc2": "output.dense",
+}
+
+
+class BundledRuntime:
+    """The folder's model, in evaluation mode, computing in float64."""
+
+    def __init__(self, folder: Path) -> None:
+        """Loads the folder strictly.
+
+        Raises:
+            ValueError: if its files do not fit the model.
+        """
+        module = bundled_model()
+        self.model: nn.Module = module.RobertaPreLayerNormForMaskedLM.from_pretrained(folder)
+        self._files = _index(folder)
+        self._aliases: dict[str, str] = self.model.tied_names(self.model.config)  # type: ignore[operator]
+        self._on_stage: Callable[[Stage], None] = lambda stage: None
+        self._parts: dict[str, Tensor] = {}
+        self._hook()
+
+    def run(self, input_ids: Tensor, attention_mask: Tensor, on_stage: Callable[[Stage], None]) -> Tensor:
+        """The model's own forward on one batch; `on_stage` gets every stage as it is computed.
+
+        Returns:
+            Logits [batch, length, vocab], float64.
+        """
+        self._on_stage = on_stage
+        with torch.inference_mode():
+            output = self.model(input_ids=input_ids, attention_mask=attention_mask)
+        logits: Tensor = output.logits
+        return logits
+
+    def _hook(self) -> None:
+        model: Any = self.model
+        self._block("roberta_prelayernorm.embeddings", "embeddings")
+        for n, layer in enumerate(model.roberta_prelayernorm.encoder.layer):
+            self._block(f"roberta_prelayernorm.encoder.layer.{n}", f"layers.{n}")
+            for part, path in _LAYER_PARTS.items():
+                layer.get_submodule(path).register_forward_hook(self._keep(part))
+        self._block("roberta_prelayernorm.LayerNorm", "layer_norm")
+        self._block("lm_head", None)
+
+    def _keep(self, part: str) -> Callable[..., None]:
+        def hook(module: nn.Module, inputs: object, output: Tensor) -> None:
+            self._parts[part] = output
+
+        return hook
+
+    def _block(self, path: str, stage: str | None) -> None:
+        """Lets the block at `path` find its weights in float64 when it runs, and reports its output as `stage`."""
+        block = self.model.get_submodule(path)
+        mapped: list[tuple[nn.Module, str, nn.Parameter]] = []
+
+        def enter(module: nn.Module, inputs: object) -> None:
+            for name, parameter in list(block.named_parameters(remove_duplicate=False)):
+                owner_path, _, leaf = name.rpartition(".")
+                owner = block.get_submodule(owner_path)
+                mapped.append((owner, leaf, parameter))
+                setattr(owner, leaf, nn.Parameter(self._read(f"{path}.{name}"), requires_grad=False))
+
+        def leave(module: nn.Module, inputs: object, output: Tensor) -> None:
+            while mapped:
+                owner, leaf, parameter = mapped.pop()
+                setattr(owner, leaf, parameter)
+            if stage is not None:
+                parts, self._parts = self._parts, {}
+                self._on_stage((stage, {**parts, "out": output}))
+
+        block.register_forward_pre_hook(enter)
+        block.register_forward_hook(leave)
+
+    def _read(self, name: str) -> Tensor:
+        """A parameter from the folder's files, in float64. The file is opened anew, so that its pages do not pile up."""
+        stored = self._aliases.get(name, name)
+        with safe_open(self._files[stored], framework="pt") as file:
+            tensor: Tensor = file.get_tensor(stored)
+            return tensor.to(torch.float64, copy=True)
+
+
+def _index(folder: Path) -> dict[str, Path]:
+    """Which file of the folder holds which tensor."""
+    where = {}
+    for path in sorted(folder.glob("*.safetensors")):
+        with safe_open(path, framework="pt") as file:
+            where |= dict.fromkeys(file.keys(), path)
+    return where

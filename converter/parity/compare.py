@@ -1,0 +1,143 @@
+"""Reference against folder, number by number."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+# Two float64 computations of the same function, in different orders of operations, agree to about 1e-13 of the values'
+# size; a wrong epsilon or GELU form shows at 1e-6 and above. Between the two lies this.
+RELATIVE_TOLERANCE = 1e-9
+_TOKENS_AT_ONCE = 64
+
+
+@dataclass
+class Difference:
+    """How far one quantity is apart, over all it was compared on. `scale` is the reference's largest absolute value."""
+
+    name: str
+    max_abs_diff: float = 0.0
+    scale: float = 0.0
+    sum_abs: float = 0.0
+    sum_squares: float = 0.0
+    dot: float = 0.0
+    norm_reference: float = 0.0
+    norm_actual: float = 0.0
+    count: int = 0
+    nonfinite_reference: int = 0
+    nonfinite_actual: int = 0
+    nonfinite_apart: int = 0
+
+    def add(self, reference: Tensor, actual: Tensor) -> None:
+        """Takes in one more piece; both of one shape, float64."""
+        if reference.shape != actual.shape:
+            raise ValueError(f"{self.name}: shapes {tuple(reference.shape)} and {tuple(actual.shape)} cannot be compared")
+        finite_r, finite_a = torch.isfinite(reference), torch.isfinite(actual)
+        self.nonfinite_reference += int((~finite_r).sum())
+        self.nonfinite_actual += int((~finite_a).sum())
+        self.nonfinite_apart += int((finite_r != finite_a).sum())
+        if self.nonfinite_reference or self.nonfinite_actual:
+            both = finite_r & finite_a
+            reference, actual = reference[both], actual[both]
+        if reference.numel() == 0:
+            return
+        apart = (reference - actual).abs()
+        self.max_abs_diff = max(self.max_abs_diff, float(apart.max()))
+        self.scale = max(self.scale, float(reference.abs().max()))
+        self.sum_abs += float(apart.sum())
+        self.sum_squares += float((apart * apart).sum())
+        self.dot += float((reference * actual).sum())
+        self.norm_reference += float((reference * reference).sum())
+        self.norm_actual += float((actual * actual).sum())
+        self.count += reference.numel()
+
+    @property
+    def tolerance(self) -> float:
+        """The largest difference that rounding explains."""
+        return RELATIVE_TOLERANCE * self.scale
+
+    @property
+    def passed(self) -> bool:
+        """Whether the difference is rounding, on everything that is a number, and the same places are numbers."""
+        compared = self.count > 0 or self.nonfinite_reference > 0
+        return self.nonfinite_apart == 0 and compared and self.max_abs_diff <= self.tolerance
+
+    @property
+    def judged(self) -> bool:
+        """Whether every value was a number, so that `passed` speaks of all of them."""
+        return self.nonfinite_reference == 0 and self.nonfinite_actual == 0
+
+    def metrics(self) -> dict[str, float | int]:
+        """The metrics of the report."""
+        norms = math.sqrt(self.norm_reference * self.norm_actual)
+        return {
+            "max_abs_diff": self.max_abs_diff,
+            "mean_abs_diff": self.sum_abs / self.count if self.count else 0.0,
+            "rmse": math.sqrt(self.sum_squares / self.count) if self.count else 0.0,
+            "relative_to_range": self.max_abs_diff / self.scale if self.scale else 0.0,
+            "range": self.scale,
+            "cosine": self.dot / norms if norms else 1.0,
+            "values": self.count,
+            "nonfinite_reference": self.nonfinite_reference,
+            "nonfinite_target": self.nonfinite_actual,
+        }
+
+
+@dataclass
+class LogitDifference(Difference):
+    """As above, and as distributions: KL divergence in nats, and how often both have the same best token."""
+
+    kl_sum: float = 0.0
+    kl_max: float = 0.0
+    same_best: int = 0
+    tokens: int = 0
+
+    def add(self, reference: Tensor, actual: Tensor) -> None:
+        """Takes in logits [tokens, vocab]."""
+        for ours, theirs in _pieces(reference, actual):
+            super().add(ours, theirs)
+            log_p, log_q = ours.log_softmax(dim=-1), theirs.log_softmax(dim=-1)
+            divergence = (log_p.exp() * (log_p - log_q)).sum(dim=-1).nan_to_num()
+            self.kl_sum += float(divergence.sum())
+            self.kl_max = max(self.kl_max, float(divergence.max()))
+            self.same_best += int((ours.argmax(dim=-1) == theirs.argmax(dim=-1)).sum())
+            self.tokens += ours.shape[0]
+
+    @property
+    def passed(self) -> bool:
+        """As above; equal numbers have equal best tokens, ties aside."""
+        return super().passed and self.tokens > 0
+
+    def metrics(self) -> dict[str, float | int]:
+        """The metrics of the report."""
+        return {
+            **super().metrics(),
+            "kl_mean": self.kl_sum / self.tokens if self.tokens else 0.0,
+            "kl_max": self.kl_max,
+            "top1_agreement": self.same_best / self.tokens if self.tokens else 0.0,
+            "tokens": self.tokens,
+        }
+
+
+def _pieces(reference: Tensor, actual: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    return zip(reference.split(_TOKENS_AT_ONCE), actual.split(_TOKENS_AT_ONCE), strict=True)
+
+
+@dataclass
+class ModuleDifferences:
+    """The differences of all modules, in the order in which they compute."""
+
+    by_name: dict[str, Difference] = field(default_factory=dict)
+
+    def add(self, name: str, reference: Tensor, actual: Tensor) -> None:
+        """Takes in one module's output."""
+        self.by_name.setdefault(name, Difference(name)).add(reference, actual)
+
+    @property
+    def first_divergence(self) -> str | None:
+        """The first module whose difference is more than rounding."""
+        return next((name for name, found in self.by_name.items() if not found.passed), None)

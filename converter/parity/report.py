@@ -1,0 +1,103 @@
+"""The report: one data structure, from which every form of it is made."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+
+from converter.parity.audit import Audit
+from converter.parity.compare import Difference, ModuleDifferences
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was checked: its metrics, the tolerance they were held against, and the outcome."""
+
+    name: str
+    passed: bool
+    metrics: Mapping[str, float | int]
+    tolerance: float | None = None
+    judged: bool = True
+
+
+@dataclass(frozen=True)
+class ParityReport:
+    """The outcome of a proof."""
+
+    reference: str
+    compute_dtype: str
+    source: Mapping[str, object]
+    target: Mapping[str, object]
+    checks: Sequence[Check]
+    modules: ModuleDifferences
+    audit: Audit
+
+    @property
+    def judged(self) -> bool:
+        """Whether all values were numbers; where some were not, agreement says nothing about them."""
+        return all(check.judged for check in self.checks)
+
+    @property
+    def agrees(self) -> bool:
+        """Whether every check passed, on as much as could be judged."""
+        return all(check.passed for check in self.checks)
+
+    @property
+    def passed(self) -> bool:
+        """The verdict."""
+        return self.agrees and self.judged
+
+    @property
+    def verdict(self) -> str:
+        """'passed', 'failed', or 'not judged' where NaN or infinity left nothing to compare."""
+        return "passed" if self.passed else "not judged" if self.agrees else "failed"
+
+    def to_dict(self) -> dict[str, object]:
+        """The content of parity_report.json. The same input gives the same content: no times, no paths."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "passed": self.passed,
+            "verdict": self.verdict,
+            "reference": self.reference,
+            "compute_dtype": self.compute_dtype,
+            "source": dict(self.source),
+            "target": dict(self.target),
+            "checks": [_check(check) for check in self.checks],
+            "modules": [_module(item) for item in self.modules.by_name.values()],
+            "first_divergence": self.modules.first_divergence,
+            "problems": list(self.audit.problems),
+            "tensors": [vars(row) for row in self.audit.rows],
+            "environment": environment(),
+        }
+
+
+def _check(check: Check) -> dict[str, object]:
+    stated = {} if check.tolerance is None else {"tolerance": check.tolerance}
+    return {"name": check.name, **check.metrics, **stated, "judged": check.judged, "passed": check.passed}
+
+
+def _module(item: Difference) -> dict[str, object]:
+    return {
+        "name": item.name,
+        "max_abs_diff": item.max_abs_diff,
+        "range": item.scale,
+        "tolerance": item.tolerance,
+        "passed": item.passed,
+    }
+
+
+def environment() -> dict[str, str]:
+    """Versions of what the numbers depend on; nothing that names a machine or a user."""
+    packages = ("prenorm", "torch", "safetensors", "tokenizers", "numpy")
+    return {"python": platform.python_version(), **{name: _version(name) for name in packages}}
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "unknown"

@@ -1,0 +1,203 @@
+"""The tokenizer: GPT-2's byte-level BPE, with fairseq's ids.
+
+fairseq encodes a text with GPT-2's BPE and looks each BPE token up in its dictionary; a token that is not there becomes
+`<unk>`, one each. Here both steps are one `tokenizers` model whose vocabulary is the dictionary:
+
+- a BPE token of the dictionary has the dictionary's row as its id;
+- one that the dictionary lacks stays out of the vocabulary, so that its bytes read as `<unk>`; but where a merge makes it
+  or uses it, `tokenizers` wants it in the vocabulary, and so does the count of `<unk>`s: those few get rows behind the last
+  one, which the model treats as `<unk>` (see `plan.py`).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from converter.dictionary import BOS, EOS, MASK_TOKEN, SPECIAL_TOKENS, UNK, Dictionary
+from converter.errors import UsageProblem
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+TOKENIZER_FILE, TOKENIZER_CONFIG_FILE = "tokenizer.json", "tokenizer_config.json"
+_ENCODER_FILE, _MERGES_FILE = "encoder.json", "vocab.bpe"
+_MAX_BYTES = 64 << 20
+
+
+@dataclass(frozen=True)
+class BytePairEncoding:
+    """GPT-2's files: `ids` from token to BPE id (encoder.json), `merges` by falling priority (vocab.bpe)."""
+
+    ids: dict[str, int]
+    merges: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """`tokens[i]` is the token with id i. The last `extra_rows` are BPE tokens that the dictionary lacks."""
+
+    tokens: tuple[str, ...]
+    extra_rows: int
+    merges: tuple[tuple[str, str], ...]
+
+
+def read_bpe(folder: Path) -> BytePairEncoding:
+    """Reads `encoder.json` and `vocab.bpe`.
+
+    Raises:
+        UsageProblem: if a file is missing or damaged, or a merge makes a token that encoder.json does not have.
+    """
+    try:
+        raw = json.loads(_read_text(folder / _ENCODER_FILE))
+    except (ValueError, RecursionError) as error:
+        raise UsageProblem(f"is no JSON ({error})", subject=folder / _ENCODER_FILE, advice=_ADVICE) from error
+    if not isinstance(raw, dict) or not all(type(number) is int for number in raw.values()) or not raw:
+        raise UsageProblem("is no table from tokens to numbers", subject=folder / _ENCODER_FILE, advice=_ADVICE)
+    if len(set(raw.values())) != len(raw):
+        raise UsageProblem("gives two tokens one number", subject=folder / _ENCODER_FILE, advice=_ADVICE)
+    lines = _read_text(folder / _MERGES_FILE).split("\n")
+    merges = []
+    for number, line in enumerate(lines, 1):
+        if (number == 1 and line.startswith("#version")) or not line.strip():
+            continue
+        left, _, right = line.rstrip("\r").partition(" ")
+        if not left or not right or " " in right or left + right not in raw or left not in raw or right not in raw:
+            raise UsageProblem(
+                f"line {number} is no merge of two tokens of {_ENCODER_FILE}: '{line[:60]}'",
+                subject=folder / _MERGES_FILE,
+                advice=_ADVICE,
+            )
+        merges.append((left, right))
+    return BytePairEncoding(raw, tuple(merges))
+
+
+_ADVICE = f"--bpe-dir needs GPT-2's {_ENCODER_FILE} and {_MERGES_FILE}, as used for the training data"
+
+
+def _read_text(path: Path) -> str:
+    try:
+        if path.stat().st_size > _MAX_BYTES:
+            raise UsageProblem("is too large for a BPE file", subject=path, advice=_ADVICE)
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UsageProblem(f"cannot be read ({error.strerror})", subject=path, advice=_ADVICE) from error
+    except UnicodeDecodeError as error:
+        raise UsageProblem("is not UTF-8 text", subject=path, advice=_ADVICE) from error
+
+
+def plan_vocabulary(dictionary: Dictionary, bpe: BytePairEncoding) -> Vocabulary:
+    """The vocabulary that gives fairseq's ids.
+
+    Raises:
+        UsageProblem: if the dictionary holds no BPE ids at all, so that it belongs to another tokenizer.
+    """
+    by_number = {str(number): token for token, number in bpe.ids.items()}
+    fixed = {*SPECIAL_TOKENS, MASK_TOKEN}
+    clashes = sorted(fixed & bpe.ids.keys())
+    if clashes:
+        raise UsageProblem(
+            f"a BPE token has the name of the special token '{clashes[0]}'", subject=_ENCODER_FILE, advice=_ADVICE
+        )
+    if not any(symbol in by_number for symbol in dictionary.symbols):
+        raise UsageProblem(
+            f"the dictionary holds none of the numbers of {_ENCODER_FILE}, so it belongs to another tokenizer",
+            subject=dictionary.path,
+            advice="Leave --bpe-dir out, or give the dictionary's own BPE",
+        )
+    tokens: list[str] = []
+    taken: set[str] = set(bpe.ids) | fixed
+    last_row = {symbol: row for row, symbol in enumerate(dictionary.symbols)}
+    for row, symbol in enumerate(dictionary.symbols):
+        # Of a token that the dictionary overwrites, only the last row is ever used.
+        current = last_row[symbol] == row
+        if current and symbol in fixed:
+            tokens.append(symbol)
+        elif current and symbol in by_number:
+            tokens.append(by_number[symbol])
+        else:
+            tokens.append(_unused_name(symbol, taken))
+    known = set(tokens)
+    merged = {part for left, right in bpe.merges for part in (left, right, left + right)}
+    extra = sorted(merged - known, key=bpe.ids.__getitem__)
+    return Vocabulary((*tokens, *extra), len(extra), bpe.merges)
+
+
+def _unused_name(symbol: str, taken: set[str]) -> str:
+    """A token for a row that no text reaches (`madeupword0001` and the like), different from all others."""
+    name = symbol
+    while name in taken:
+        name = f"<{name}>"
+    taken.add(name)
+    return name
+
+
+def build_tokenizer(vocabulary: Vocabulary) -> Tokenizer:
+    """The `tokenizers` object: `<s> text </s>`, pairs as `<s> a </s></s> b </s>`, `<mask>` with the space before it."""
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors
+
+    tokenizer = Tokenizer(
+        models.BPE(
+            vocab={token: row for row, token in enumerate(vocabulary.tokens)},
+            merges=list(vocabulary.merges),
+            unk_token=SPECIAL_TOKENS[UNK],
+            fuse_unk=False,
+        )
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.post_processor = processors.RobertaProcessing(
+        (SPECIAL_TOKENS[EOS], EOS), (SPECIAL_TOKENS[BOS], BOS), trim_offsets=True, add_prefix_space=False
+    )
+    tokenizer.add_special_tokens(
+        [
+            *(AddedToken(token, special=True, normalized=False) for token in SPECIAL_TOKENS),
+            # fairseq's fill_mask strips the text before a mask, so the mask takes the space with it.
+            AddedToken(MASK_TOKEN, special=True, normalized=False, lstrip=True),
+        ]
+    )
+    return tokenizer
+
+
+def tokenizer_config(max_length: int) -> dict[str, object]:
+    """The content of tokenizer_config.json; `max_length` counts tokens, special ones included."""
+    return {
+        "add_prefix_space": False,
+        "bos_token": "<s>",
+        "clean_up_tokenization_spaces": False,
+        "cls_token": "<s>",
+        "eos_token": "</s>",
+        "mask_token": {
+            "__type": "AddedToken", "content": MASK_TOKEN, "lstrip": True, "normalized": False, "rstrip": False,
+            "single_word": False, "special": True,
+        },
+        "model_input_names": ["input_ids", "attention_mask"],
+        "model_max_length": max_length,
+        "pad_token": "<pad>",
+        "padding_side": "right",
+        "sep_token": "</s>",
+        # The generic class takes tokenizer.json as it is; RobertaTokenizer would rebuild it and forget the unk token.
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "truncation_side": "right",
+        "unk_token": "<unk>",
+    }  # fmt: skip
+
+
+def count_wrong_ids(file: Path, dictionary: Dictionary, bpe: BytePairEncoding) -> tuple[int, int]:
+    """Reads a written tokenizer.json back: how many BPE tokens it knows, and how many of them have not fairseq's id.
+
+    fairseq's id of a BPE token is its number's row in the dictionary, or `<unk>`, which here may also be a row behind the
+    dictionary's last one, or no row at all.
+    """
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(file))
+    rows = {symbol: row for row, symbol in enumerate(dictionary.symbols)}
+    wrong = 0
+    for token, number in bpe.ids.items():
+        wanted, found = rows.get(str(number)), tokenizer.token_to_id(token)
+        wrong += (found is not None and found < len(dictionary)) if wanted is None else found != wanted
+    wrong += sum(tokenizer.token_to_id(token) != rows[token] for token in (*SPECIAL_TOKENS, MASK_TOKEN))
+    return len(bpe.ids) + len(SPECIAL_TOKENS) + 1, wrong
