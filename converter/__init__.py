@@ -1,9 +1,9 @@
 """prenorm: from fairseq's pre-LayerNorm RoBERTa checkpoints to Hugging Face folders, proven.
 
-    from converter import convert, inspect
+from converter import convert, inspect
 
-    result = convert("checkpoint_best.pt", "my-model", bpe_dir="gpt2_bpe")
-    print(result.report.verdict, result.report.checks[0].metrics["max_abs_diff"])
+result = convert("checkpoint_best.pt", "my-model", bpe_dir="gpt2_bpe")
+print(result.report.verdict, result.report.checks[0].metrics["max_abs_diff"])
 """
 
 from __future__ import annotations

@@ -81,7 +81,9 @@ def prove_folder(
     )
     report = replace(report, source={**report.source, "sha256": digest.result()})
     if report.agrees:
-        card = write_text(staging / CARD_FILE, model_card(plan, report, has_tokenizer=prepared.tokenization is not None))
+        card = write_text(
+            staging / CARD_FILE, model_card(plan, report, has_tokenizer=prepared.tokenization is not None)
+        )
         files = [vars(item) for item in sorted([*written, card], key=lambda item: item.name)]
         report = replace(report, target={**report.target, "files": files})
         write_json(staging / REPORT_FILE, report.to_dict())

@@ -41,11 +41,15 @@ def read_dictionary(path: Path) -> Dictionary:
     """
     try:
         if path.stat().st_size > MAX_DICTIONARY_BYTES:
-            raise UsageProblem("is too large for a dictionary", subject=path, advice="Give fairseq's dict.txt with --dict")
+            raise UsageProblem(
+                "is too large for a dictionary", subject=path, advice="Give fairseq's dict.txt with --dict"
+            )
         lines = path.read_text(encoding="utf-8").split("\n")
     except OSError as error:
         raise UsageProblem(
-            f"the dictionary cannot be read ({error.strerror})", subject=path, advice="Give fairseq's dict.txt with --dict"
+            f"the dictionary cannot be read ({error.strerror})",
+            subject=path,
+            advice="Give fairseq's dict.txt with --dict",
         ) from error
     except UnicodeDecodeError as error:
         raise UsageProblem(

@@ -84,7 +84,9 @@ def write_weights(
     if len(shards) > 1:
         total = sum(row_nbytes(row) for row in rows)
         written.append(
-            write_json(folder / INDEX_FILE, {"metadata": {"total_size": total}, "weight_map": dict(sorted(weight_map.items()))})
+            write_json(
+                folder / INDEX_FILE, {"metadata": {"total_size": total}, "weight_map": dict(sorted(weight_map.items()))}
+            )
         )
     return written
 
@@ -138,7 +140,8 @@ def _row_pieces(row: Row, inspector: _Inspector) -> Iterator[bytes | memoryview]
         else:
             yield _bytes_of(tensor.read().contiguous())
     else:
-        yield _bytes_of(torch.full(row.shape, row.fill, dtype=dtype))
+        base = (row.shape[0] - row.extra_rows, *row.shape[1:])
+        yield _bytes_of(torch.full(base, row.fill, dtype=dtype))
     if row.extra_rows:
         yield _bytes_of(_extra_rows(row, dtype))
     if row.moved is not None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cache
 
 from converter.checkpoint.tensors import LazyTensor
 
@@ -104,7 +104,7 @@ class Row:
         return None if self.moved is None else self.moved.source
 
 
-@lru_cache(maxsize=None)
+@cache
 def _regex(pattern: str) -> re.Pattern[str]:
     parts = re.split(r"\{(\w+)\}", pattern)
     return re.compile("".join(re.escape(part) if i % 2 == 0 else _FIELDS[part] for i, part in enumerate(parts)))
@@ -163,7 +163,10 @@ def _apply_first(
             return []
         size = rows // len(names)
         return [
-            (name, Moved(tensor.narrow(i * size, size), key, f"rows {i * size}:{(i + 1) * size} of {rows}", rule.reason))
+            (
+                name,
+                Moved(tensor.narrow(i * size, size), key, f"rows {i * size}:{(i + 1) * size} of {rows}", rule.reason),
+            )
             for i, name in enumerate(names)
         ]
     return [(key, Moved(tensor, key))]
@@ -224,7 +227,9 @@ def apply_target(
                 )
                 continue
             reason = item.reason or rule.reason
-            rows.extend(Row(name, item.tensor.shape, item.tensor.dtype, item.operation, reason, item) for name in targets)
+            rows.extend(
+                Row(name, item.tensor.shape, item.tensor.dtype, item.operation, reason, item) for name in targets
+            )
     unknown = [f"'{moved[key].source}', shape {_show(moved[key].tensor.shape)}" for key in moved if key not in used]
     return Application(tuple(rows), tuple(dropped), tuple(missing), tuple(mismatched), tuple(unknown))
 
@@ -253,4 +258,6 @@ def extend(row: Row, rows: int, *, copy_row: int | None = None, fill: float = 0.
 
 def invert(rules: Sequence[Rename | Split | Drop | Constant]) -> list[Rename]:
     """The renaming rules turned round, target to source; what is dropped or constant has no way back."""
-    return [Rename(rule.targets[0], (rule.source,), rule.shape, rule.reason) for rule in rules if isinstance(rule, Rename)]
+    return [
+        Rename(rule.targets[0], (rule.source,), rule.shape, rule.reason) for rule in rules if isinstance(rule, Rename)
+    ]

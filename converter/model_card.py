@@ -147,7 +147,9 @@ def _limits(plan: ConversionPlan, has_tokenizer: bool) -> list[str]:
     d = plan.description
     limits = ["No pooler: fairseq's RoBERTa has none, so `AutoModel` initializes one at random."]
     if d.heads:
-        limits.append(f"The classification heads of the checkpoint ({', '.join(h.name for h in d.heads)}) are left out.")
+        limits.append(
+            f"The classification heads of the checkpoint ({', '.join(h.name for h in d.heads)}) are left out."
+        )
     if not has_tokenizer:
         limits.append("No tokenizer: the conversion was given no BPE.")
     if d.layout == "deepspeed":
@@ -156,7 +158,9 @@ def _limits(plan: ConversionPlan, has_tokenizer: bool) -> list[str]:
             f"`hidden_act: {d.activation}`. The float16 kernels themselves were not run for the comparison."
         )
     if d.activation_dropout:
-        limits.append(f"Trained with a dropout of {d.activation_dropout:g} inside the feed-forward block, which has no setting here.")
+        limits.append(
+            f"Trained with a dropout of {d.activation_dropout:g} inside the feed-forward block, which has no setting here."
+        )
     return ["## What is not in it", "", *(f"- {line}" for line in limits), ""]
 
 

@@ -109,12 +109,18 @@ def convert(
         for text in prepared.warnings:
             watch.warn(text)
     with SourceHash(source) as digest, staging_folder(target) as staging:
-        from converter.assemble import prove_folder, write_folder  # imports torch, which inspect and refusals do not need
+        from converter.assemble import (
+            prove_folder,
+            write_folder,
+        )  # imports torch, which inspect and refusals do not need
 
         with clock.measure("write"):
             written = write_folder(prepared, staging, allow_nonfinite=allow_nonfinite, watch=watch)
         with clock.measure("prove"):
-            report = prove_folder(prepared, staging, written, digest, watch)
+            try:
+                report = prove_folder(prepared, staging, written, digest, watch)
+            except ValueError as error:
+                raise ParityFailed(f"the written model cannot be compared: {error}", subject=target) from error
         if not report.agrees:
             raise _failure(report, target)
         publish(staging, target, overwrite=overwrite)
@@ -215,5 +221,3 @@ class _Clock:
         start = time.perf_counter()
         yield
         self.seconds[stage] = time.perf_counter() - start
-
-

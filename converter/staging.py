@@ -29,7 +29,9 @@ def check_output(output: Path, *, overwrite: bool, inputs: Iterable[Path]) -> No
     """
     parent = output.absolute().parent
     if not parent.is_dir():
-        raise UsageProblem("the folder it should go into does not exist", subject=output, advice=f"Create {parent} first")
+        raise UsageProblem(
+            "the folder it should go into does not exist", subject=output, advice=f"Create {parent} first"
+        )
     if os.path.lexists(output):
         _check_existing(output, overwrite=overwrite)
     target = output.resolve()
@@ -44,9 +46,13 @@ def check_output(output: Path, *, overwrite: bool, inputs: Iterable[Path]) -> No
 
 def _check_existing(output: Path, *, overwrite: bool) -> None:
     if not overwrite:
-        raise UsageProblem("exists already", subject=output, advice="Pass --overwrite to replace it, or choose another OUTPUT")
+        raise UsageProblem(
+            "exists already", subject=output, advice="Pass --overwrite to replace it, or choose another OUTPUT"
+        )
     if output.is_symlink() or not output.is_dir():
-        raise UsageProblem("exists and is no folder, so it is not replaced", subject=output, advice="Choose another OUTPUT")
+        raise UsageProblem(
+            "exists and is no folder, so it is not replaced", subject=output, advice="Choose another OUTPUT"
+        )
     if any(output.iterdir()) and not any((output / name).is_file() for name in _MODEL_FILES):
         raise UsageProblem(
             "exists and holds no model (no config.json), so it is not replaced",
@@ -98,7 +104,9 @@ def publish(folder: Path, output: Path, *, overwrite: bool) -> None:
             _rename_new(folder, output)
         except OSError as error:
             if error.errno in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
-                raise UsageProblem("was created while the conversion ran", subject=output, advice="Run it again") from error
+                raise UsageProblem(
+                    "was created while the conversion ran", subject=output, advice="Run it again"
+                ) from error
             raise
     _sync(parent)
 

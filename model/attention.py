@@ -22,7 +22,7 @@ class SelfAttention(nn.Module):
 
     def _heads(self, x: Tensor) -> Tensor:
         """[batch, length, hidden] -> [batch, heads, length, head size]."""
-        return x.unflatten(-1, (self.num_heads, self.head_size)).transpose(1, 2)
+        return x.view(*x.shape[:-1], self.num_heads, self.head_size).transpose(1, 2)
 
     def forward(self, hidden: Tensor, mask: Tensor | None) -> Tensor:
         """[batch, length, hidden] -> the same; `mask` [batch, 1, 1 or length, length] is true where to attend."""

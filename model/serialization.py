@@ -84,7 +84,11 @@ class PretrainedModel(nn.Module):
             raise ValueError(f"{folder} does not fit {cls.__name__}:\n  " + "\n  ".join(sorted(problems)))
         for name in expected:
             owner, _, leaf = name.rpartition(".")
-            setattr(model.get_submodule(owner), leaf, nn.Parameter(stored[name], requires_grad=stored[name].is_floating_point()))
+            setattr(
+                model.get_submodule(owner),
+                leaf,
+                nn.Parameter(stored[name], requires_grad=stored[name].is_floating_point()),
+            )
         model.tie_weights()
         return model.eval()
 

@@ -78,7 +78,9 @@ def _open_zip(file: MappedFile) -> Checkpoint:
         raise UnreadableCheckpoint(f"its pickle has {pickled.data.size} bytes, more than any checkpoint's")
     check_crc(file, pickled)
     if "byteorder" in archive and bytes(file.view(archive["byteorder"].data)) != b"little":
-        raise UnreadableCheckpoint("it was saved on a big-endian machine", advice="Save it again on a little-endian one")
+        raise UnreadableCheckpoint(
+            "it was saved on a big-endian machine", advice="Save it again on a little-endian one"
+        )
 
     def locate(storage: Storage) -> ByteRange:
         record = archive[f"data/{storage.key}"]
@@ -127,6 +129,6 @@ def _what_it_seems(file: MappedFile, start: bytes) -> str:
         return "it is a safetensors file; that is what prenorm writes, not what it reads"
     if start[:1] == b"\x80":
         return "it is a pickle, but not one that torch saved"
-    if all(byte in b"\t\n\r\x1b" or byte >= 32 for byte in start):
+    if all(byte in b"\t\n\r\x1b" or 32 <= byte < 127 for byte in start):
         return "it is a text file, not a checkpoint"
     return "it is neither a zip archive nor a torch pickle, so it is no checkpoint"

@@ -64,11 +64,7 @@ class ZipArchive:
         try:
             return self.records[name]
         except KeyError:
-            raise UnreadableCheckpoint(
-                f"the archive has no record '{name}'; it is a zip file, but not a torch checkpoint or not a whole one",
-                subject=self.file.name,
-                advice="Give the .pt file that fairseq saved",
-            ) from None
+            raise _no_record(self.file, name) from None
 
     def __contains__(self, name: str) -> bool:
         return name in self.records
@@ -89,6 +85,14 @@ def check_crc(file: MappedFile, record: Record) -> None:
             subject=file.name,
             advice="Copy or download the checkpoint again",
         )
+
+
+def _no_record(file: MappedFile, name: str) -> UnreadableCheckpoint:
+    return UnreadableCheckpoint(
+        f"the archive has no record '{name}'; it is a zip file, but not a torch checkpoint or not a whole one",
+        subject=file.name,
+        advice="Give the .pt file that fairseq saved",
+    )
 
 
 def _broken(file: MappedFile, what: str) -> UnreadableCheckpoint:
@@ -122,20 +126,29 @@ def _find_directory(file: MappedFile) -> _Directory:
         *_, disk64, first64, here64, entries64, size64, start64 = _unpack(
             _END64, file, end64_at, b"PK\x06\x06", "64-bit end record"
         )
-        pairs = ((here, here64, _UNSET16), (entries, entries64, _UNSET16), (size, size64, _UNSET32), (start, start64, _UNSET32))
+        pairs = (
+            (here, here64, _UNSET16),
+            (entries, entries64, _UNSET16),
+            (size, size64, _UNSET32),
+            (start, start64, _UNSET32),
+        )
         if any(short not in (wide, unset) for short, wide, unset in pairs):
             raise _broken(file, "the two zip end records contradict each other")
         disk, first_disk, here, entries, size, start = disk64, first64, here64, entries64, size64, start64
     if disk or first_disk or here != entries:
         raise _broken(file, "the zip archive claims to span several disks")
     if entries > MAX_RECORDS or size < entries * _CENTRAL.size or start + size > end_at:
-        raise _broken(file, f"the zip directory claims {entries} records in {size} bytes at offset {start}, which cannot be")
+        raise _broken(
+            file, f"the zip directory claims {entries} records in {size} bytes at offset {start}, which cannot be"
+        )
     return _Directory(start, size, entries)
 
 
 def _read_records(file: MappedFile) -> list[Record]:
     directory = _find_directory(file)
     raw = file.read(directory.start, directory.size)
+    if b"data.pkl" not in raw:
+        raise _no_record(file, "data.pkl")
     records: list[Record] = []
     at = 0
     for _ in range(directory.entries):
@@ -155,9 +168,7 @@ def _read_records(file: MappedFile) -> list[Record]:
     return records
 
 
-def _check_record(
-    file: MappedFile, directory: _Directory, name: str, fields: tuple[int, ...], extra: bytes
-) -> Record:
+def _check_record(file: MappedFile, directory: _Directory, name: str, fields: tuple[int, ...], extra: bytes) -> Record:
     """Turns one directory entry into a `Record`, or says why it is none that torch would have written."""
     flags, method, crc32, packed, size = fields[3], fields[4], fields[7], fields[8], fields[9]
     offset = fields[16]

@@ -71,18 +71,24 @@ def _read_preamble(whole: memoryview) -> int:
     if magic != MAGIC_NUMBER or protocol != PROTOCOL_VERSION or not isinstance(system, dict):
         raise UnreadableCheckpoint("it starts like a torch file of before 1.6, but its header is none")
     if system.get("little_endian") is not True:
-        raise UnreadableCheckpoint("it was saved on a big-endian machine", advice="Save it again on a little-endian one")
+        raise UnreadableCheckpoint(
+            "it was saved on a big-endian machine", advice="Save it again on a little-endian one"
+        )
     return position
 
 
-def _place_storages(file: MappedFile, keys: object, position: int, storages: dict[str, Storage]) -> dict[str, ByteRange]:
+def _place_storages(
+    file: MappedFile, keys: object, position: int, storages: dict[str, Storage]
+) -> dict[str, ByteRange]:
     if not isinstance(keys, list) or len(set(map(str, keys))) != len(keys):
         raise UnreadableCheckpoint("its list of storages is damaged")
     spans: dict[str, ByteRange] = {}
     for key in keys:
         storage = storages.get(key) if isinstance(key, str) else None
         if storage is None:
-            raise UnreadableCheckpoint(f"it lists a storage '{str(key)[:80]}' that no tensor uses", advice="It is damaged")
+            raise UnreadableCheckpoint(
+                f"it lists a storage '{str(key)[:80]}' that no tensor uses", advice="It is damaged"
+            )
         count = _COUNT.unpack(file.read(position, _COUNT.size))[0]
         size = storage.numel * ITEM_SIZES[storage.dtype]
         if count != storage.numel or position + _COUNT.size + size > file.size:

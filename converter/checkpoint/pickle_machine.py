@@ -359,6 +359,17 @@ def _pop(machine: PickleMachine) -> None:
         machine.pop()
 
 
+def _drop_to_mark(machine: PickleMachine) -> None:
+    machine.pop_to_mark()
+
+
+def _skip(size: int) -> _Operation:
+    def operation(machine: PickleMachine) -> None:
+        machine.take(size)
+
+    return operation
+
+
 def _int(machine: PickleMachine) -> None:
     raw = machine.line()
     machine.stack.append({b"00": False, b"01": True}[raw] if raw in (b"00", b"01") else machine.text_integer(raw))
@@ -367,7 +378,7 @@ def _int(machine: PickleMachine) -> None:
 _OPERATIONS: dict[int, _Operation] = {
     ord("("): PickleMachine.mark,
     ord("0"): _pop,
-    ord("1"): lambda m: m.pop_to_mark() and None,
+    ord("1"): _drop_to_mark,
     ord("2"): _push(PickleMachine.top),
     ord("F"): _push(lambda m: m.text_float(m.line())),
     ord("G"): _push(lambda m: _F8.unpack(m.take(8))[0]),
@@ -429,6 +440,6 @@ _OPERATIONS: dict[int, _Operation] = {
     0x92: _new_with_keywords,
     ord("P"): _push(lambda m: m.persistent(m.line().decode("utf-8", "replace"))),
     ord("Q"): _push(lambda m: m.persistent(m.pop())),
-    0x80: lambda m: m.take(1) and None,  # PROTO
-    0x95: lambda m: m.take(8) and None,  # FRAME: only a hint for buffered readers
+    0x80: _skip(1),  # PROTO
+    0x95: _skip(8),  # FRAME: only a hint for buffered readers
 }

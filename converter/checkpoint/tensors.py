@@ -96,7 +96,10 @@ class LazyTensor:
         """The tensor as a view of the mapped file: no copy, and no page is read before it is used."""
         import torch
 
-        flat = torch.frombuffer(self.file.map, dtype=getattr(torch, self.dtype), count=self._reach, offset=self.place.start)
+        dtype: torch.dtype = getattr(torch, self.dtype)
+        if self.numel == 0:
+            return torch.empty(self.shape, dtype=dtype)
+        flat = torch.frombuffer(self.file.map, dtype=dtype, count=self._reach, offset=self.place.start)
         return flat.as_strided(self.shape, self.stride)
 
     def release(self) -> None:
@@ -116,14 +119,22 @@ def contiguous_stride(shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(stride)
 
 
-def check_view(storage: Storage, offset: object, shape: object, stride: object) -> tuple[int, tuple[int, ...], tuple[int, ...]]:
+def check_view(
+    storage: Storage, offset: object, shape: object, stride: object
+) -> tuple[int, tuple[int, ...], tuple[int, ...]]:
     """Holds a tensor's claims against its storage; returns them typed.
 
     Raises:
         UnreadableCheckpoint: if a number is not a small non-negative integer or an element lies outside the storage.
     """
     sizes, steps = _as_ints(shape), _as_ints(stride)
-    if sizes is None or steps is None or len(sizes) != len(steps) or len(sizes) > MAX_DIMENSIONS or not _is_count(offset):
+    if (
+        sizes is None
+        or steps is None
+        or len(sizes) != len(steps)
+        or len(sizes) > MAX_DIMENSIONS
+        or not _is_count(offset)
+    ):
         raise _impossible(storage, offset, shape, stride)
     assert isinstance(offset, int)
     numel = math.prod(sizes)

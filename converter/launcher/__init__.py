@@ -27,7 +27,9 @@ def _load_own(name: str) -> None:
     # Installed, the packages are siblings; in a checkout, this file is converter/launcher/__init__.py.
     homes = (here.parent / name, here.parent.parent / name)
     folder = next(home for home in homes if (home / "__init__.py").is_file() and (home / "py.typed").is_file())
-    spec = importlib.util.spec_from_file_location(name, folder / "__init__.py", submodule_search_locations=[str(folder)])
+    spec = importlib.util.spec_from_file_location(
+        name, folder / "__init__.py", submodule_search_locations=[str(folder)]
+    )
     if spec is None or spec.loader is None:
         raise ImportError(f"prenorm's own package '{name}' cannot be loaded from {folder}")
     module = importlib.util.module_from_spec(spec)

@@ -89,7 +89,7 @@ def audit(
 _TABLE = "word_embeddings.weight"
 
 
-def _unaccounted(tensors: Mapping[str, LazyTensor], moved: set[str | None], dropped: list[Dropped]) -> list[str]:
+def _unaccounted(tensors: Mapping[str, LazyTensor], moved: set[str], dropped: list[Dropped]) -> list[str]:
     return sorted(tensors.keys() - moved - {item.source for item in dropped})
 
 

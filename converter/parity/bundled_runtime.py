@@ -41,7 +41,7 @@ class BundledRuntime:
         module = bundled_model()
         self.model: nn.Module = module.RobertaPreLayerNormForMaskedLM.from_pretrained(folder)
         self._files = _index(folder)
-        self._aliases: dict[str, str] = self.model.tied_names(self.model.config)  # type: ignore[operator]
+        self._aliases: dict[str, str] = self.model.tied_names(self.model.config)
         self._on_stage: Callable[[Stage], None] = lambda stage: None
         self._parts: dict[str, Tensor] = {}
         self._hook()
@@ -107,7 +107,7 @@ class BundledRuntime:
 
 def _index(folder: Path) -> dict[str, Path]:
     """Which file of the folder holds which tensor."""
-    where = {}
+    where: dict[str, Path] = {}
     for path in sorted(folder.glob("*.safetensors")):
         with safe_open(path, framework="pt") as file:
             where |= dict.fromkeys(file.keys(), path)

@@ -35,7 +35,9 @@ class Difference:
     def add(self, reference: Tensor, actual: Tensor) -> None:
         """Takes in one more piece; both of one shape, float64."""
         if reference.shape != actual.shape:
-            raise ValueError(f"{self.name}: shapes {tuple(reference.shape)} and {tuple(actual.shape)} cannot be compared")
+            raise ValueError(
+                f"{self.name}: shapes {tuple(reference.shape)} and {tuple(actual.shape)} cannot be compared"
+            )
         finite_r, finite_a = torch.isfinite(reference), torch.isfinite(actual)
         self.nonfinite_reference += int((~finite_r).sum())
         self.nonfinite_actual += int((~finite_a).sum())
@@ -124,7 +126,7 @@ class LogitDifference(Difference):
 
 
 def _pieces(reference: Tensor, actual: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    return zip(reference.split(_TOKENS_AT_ONCE), actual.split(_TOKENS_AT_ONCE), strict=True)
+    return zip(torch.split(reference, _TOKENS_AT_ONCE), torch.split(actual, _TOKENS_AT_ONCE), strict=True)
 
 
 @dataclass

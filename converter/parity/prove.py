@@ -59,6 +59,9 @@ def prove(
         source, target: what the report says of the two sides.
         more_checks: checks made elsewhere, to stand in the same report.
         tick: called with 1 for every stage that was compared.
+
+    Raises:
+        ValueError: if the folder's files do not fit the model, or the model's stages are not the reference's.
     """
     description = plan.description
     reference = Reference(
@@ -82,9 +85,7 @@ def prove(
         # Judged on the scale of the logits: the rows' own scale is that of the bias, which would hide differences.
         found.extra.scale = found.logits.scale
         checks.append(_check(found.extra))
-    return ParityReport(
-        "builtin", "float64", source, target, (*checks, *more_checks), found.modules, audited
-    )
+    return ParityReport("builtin", "float64", source, target, (*checks, *more_checks), found.modules, audited)
 
 
 def stage_count(layers: int) -> int:
@@ -118,6 +119,9 @@ def _compare_batch(
         tick(1)
 
     logits = runtime.run(batch, real.long(), on_stage)[real]
+    left_out = next(stages, None)
+    if left_out is not None:
+        raise ValueError(f"the model never computes {left_out[0]}")
     expected_logits = reference.logits(features[0])
     rows = expected_logits.shape[1]
     found.logits.add(expected_logits, logits[:, :rows])

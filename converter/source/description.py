@@ -216,9 +216,7 @@ def _is_tied(tensors: Mapping[str, Moved]) -> bool:
         return False
     if not (head.tensor.is_contiguous and table.tensor.is_contiguous):
         return False
-    pairs = zip(
-        head.tensor.file.chunks(head.tensor.place), table.tensor.file.chunks(table.tensor.place), strict=True
-    )
+    pairs = zip(head.tensor.file.chunks(head.tensor.place), table.tensor.file.chunks(table.tensor.place), strict=True)
     return all(bytes(mine) == bytes(other) for mine, other in pairs)
 
 

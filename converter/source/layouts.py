@@ -19,7 +19,9 @@ LAYER = ENCODER + "layers.{n}."
 _VERSION = Drop(ENCODER + "version", "fairseq's marker of its own state-dict version; not a weight")
 # fairseq 0.12.2 overwrites these copies from the real weights whenever it loads a model, and its fused kernel is for
 # post-LayerNorm layers only; so whatever they hold, nothing is ever computed with what the file says.
-_FUSED = "fairseq 0.12's copy for a fused kernel that pre-LayerNorm never takes; the layer computes with the real weights"
+_FUSED = (
+    "fairseq 0.12's copy for a fused kernel that pre-LayerNorm never takes; the layer computes with the real weights"
+)
 _ALL = (
     _VERSION,
     *(

@@ -16,7 +16,10 @@ def refuse_other_models(keys: list[str]) -> None:
     if ENCODER + "embed_tokens.weight" in keys:
         return
     seen = (
-        (r"(roberta|bert|model)\.(embeddings|encoder\.layer)\..*", "a Hugging Face model already; nothing is to be converted"),
+        (
+            r"(roberta|bert|model)\.(embeddings|encoder\.layer)\..*",
+            "a Hugging Face model already; nothing is to be converted",
+        ),
         (r"feature_extractor\.conv_layers\..*|.*w2v_encoder.*", "a wav2vec 2.0 or HuBERT speech model"),
         (r"decoder\.layers\.\d+\.encoder_attn\..*", "an encoder-decoder model, for translation or the like"),
         (r"decoder\.layers\.\d+\..*", "a decoder-only language model"),
@@ -47,7 +50,8 @@ def refuse_post_norm(tensors: Mapping[str, Moved], arguments: Arguments) -> None
     else:
         cause = f"this is a post-LayerNorm model: it has no '{final_norm}'"
     raise NotRepresentable(
-        cause, advice="Convert it as plain RoBERTa, with transformers' own script; as RobertaPreLayerNorm it would be wrong"
+        cause,
+        advice="Convert it as plain RoBERTa, with transformers' own script; as RobertaPreLayerNorm it would be wrong",
     )
 
 

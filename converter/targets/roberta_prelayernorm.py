@@ -18,8 +18,16 @@ LAYER_NORM_EPS = 1e-5
 _BODY = "roberta_prelayernorm.encoder.layer.{n}."
 
 ENCODER_RULES: tuple[Rename | Constant, ...] = (
-    Rename(ENCODER + "embed_tokens.weight", ("roberta_prelayernorm.embeddings.word_embeddings.weight",), ("vocab", "hidden")),
-    Rename(ENCODER + "embed_positions.weight", ("roberta_prelayernorm.embeddings.position_embeddings.weight",), ("positions", "hidden")),
+    Rename(
+        ENCODER + "embed_tokens.weight",
+        ("roberta_prelayernorm.embeddings.word_embeddings.weight",),
+        ("vocab", "hidden"),
+    ),
+    Rename(
+        ENCODER + "embed_positions.weight",
+        ("roberta_prelayernorm.embeddings.position_embeddings.weight",),
+        ("positions", "hidden"),
+    ),
     Constant(
         "roberta_prelayernorm.embeddings.token_type_embeddings.weight",
         ("token_types", "hidden"),

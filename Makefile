@@ -1,0 +1,45 @@
+# Two commands do everything, set-up included: `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+FAIRSEQ_VENV := .venv-fairseq
+BIN := $(VENV)/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: demo test check format clean env fairseq-env
+
+demo: $(VENV)/.installed
+	rm -rf demo
+	mkdir demo
+	$(BIN)/prenorm convert fixtures/dinkytrain-mlm/checkpoint.pt demo/dinkytrain-mlm --bpe-dir fixtures/gpt2_bpe
+
+test: $(VENV)/.installed $(FAIRSEQ_VENV)/.installed
+	$(BIN)/python -m pytest -n auto --dist worksteal
+
+check: $(VENV)/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.installed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+env: $(VENV)/.installed
+fairseq-env: $(FAIRSEQ_VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	touch $@
+
+# Real fairseq, which the tests hold us against, in an interpreter of its own. The constraint reaches its build
+# environment too, which would otherwise fetch another torch.
+$(FAIRSEQ_VENV)/.installed: pyproject.toml constraints.txt
+	test -x $(FAIRSEQ_VENV)/bin/python || $(PYTHON) -m venv $(FAIRSEQ_VENV)
+	$(FAIRSEQ_VENV)/bin/python -m pip install --quiet --constraint constraints.txt torch
+	PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(FAIRSEQ_VENV)/bin/python -m pip install --quiet "fairseq-fixed==0.12.3.1" safetensors
+	touch $@
+
+clean:
+	rm -rf $(VENV) $(FAIRSEQ_VENV) demo build dist *.egg-info

@@ -1,0 +1,170 @@
+"""The command line: parse, one call, show. Everything that prints is here or in `console.py`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import click
+
+from converter.errors import ExitCode, ParityFailed, PrenormError, UsageProblem, describe
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+_PATH = click.Path(path_type=Path)
+
+
+def _options(*options: Callable[[_F], _F]) -> Callable[[_F], _F]:
+    """Several options as one decorator."""
+
+    def decorate(function: _F) -> _F:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+_source_options = _options(
+    click.option(
+        "--dict", "dictionary", type=_PATH, help="fairseq's dictionary.  [default: dict.txt beside CHECKPOINT]"
+    ),
+    click.option(
+        "--bpe-dir", type=_PATH, help="Folder with GPT-2's encoder.json and vocab.bpe.  [default: no tokenizer]"
+    ),
+    click.option(
+        "--activation",
+        type=click.Choice(["gelu", "gelu_new"]),
+        help="For checkpoints of DinkyTrain's DeepSpeed kernels: exact or tanh GELU.  [default: as recorded]",
+    ),
+    click.option(
+        "--attention-heads", type=click.IntRange(1), help="If the checkpoint records none.  [default: as recorded]"
+    ),
+    click.option("--json", "as_json", is_flag=True, help="Print one JSON document.  [default: off]"),
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="prenorm")
+@click.option("--debug", is_flag=True, help="Show a traceback with an error.  [default: off]")
+def prenorm(debug: bool) -> None:
+    """Convert fairseq's pre-LayerNorm RoBERTa checkpoints to Hugging Face folders, and prove it.
+
+    \b
+    Exit codes: 0 done and proven, 1 parity failed, 2 usage, 3 the model cannot be represented exactly,
+    4 the checkpoint is unreadable, corrupt or unsafe, 5 Hub or network.
+    """
+
+
+@prenorm.command()
+@click.argument("checkpoint", type=_PATH)
+@_source_options
+def inspect(checkpoint: Path, as_json: bool, **options: Any) -> None:
+    """Show what CHECKPOINT holds, what it converts to, and what its pickle names. Nothing in it is run."""
+    from converter.inspection import inspect as run
+
+    found = run(checkpoint, **options)
+    from converter import console
+
+    if as_json:
+        console.print_json(found.to_dict())
+    else:
+        console.print_inspection(found)
+
+
+@prenorm.command()
+@click.argument("checkpoint", type=_PATH)
+@click.argument("output", type=_PATH)
+@_source_options
+@click.option(
+    "--report", "reports", type=_PATH, multiple=True, help="Also write the report here (.json), pass or fail."
+)
+@click.option("--allow-nonfinite", is_flag=True, help="Convert weights with NaN or infinity, unjudged.  [default: off]")
+@click.option("--overwrite", is_flag=True, help="Replace OUTPUT in one step if it exists.  [default: off]")
+@click.option("--quiet", is_flag=True, help="No progress, no warnings, no table.  [default: off]")
+def convert(
+    checkpoint: Path, output: Path, as_json: bool, quiet: bool, reports: tuple[Path, ...], **options: Any
+) -> None:
+    """Convert CHECKPOINT into the model folder OUTPUT, and prove that it computes the same; or write nothing."""
+    from converter import console
+    from converter.pipeline import convert as run
+
+    _check_reports(reports, output)
+    with console.ConsoleProgress(quiet=quiet) as progress:
+        try:
+            result = run(checkpoint, output, progress=progress, **options)
+        except ParityFailed as error:
+            progress.__exit__()
+            _show_failure(error, reports, as_json=as_json, quiet=quiet)
+            raise
+    _write_reports(reports, result.report.to_dict())
+    if as_json:
+        console.print_json(console.output_as_json(result))
+    elif not quiet:
+        console.print_conversion(result)
+
+
+def _check_reports(reports: tuple[Path, ...], output: Path) -> None:
+    for path in reports:
+        if path.suffix != ".json":
+            raise UsageProblem("the report's suffix must be .json", subject=path, advice="Name it, say, parity.json")
+        if not path.absolute().parent.is_dir() or output.absolute() in path.absolute().parents:
+            raise UsageProblem(
+                "the report cannot be written there", subject=path, advice="Choose an existing folder outside OUTPUT"
+            )
+
+
+def _write_reports(reports: tuple[Path, ...], content: dict[str, object]) -> None:
+    import json
+
+    for path in reports:
+        path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _show_failure(error: ParityFailed, reports: tuple[Path, ...], *, as_json: bool, quiet: bool) -> None:
+    from converter import console
+
+    if error.report is None:
+        return
+    _write_reports(reports, error.report.to_dict())
+    if as_json:
+        console.print_json(error.report.to_dict())
+    elif not quiet:
+        console.print_parity(error.report)
+
+
+def main() -> NoReturn:
+    """Runs the command and turns every error into one message and an exit code."""
+    debug = "--debug" in sys.argv
+    try:
+        prenorm(standalone_mode=False)
+    except PrenormError as error:
+        _fail(describe(error), error.exit_code, debug)
+    except click.Abort:
+        _fail("interrupted; OUTPUT is as it was", 130, debug)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(ExitCode.USAGE)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(ExitCode.DONE)
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        _fail(
+            f"{place}{error.strerror or error}; OUTPUT is as it was. Free space or choose another folder.",
+            ExitCode.USAGE,
+            debug,
+        )
+    sys.exit(ExitCode.DONE)
+
+
+def _fail(message: str, code: int, debug: bool) -> NoReturn:
+    if debug:
+        import traceback
+
+        traceback.print_exc()
+    from converter.console import print_error
+
+    print_error(message)
+    sys.exit(code)

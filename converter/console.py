@@ -1,0 +1,168 @@
+"""What the terminal shows: progress and warnings on stderr, results on stdout."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from converter.checkpoint import Risk
+from converter.model_card import parity_rows
+
+if TYPE_CHECKING:
+    from converter.inspection import Inspection
+    from converter.parity.report import ParityReport
+    from converter.pipeline import Conversion
+
+_RISK_STYLES = {Risk.PLAIN: "", Risk.FOREIGN: "yellow", Risk.CODE: "bold red"}
+
+
+class ConsoleProgress:
+    """Shows a running conversion on stderr: bars where that is a terminal, warnings always (unless quiet)."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._console = Console(stderr=True, quiet=quiet, highlight=False)
+        self._bars = Progress(
+            TextColumn("{task.description:<10}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(),
+            console=self._console, disable=quiet or not self._console.is_terminal,
+        )  # fmt: skip
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> ConsoleProgress:
+        self._bars.start()
+        self.stage("Reading", 1)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.stop()
+
+    def stage(self, name: str, total: int) -> None:
+        """Ends the running bar and begins another."""
+        if self._task is not None:
+            self._bars.update(self._task, completed=self._bars.tasks[self._task].total)
+        self._task = self._bars.add_task(name, total=total)
+
+    def advance(self, steps: int) -> None:
+        """Moves the bar on."""
+        if self._task is not None:
+            self._bars.advance(self._task, steps)
+
+    def warn(self, text: str) -> None:
+        """Shows a warning above the bars."""
+        self._console.print(f"[yellow]Warning:[/yellow] {escape(text)}", soft_wrap=True)
+
+
+def print_json(content: Mapping[str, object]) -> None:
+    """One JSON document on stdout."""
+    sys.stdout.write(json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n")
+
+
+def print_error(message: str) -> None:
+    """The one sentence on stderr."""
+    Console(stderr=True, highlight=False).print(f"[red]Error:[/red] {escape(message)}", soft_wrap=True)
+
+
+def print_conversion(result: Conversion) -> None:
+    """The parity table and the folder."""
+    console = _stdout()
+    print_parity(result.report)
+    table = _table("file", "bytes", "sha256", title=f"{result.output}")
+    for item in sorted(result.output.iterdir()):
+        table.add_row(item.name, f"{item.stat().st_size:,}", _digest(result.report, item.name))
+    console.print(table)
+    spent = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in result.seconds.items())
+    console.print(f"{result.report.verdict.capitalize()}: {result.output} ({spent})", soft_wrap=True)
+
+
+def print_parity(report: ParityReport) -> None:
+    """The parity table: what was compared, how far apart, how far was allowed."""
+    table = _table(
+        "check", "largest difference", "tolerance", "", title=f"Parity ({report.reference}, {report.compute_dtype})"
+    )
+    for name, difference, tolerance, outcome in parity_rows(report):
+        style = "green" if outcome == "passed" else "bold red"
+        table.add_row(name, difference, tolerance, f"[{style}]{outcome}[/{style}]")
+    _stdout().print(table)
+
+
+def print_inspection(found: Inspection) -> None:
+    """Description, fate, tensors, globals."""
+    console = _stdout()
+    facts = _table("", "", title=escape(found.file))
+    for name, value in _facts(found):
+        facts.add_row(name, escape(value))
+    console.print(facts)
+    tensors = _table("tensor", "type", "shape", "becomes", title=f"{len(found.tensors)} tensors")
+    for line in found.tensors:
+        fate = (
+            f"{line.target}" + (f" ({line.reason})" if line.reason else "")
+            if line.target
+            else line.reason and f"dropped: {line.reason}"
+        )
+        tensors.add_row(escape(line.name), line.dtype, " x ".join(map(str, line.shape)) or "scalar", escape(fate))
+    console.print(tensors)
+    named = _table("global", "", title=f"{len(found.globals)} pickle globals (none was imported or run)")
+    for item in found.globals:
+        style = _RISK_STYLES[item.risk]
+        label = escape(item.risk.value)
+        named.add_row(escape(f"{item.module}.{item.name}"), f"[{style}]{label}[/{style}]" if style else label)
+    console.print(named)
+    if found.refusal is not None:
+        console.print(
+            f"[bold]Cannot be converted (exit code {found.refusal_code}):[/bold] {escape(found.refusal)}",
+            soft_wrap=True,
+        )
+    elif found.converts_to is not None:
+        console.print(
+            f"[bold]Converts to[/bold] {found.converts_to['model_type']}, {found.converts_to['architecture']}"
+        )
+    for text in found.warnings:
+        console.print(f"[yellow]Note:[/yellow] {escape(text)}", soft_wrap=True)
+
+
+def _facts(found: Inspection) -> Iterable[tuple[str, str]]:
+    yield "size", f"{found.size:,} bytes, {found.container}"
+    yield "contents", ", ".join(found.contents)
+    if found.layout is not None:
+        yield "layout", found.layout
+    if found.description is not None:
+        for name, value in vars(found.description).items():
+            if name == "heads":
+                value = ", ".join(f"{h.name} ({h.inner_size} -> {h.outputs})" for h in value) or "none"
+            elif name == "training":
+                value = ", ".join(f"{key}={item}" for key, item in value.items())
+            if name not in ("layout", "container"):
+                yield name.replace("_", " "), str(value)
+    if found.converts_to is not None:
+        yield "extra vocabulary rows", str(found.converts_to["extra_rows"])
+
+
+def _digest(report: ParityReport, name: str) -> str:
+    files = report.target.get("files", [])
+    assert isinstance(files, list)
+    return next((str(item["sha256"])[:16] for item in files if item["name"] == name), "")
+
+
+def _table(*columns: str, title: str) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _stdout() -> Console:
+    # Piped output is for reading too: a width that keeps one tensor on one line.
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=160)
+
+
+def output_as_json(result: Conversion) -> dict[str, object]:
+    """What `convert --json` prints."""
+    return {**result.report.to_dict(), "output": str(Path(result.output)), "warnings": list(result.warnings)}

@@ -1,0 +1,137 @@
+"""`inspect`: what a checkpoint holds, what it converts to or exactly why it cannot be, and what its pickle names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from converter.checkpoint import Checkpoint, LazyTensor, NamedGlobal, open_checkpoint
+from converter.errors import PrenormError, describe
+from converter.pipeline import Options, Prepared, prepare
+from converter.source.description import SourceDescription, model_tensors
+from converter.source.layouts import normalize
+
+
+@dataclass(frozen=True)
+class TensorLine:
+    """One source tensor and where it goes: a target tensor's name, or the reason why nowhere."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    target: str | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What `inspect` found. `refusal` is the reason why it cannot be converted, with `refusal_code` as exit code."""
+
+    file: str
+    size: int
+    container: str
+    contents: tuple[str, ...]
+    layout: str | None
+    description: SourceDescription | None
+    converts_to: Mapping[str, object] | None
+    refusal: str | None
+    refusal_code: int | None
+    tensors: tuple[TensorLine, ...]
+    globals: tuple[NamedGlobal, ...]
+    warnings: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, object]:
+        """The same as plain values, for JSON."""
+        plain = asdict(self)
+        plain["globals"] = [{**asdict(item), "risk": item.risk.value} for item in self.globals]
+        return plain
+
+
+def inspect(
+    checkpoint: str | Path,
+    *,
+    dictionary: str | Path | None = None,
+    bpe_dir: str | Path | None = None,
+    attention_heads: int | None = None,
+    activation: str | None = None,
+) -> Inspection:
+    """Describes a checkpoint without reading its weights (only an LM head that is stored twice is compared).
+
+    Args:
+        checkpoint: the file that fairseq or DinkyTrain saved.
+        dictionary, bpe_dir, attention_heads, activation: as for `convert`; they make the plan what it would be there.
+
+    Raises:
+        UsageProblem: if there is no such file.
+        UnreadableCheckpoint: if it is no checkpoint at all.
+    """
+    options = Options(
+        None if dictionary is None else Path(dictionary), None if bpe_dir is None else Path(bpe_dir), activation,
+        attention_heads,
+    )  # fmt: skip
+    opened = open_checkpoint(checkpoint)
+    try:
+        prepared = prepare(Path(checkpoint), options)
+    except PrenormError as error:
+        return _refused(opened, error)
+    return Inspection(
+        file=opened.file.name,
+        size=opened.file.size,
+        container=opened.container,
+        contents=tuple(opened.content),
+        layout=prepared.canonical.layout.name,
+        description=prepared.description,
+        converts_to={
+            "model_type": prepared.plan.model_type,
+            "architecture": prepared.plan.architecture,
+            "extra_rows": prepared.plan.extra_rows,
+            "config": prepared.plan.config,
+        },
+        refusal=None,
+        refusal_code=None,
+        tensors=_fates(prepared),
+        globals=opened.globals,
+        warnings=prepared.warnings,
+    )
+
+
+def _refused(opened: Checkpoint, error: PrenormError) -> Inspection:
+    """What can be said of a checkpoint that cannot be converted."""
+    tensors: dict[str, LazyTensor] = {}
+    layout = None
+    try:
+        tensors = model_tensors(opened)
+        layout = normalize(tensors).layout.name
+    except PrenormError:
+        tensors = tensors or {key: item for key, item in opened.content.items() if isinstance(item, LazyTensor)}
+    return Inspection(
+        file=opened.file.name,
+        size=opened.file.size,
+        container=opened.container,
+        contents=tuple(opened.content),
+        layout=layout,
+        description=None,
+        converts_to=None,
+        refusal=describe(error),
+        refusal_code=int(error.exit_code),
+        tensors=tuple(TensorLine(key, item.dtype, item.shape, None, "") for key, item in tensors.items()),
+        globals=opened.globals,
+        warnings=(),
+    )
+
+
+def _fates(prepared: Prepared) -> tuple[TensorLine, ...]:
+    """Every source tensor with the target tensors it becomes."""
+    targets: dict[str, list[str]] = {}
+    reasons: dict[str, str] = {item.source: item.reason for item in prepared.plan.dropped}
+    for row in prepared.plan.rows:
+        if row.source is not None:
+            targets.setdefault(row.source, []).append(row.target)
+            reasons.setdefault(row.source, row.operation if row.operation != "copy" else row.reason)
+    return tuple(
+        TensorLine(
+            key, item.dtype, item.shape, ", ".join(targets[key]) if key in targets else None, reasons.get(key, "")
+        )
+        for key, item in prepared.tensors.items()
+    )

@@ -1,0 +1,188 @@
+"""Faults planted one by one: each must make `convert` exit 1 and leave no folder."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import BPE, MLM, run_main
+from torch import Tensor
+
+import converter.folder as folder_module
+import converter.pipeline as pipeline
+import converter.targets.roberta_prelayernorm as target
+import model.embeddings
+import model.heads
+import model.layer
+import model.modeling
+from converter.mapping import Row
+from converter.plan import ConversionPlan
+from model.activations import gelu_tanh
+
+Plant = Callable[[pytest.MonkeyPatch], None]
+LAYER = "roberta_prelayernorm.encoder.layer."
+EMBEDDINGS = "roberta_prelayernorm.embeddings."
+
+
+def edit_plan(edit: Callable[[Row], Row]) -> Plant:
+    """The fault is in the mapping: rows of the plan come out wrong."""
+
+    def plant(monkeypatch: pytest.MonkeyPatch) -> None:
+        real = pipeline.plan_conversion
+
+        def wrong(*args: object, **options: object) -> ConversionPlan:
+            plan = real(*args, **options)  # type: ignore[arg-type]
+            return replace(plan, rows=tuple(sorted(map(edit, plan.rows), key=lambda row: row.target)))
+
+        monkeypatch.setattr(pipeline, "plan_conversion", wrong)
+
+    return plant
+
+
+def rename(pairs: dict[str, str]) -> Plant:
+    """Target names that contain a key get its value instead, and the other way round."""
+
+    def swap(row: Row) -> Row:
+        for left, right in pairs.items():
+            if left in row.target:
+                return replace(row, target=row.target.replace(left, right))
+            if right in row.target:
+                return replace(row, target=row.target.replace(right, left))
+        return row
+
+    return edit_plan(swap)
+
+
+def lose(name: str) -> Plant:
+    """The tensor never reaches the target, which is filled with zeros instead."""
+    return edit_plan(
+        lambda row: replace(row, moved=None, fill=0.0, operation="constant 0") if row.target == name else row
+    )
+
+
+def rewrite(pattern: str, change: Callable[[Tensor], Tensor]) -> Plant:
+    """The fault is in the writer: the bytes of matching tensors are changed on their way to the file."""
+
+    def plant(monkeypatch: pytest.MonkeyPatch) -> None:
+        real = folder_module._row_pieces
+
+        def wrong(row: Row, inspector: object) -> Iterator[bytes | memoryview]:
+            pieces = real(row, inspector)  # type: ignore[arg-type]
+            if not re.fullmatch(pattern, row.target):
+                yield from pieces
+                return
+            raw = bytearray(b"".join(map(bytes, pieces)))
+            tensor = torch.frombuffer(raw, dtype=getattr(torch, row.dtype)).reshape(row.shape).clone()
+            yield change(tensor).contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+
+        monkeypatch.setattr(folder_module, "_row_pieces", wrong)
+
+    return plant
+
+
+def set_row(row: int, value: float) -> Callable[[Tensor], Tensor]:
+    def change(tensor: Tensor) -> Tensor:
+        tensor[row] = value
+        return tensor
+
+    return change
+
+
+def one_percent(tensor: Tensor) -> Tensor:
+    tensor[3, 5] *= 1.01
+    return tensor
+
+
+def configure(**values: object) -> Plant:
+    """The fault is in config.json."""
+
+    def plant(monkeypatch: pytest.MonkeyPatch) -> None:
+        real = target.config
+        monkeypatch.setattr(target, "config", lambda *args: {**real(*args), **values})
+
+    return plant
+
+
+def patch(owner: object, name: str, value: object) -> Plant:
+    """The fault is in the model."""
+    return lambda monkeypatch: monkeypatch.setattr(owner, name, value)
+
+
+def no_final_norm(self: model.RobertaPreLayerNormModel, input_ids: Tensor, *args: Tensor) -> object:
+    mask = args[0].bool()[:, None, None, :]
+    return model.modeling.BaseModelOutput(self.encoder(self.embeddings(input_ids, None, None), mask))
+
+
+def shifted(input_ids: Tensor, pad_token_id: int) -> Tensor:
+    real = input_ids.ne(pad_token_id)
+    return (real.cumsum(dim=1) - 1) * real + pad_token_id
+
+
+FAULTS: dict[str, Plant] = {
+    "layer_norm_eps 1e-12": patch(target, "LAYER_NORM_EPS", 1e-12),
+    "tanh GELU": configure(hidden_act="gelu_new"),
+    "tanh GELU in the LM head": patch(model.heads, "gelu", gelu_tanh),
+    "final norm lost": patch(model.modeling.RobertaPreLayerNormModel, "forward", no_final_norm),
+    "final norm's weights lost": rewrite("roberta_prelayernorm.LayerNorm.weight", torch.ones_like),
+    "q and k swapped in one layer": rename({f"{LAYER}1.attention.self.query": f"{LAYER}1.attention.self.key"}),
+    "positions shifted by one": patch(model.embeddings, "positions_from_ids", shifted),
+    "position rows shifted by one": rewrite(f"{EMBEDDINGS}position_embeddings.weight", lambda t: t.roll(1, 0)),
+    "two layers swapped": rename({f"{LAYER}0.": f"{LAYER}2."}),
+    "the two norms of a layer swapped": rename({f"{LAYER}1.attention.LayerNorm": f"{LAYER}1.intermediate.LayerNorm"}),
+    "one embedding row zeroed": rewrite(f"{EMBEDDINGS}word_embeddings.weight", set_row(200, 0.0)),
+    "last position row zeroed": rewrite(f"{EMBEDDINGS}position_embeddings.weight", set_row(129, 0.0)),
+    "token-type row non-zero": rewrite(f"{EMBEDDINGS}token_type_embeddings.weight", set_row(0, 1e-3)),
+    "one weight changed by 1 %": rewrite(f"{LAYER}1.intermediate.dense.weight", one_percent),
+    "heads 4 -> 2": configure(num_attention_heads=2),
+    "out_proj transposed": rewrite(f"{LAYER}0.attention.output.dense.weight", torch.t),
+    "float16 round trip": rewrite(".*", lambda t: t.half().float()),
+    "extra rows left free to win": rewrite("lm_head.bias", lambda t: t.clamp(min=-10.0)),
+    "one tensor not written": edit_plan(
+        lambda row: replace(row, target="lm_head.lost") if row.target == "lm_head.bias" else row
+    ),
+}
+
+
+def check_caught(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, plant: Plant) -> None:
+    plant(monkeypatch)
+    output = tmp_path / "out"
+    assert run_main(monkeypatch, "convert", MLM, output, "--bpe-dir", BPE, "--quiet") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_fault_is_caught(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    check_caught(monkeypatch, tmp_path, FAULTS[name])
+
+
+def all_biases() -> list[str]:
+    prepared = pipeline.prepare(MLM, pipeline.Options())
+    return [row.target for row in prepared.plan.rows if row.target.endswith("bias")]
+
+
+@pytest.mark.parametrize("name", all_biases())
+def test_lost_bias_is_caught(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Every bias, the key bias too, which cancels in the softmax and never shows in a logit."""
+    check_caught(monkeypatch, tmp_path, lose(name))
+
+
+def test_lost_key_bias_is_seen_by_the_modules_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from converter.errors import ParityFailed
+
+    lose(f"{LAYER}1.attention.self.key.bias")(monkeypatch)
+    with pytest.raises(ParityFailed) as caught:
+        pipeline.convert(MLM, tmp_path / "out", bpe_dir=BPE)
+    assert caught.value.report is not None
+    outcome = {check.name: check.passed for check in caught.value.report.checks}
+    assert outcome["logits"]
+    assert not outcome["modules"]
+    assert caught.value.report.modules.first_divergence == f"{LAYER}1.attention.self.key"
+
+
+def test_without_a_fault_it_passes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert run_main(monkeypatch, "convert", MLM, tmp_path / "out", "--bpe-dir", BPE, "--quiet") == 0
+    assert (tmp_path / "out" / "config.json").exists()

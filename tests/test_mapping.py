@@ -1,0 +1,114 @@
+"""Rule tables: complete, one to one, and invertible to the source's bytes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import CONVERTIBLE, FIXTURES, MLM, load_trusted, save_edited
+from safetensors.torch import load_file
+
+from converter import convert
+from converter.checkpoint import open_checkpoint
+from converter.mapping import Rename, Split, apply_layout, invert, match
+from converter.pipeline import Options, prepare
+from converter.source.description import model_tensors
+from converter.source.layouts import DEEPSPEED, LAYER
+from converter.targets.roberta_prelayernorm import ENCODER_RULES
+
+
+def test_patterns_match_whole_keys_only() -> None:
+    assert match(LAYER + "fc1.{p}", "encoder.sentence_encoder.layers.11.fc1.bias") == {"n": "11", "p": "bias"}
+    assert match(LAYER + "fc1.{p}", "encoder.sentence_encoder.layers.11.fc1.bias.x") is None
+    assert match(LAYER + "fc1.{p}", "encoder.sentence_encoder.layers.x.fc1.bias") is None
+    assert match("a.b", "a-b") is None
+
+
+@pytest.mark.parametrize("name", CONVERTIBLE)
+def test_every_tensor_is_accounted_for(name: str) -> None:
+    prepared = prepare(FIXTURES / name / "checkpoint.pt", Options())
+    moved = {row.source for row in prepared.plan.rows if row.source}
+    dropped = {item.source for item in prepared.plan.dropped}
+    assert moved | dropped == set(prepared.tensors)
+    assert not moved & dropped
+    assert len({row.target for row in prepared.plan.rows}) == len(prepared.plan.rows)
+    assert all(item.reason for item in prepared.plan.dropped)
+
+
+@pytest.mark.parametrize("name", CONVERTIBLE)
+def test_round_trip_gives_the_original_bytes(name: str, tmp_path: Path) -> None:
+    """Target to source by the inverted rules, then back to the layout's own names by hand where it stacks."""
+    convert(FIXTURES / name / "checkpoint.pt", tmp_path / "out")
+    stored = load_file(tmp_path / "out" / "model.safetensors")
+    original = load_trusted(FIXTURES / name / "checkpoint.pt")["model"]
+    rules = invert(ENCODER_RULES)
+    back = {}
+    for key, tensor in stored.items():
+        for rule in rules:
+            fields = match(rule.source, key)
+            if fields is not None:
+                back[rule.targets[0].format(**fields)] = tensor
+    if name == "dinkytrain-deepspeed-fp16":
+        back = stack_again(back)
+    encoder = {key for key in original if key.startswith("encoder.sentence_encoder.") and not fused(key)}
+    assert back.keys() == encoder - {"encoder.sentence_encoder.version"}
+    assert all(
+        torch.equal(tensor, original[key]) and tensor.dtype == original[key].dtype for key, tensor in back.items()
+    )
+
+
+def fused(key: str) -> bool:
+    return any(match(f"{LAYER}{part}_{{p}}", key) for part in ("in_proj", "out_proj", "fc1", "fc2"))
+
+
+def stack_again(back: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    renamed = {}
+    for rule in DEEPSPEED.rules:
+        if isinstance(rule, Rename | Split):
+            for n in map(str, range(3)):
+                parts = [back.pop(target.format(n=n)) for target in rule.targets]
+                renamed[rule.source.format(n=n)] = torch.cat(parts)
+    return {**back, **renamed}
+
+
+def test_two_tensors_for_one_name_are_a_problem() -> None:
+    tensor = model_tensors(open_checkpoint(MLM))["encoder.lm_head.bias"]
+    rules = (Rename("old.{p}", ("new.{p}",)),)
+    _, _, problems = apply_layout(rules, {"old.bias": tensor, "new.bias": tensor})
+    assert problems == ["'new.bias' and 'old.bias' would both become 'new.bias'"]
+
+
+def test_uneven_stack_is_a_problem() -> None:
+    tensor = model_tensors(open_checkpoint(MLM))["encoder.lm_head.bias"].narrow(0, 432)
+    _, _, problems = apply_layout((Split("qkv", ("q", "k", "v", "w", "x")),), {"qkv": tensor})
+    assert problems == ["'qkv' has 432 rows, which do not divide into 5 parts"]
+
+
+def test_untied_head_is_kept_apart(tmp_path: Path) -> None:
+    def untie(content: dict[str, dict[str, torch.Tensor]]) -> None:
+        content["model"]["encoder.lm_head.weight"] = content["model"]["encoder.lm_head.weight"] * 2
+
+    path = save_edited(tmp_path / "untied.pt", untie)
+    result = convert(path, tmp_path / "out", bpe_dir=FIXTURES / "gpt2_bpe")
+    assert result.report.passed
+    stored = load_file(tmp_path / "out" / "model.safetensors")
+    assert torch.equal(stored["lm_head.decoder.weight"][:433], load_trusted(path)["model"]["encoder.lm_head.weight"])
+    assert torch.equal(stored["lm_head.decoder.bias"], stored["lm_head.bias"])
+    assert json.loads((tmp_path / "out" / "config.json").read_text())["tie_word_embeddings"] is False
+    from transformers import AutoModelForMaskedLM
+
+    model, info = AutoModelForMaskedLM.from_pretrained(tmp_path / "out", output_loading_info=True)
+    assert not any(info.values())
+    assert torch.equal(model.lm_head.decoder.weight, stored["lm_head.decoder.weight"])
+
+
+def test_head_stored_twice_is_tied_by_its_bytes(tmp_path: Path) -> None:
+    def copy(content: dict[str, dict[str, torch.Tensor]]) -> None:
+        content["model"]["encoder.lm_head.weight"] = content["model"]["encoder.lm_head.weight"].clone()
+
+    result = convert(save_edited(tmp_path / "copied.pt", copy), tmp_path / "out")
+    assert result.plan.description.tied
+    dropped = next(row for row in result.report.audit.rows if row.source == "encoder.lm_head.weight")
+    assert dropped.equal is True
