@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from converter.digests import Digests
 from converter.folder import (
     CARD_FILE,
     CONFIG_FILE,
     REPORT_FILE,
-    WrittenFile,
     row_nbytes,
     write_json,
     write_text,
@@ -19,8 +20,8 @@ from converter.folder import (
 from converter.model_card import model_card
 from converter.parity.prove import prove, stage_count
 from converter.parity.report import Check, ParityReport
+from converter.plan import ConversionPlan
 from converter.progress import Progress
-from converter.source_hash import SourceHash
 from converter.tokenizer import (
     TOKENIZER_CONFIG_FILE,
     TOKENIZER_FILE,
@@ -33,61 +34,74 @@ if TYPE_CHECKING:
     from converter.pipeline import Prepared
 
 
-def write_folder(prepared: Prepared, staging: Path, *, allow_nonfinite: bool, watch: Progress) -> list[WrittenFile]:
+def write_folder(prepared: Prepared, staging: Path, *, allow_nonfinite: bool, watch: Progress) -> None:
     """Writes weights, config and tokenizer."""
     plan = prepared.plan
     watch.stage("Writing", sum(row_nbytes(row) for row in plan.rows))
-    written = write_weights(
-        staging, plan.rows, prepared.checkpoint, allow_nonfinite=allow_nonfinite, tick=watch.advance
-    )
-    written.append(write_json(staging / CONFIG_FILE, plan.config))
+    name = prepared.checkpoint.file.name
+    write_weights(staging, plan.rows, source=name, allow_nonfinite=allow_nonfinite, tick=watch.advance)
+    write_json(staging / CONFIG_FILE, plan.config)
     if prepared.tokenization is not None:
         from converter.pipeline import longest_input
 
         tokenizer = build_tokenizer(prepared.tokenization.vocabulary)
-        written.append(write_text(staging / TOKENIZER_FILE, tokenizer.to_str(pretty=True) + "\n"))
-        config = tokenizer_config(longest_input(plan.description))
-        written.append(write_json(staging / TOKENIZER_CONFIG_FILE, config))
-    return written
+        write_text(staging / TOKENIZER_FILE, tokenizer.to_str(pretty=True) + "\n")
+        write_json(staging / TOKENIZER_CONFIG_FILE, tokenizer_config(longest_input(plan.description)))
 
 
-def prove_folder(
-    prepared: Prepared, staging: Path, written: list[WrittenFile], digest: SourceHash, watch: Progress
-) -> ParityReport:
-    """Proves the staging folder and, if it agrees, adds model card and report to it."""
-    plan, description = prepared.plan, prepared.plan.description
-    watch.stage("Proving", stage_count(description.layers))
-    report = prove(
-        plan,
-        prepared.tensors,
-        staging,
-        source={
-            "file": prepared.checkpoint.file.name,
-            "bytes": prepared.checkpoint.file.size,
-            "sha256": "",
-            "container": description.container,
-            "layout": description.layout,
-            "producer": description.producer,
-            "dtype": description.dtype,
-        },
-        target={
-            "model_type": plan.model_type,
-            "architectures": [plan.architecture],
-            "vocab_size": plan.config["vocab_size"],
-            "extra_rows": plan.extra_rows,
-        },
-        more_checks=_tokenizer_check(prepared, staging),
-        tick=watch.advance,
-    )
-    report = replace(report, source={**report.source, "sha256": digest.result()})
-    if report.agrees:
-        card = write_text(
-            staging / CARD_FILE, model_card(plan, report, has_tokenizer=prepared.tokenization is not None)
+def prove_folder(prepared: Prepared, staging: Path, watch: Progress) -> ParityReport:
+    """Proves the staging folder and, if it agrees, adds model card and report to it.
+
+    Raises:
+        UnreadableCheckpoint: if the checkpoint's bytes turn out to be damaged.
+        ValueError: if the written files do not fit the model.
+    """
+    plan = prepared.plan
+    watch.stage("Proving", stage_count(plan.description.layers))
+    with Digests(prepared.checkpoint, prepared.tensors.values(), staging) as digests:
+        report = prove(
+            plan,
+            prepared.tensors,
+            staging,
+            source=_source_facts(prepared),
+            target=_target_facts(plan),
+            more_checks=_tokenizer_check(prepared, staging),
+            tick=watch.advance,
         )
-        files = [vars(item) for item in sorted([*written, card], key=lambda item: item.name)]
+        source_digest, file_digests = digests.result()
+    report = replace(report, source={**report.source, "sha256": source_digest})
+    if report.agrees:
+        card = staging / CARD_FILE
+        write_text(card, model_card(plan, report, has_tokenizer=prepared.tokenization is not None))
+        file_digests[card.name] = hashlib.sha256(card.read_bytes()).hexdigest()
+        files = [
+            {"name": name, "bytes": (staging / name).stat().st_size, "sha256": digest}
+            for name, digest in sorted(file_digests.items())
+        ]
         report = replace(report, target={**report.target, "files": files})
         write_json(staging / REPORT_FILE, report.to_dict())
     return report
+
+
+def _source_facts(prepared: Prepared) -> dict[str, object]:
+    description = prepared.description
+    return {
+        "file": prepared.checkpoint.file.name,
+        "bytes": prepared.checkpoint.file.size,
+        "container": description.container,
+        "layout": description.layout,
+        "producer": description.producer,
+        "dtype": description.dtype,
+    }
+
+
+def _target_facts(plan: ConversionPlan) -> dict[str, object]:
+    return {
+        "model_type": plan.model_type,
+        "architectures": [plan.architecture],
+        "vocab_size": plan.config["vocab_size"],
+        "extra_rows": plan.extra_rows,
+    }
 
 
 def _tokenizer_check(prepared: Prepared, staging: Path) -> tuple[Check, ...]:

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextC
 from rich.table import Table
 
 from converter.checkpoint import Risk
-from converter.model_card import parity_rows
+from converter.parity.table import parity_rows
 
 if TYPE_CHECKING:
     from converter.inspection import Inspection

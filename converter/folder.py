@@ -1,17 +1,13 @@
-"""The folder's files: streamed safetensors, JSON, tokenizer, card; each synced to disk, with modes that follow the umask."""
+"""The folder's files: streamed safetensors, JSON, text. Their modes follow the umask."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from converter.checkpoint import Checkpoint
 from converter.checkpoint.mapped_file import ByteRange
 from converter.checkpoint.tensors import ITEM_SIZES, LazyTensor
 from converter.errors import UnreadableCheckpoint
@@ -36,15 +32,6 @@ _CHUNK_ELEMENTS = 1 << 21
 Tick = Callable[[int], None]
 
 
-@dataclass(frozen=True)
-class WrittenFile:
-    """A file of the folder."""
-
-    name: str
-    size: int
-    sha256: str
-
-
 def row_nbytes(row: Row) -> int:
     """Bytes of the target tensor."""
     size = ITEM_SIZES[row.dtype]
@@ -53,42 +40,36 @@ def row_nbytes(row: Row) -> int:
     return size
 
 
-def write_weights(
-    folder: Path, rows: Sequence[Row], checkpoint: Checkpoint, *, allow_nonfinite: bool, tick: Tick
-) -> list[WrittenFile]:
+def write_weights(folder: Path, rows: Sequence[Row], *, source: str, allow_nonfinite: bool, tick: Tick) -> None:
     """Writes the planned tensors, one at a time: `model.safetensors`, or shards and their index.
 
-    On the way, each tensor's bytes are held against the container's checksum and searched for NaN and infinity.
+    On the way, each tensor is searched for NaN and infinity.
 
     Args:
+        source: the checkpoint's name, for messages.
         tick: called with the number of bytes written since the last call.
 
     Raises:
-        UnreadableCheckpoint: if bytes were damaged, or are NaN or infinite and that is not allowed.
+        UnreadableCheckpoint: if there are some and that is not allowed.
     """
     shards = _shards(rows)
-    inspector = _Inspector(checkpoint)
-    written: list[WrittenFile] = []
+    inspector = _Inspector()
     weight_map: dict[str, str] = {}
     for number, shard in enumerate(shards, 1):
         name = WEIGHTS_FILE if len(shards) == 1 else f"model-{number:05d}-of-{len(shards):05d}.safetensors"
-        written.append(_write_safetensors(folder / name, shard, inspector, tick))
+        _write_safetensors(folder / name, shard, inspector, tick)
         weight_map |= {row.target: name for row in shard}
     if inspector.nonfinite and not allow_nonfinite:
         raise UnreadableCheckpoint(
             f"{len(inspector.nonfinite)} tensors hold NaN or infinity, so parity could not be judged",
-            subject=checkpoint.file.name,
+            subject=source,
             problems=[f"'{key}'" for key in inspector.nonfinite],
             advice="Use an earlier checkpoint of the run, or pass --allow-nonfinite to convert without a verdict:",
         )
     if len(shards) > 1:
         total = sum(row_nbytes(row) for row in rows)
-        written.append(
-            write_json(
-                folder / INDEX_FILE, {"metadata": {"total_size": total}, "weight_map": dict(sorted(weight_map.items()))}
-            )
-        )
-    return written
+        content = {"metadata": {"total_size": total}, "weight_map": dict(sorted(weight_map.items()))}
+        write_json(folder / INDEX_FILE, content)
 
 
 def _shards(rows: Sequence[Row]) -> list[list[Row]]:
@@ -103,7 +84,7 @@ def _shards(rows: Sequence[Row]) -> list[list[Row]]:
     return shards
 
 
-def _write_safetensors(path: Path, rows: Sequence[Row], inspector: _Inspector, tick: Tick) -> WrittenFile:
+def _write_safetensors(path: Path, rows: Sequence[Row], inspector: _Inspector, tick: Tick) -> None:
     """One safetensors file: header length, JSON header, the tensors in the header's order (format: safetensors 0.x)."""
     header: dict[str, object] = {"__metadata__": {"format": "pt"}}
     at = 0
@@ -122,7 +103,7 @@ def _write_safetensors(path: Path, rows: Sequence[Row], inspector: _Inspector, t
         for row in rows:
             yield from _row_pieces(row, inspector)
 
-    return _write_file(path, pieces(), tick)
+    _write_file(path, pieces(), tick)
 
 
 def _row_pieces(row: Row, inspector: _Inspector) -> Iterator[bytes | memoryview]:
@@ -165,46 +146,38 @@ def _bytes_of(tensor: torch.Tensor) -> memoryview:
 
 
 class _Inspector:
-    """Looks at every tensor once as it passes: damaged in the file? finite?"""
+    """Looks at every tensor once as it passes, for NaN and infinity."""
 
-    def __init__(self, checkpoint: Checkpoint) -> None:
-        self.checkpoint = checkpoint
+    def __init__(self) -> None:
         self.nonfinite: list[str] = []
-        self._checked: set[ByteRange] = set()
 
     def inspect(self, tensor: LazyTensor, source: str) -> None:
         import torch
 
-        if tensor.span not in self._checked:
-            self.checkpoint.check_integrity(tensor)
-            self._checked.add(tensor.span)
         values = tensor.read()
         if values.is_floating_point() and values.numel():
+            # One pass and no copy: both ends are finite exactly if everything between them is a number.
             low, high = torch.aminmax(values)
             if not (torch.isfinite(low) and torch.isfinite(high)) and source not in self.nonfinite:
                 self.nonfinite.append(source)
 
 
-def write_json(path: Path, content: Mapping[str, object]) -> WrittenFile:
+def write_json(path: Path, content: Mapping[str, object]) -> None:
     """Writes `content` as indented JSON."""
-    return write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
-def write_text(path: Path, text: str) -> WrittenFile:
+def write_text(path: Path, text: str) -> None:
     """Writes UTF-8 text."""
-    return _write_file(path, iter([text.encode("utf-8")]), lambda size: None)
+    _write_file(path, iter([text.encode("utf-8")]), lambda size: None)
 
 
-def _write_file(path: Path, pieces: Iterator[bytes | memoryview], tick: Tick) -> WrittenFile:
-    digest, size = hashlib.sha256(), 0
+def _write_file(path: Path, pieces: Iterator[bytes | memoryview], tick: Tick) -> None:
+    """Writes a new file. It reaches the disk for sure when the folder is published (`staging.publish`)."""
     with path.open("xb", buffering=0) as handle:
         for piece in pieces:
+            view = memoryview(piece).cast("B")
             written = 0
-            view = memoryview(piece).cast("B") if not isinstance(piece, bytes) else memoryview(piece)
             while written < len(view):  # an unbuffered write may take less than it is given
                 written += handle.write(view[written:])
-            digest.update(view)
-            size += len(view)
             tick(len(view))
-        os.fsync(handle.fileno())
-    return WrittenFile(path.name, size, digest.hexdigest())

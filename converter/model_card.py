@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from importlib import metadata
+from typing import TYPE_CHECKING
 
-from converter.parity.report import Check, ParityReport
-from converter.plan import ConversionPlan
+from converter.parity.table import parity_rows
+
+if TYPE_CHECKING:
+    from converter.parity.report import ParityReport
+    from converter.plan import ConversionPlan
 
 _TRAINING = {
     "mask_prob": "Masking rate",
@@ -57,7 +61,7 @@ def _origin(plan: ConversionPlan, report: ParityReport) -> list[str]:
     ]
     return [
         "This model was trained with fairseq or DinkyTrain under `--encoder-normalize-before`, and converted with "
-        f"[prenorm](https://pypi.org/project/prenorm/) {_version()}.",
+        f"prenorm {_version()}.",
         "",
         "## Source",
         "",
@@ -76,27 +80,6 @@ def _vocabulary(plan: ConversionPlan) -> str:
             "as `<unk>`, are never predicted and take no probability"
         )
     return text
-
-
-def parity_rows(report: ParityReport) -> list[tuple[str, str, str, str]]:
-    """The parity table: check, largest difference, tolerance, outcome."""
-    return [
-        (check.name, _worst(check), "" if check.tolerance is None else f"{check.tolerance:.1e}", _outcome(check))
-        for check in report.checks
-    ]
-
-
-def _outcome(check: Check) -> str:
-    return ("passed" if check.judged else "not judged") if check.passed else "FAILED"
-
-
-def _worst(check: Check) -> str:
-    metrics = check.metrics
-    if "max_abs_diff" in metrics:
-        return f"{metrics['max_abs_diff']:.1e}"
-    if "compared_bit_by_bit" in metrics:
-        return f"{metrics['unequal']} of {metrics['compared_bit_by_bit']} differ in a bit"
-    return f"{metrics.get('wrong', 0)} of {metrics.get('tokens', 0)} wrong"
 
 
 def _parity(report: ParityReport) -> list[str]:

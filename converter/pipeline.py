@@ -16,7 +16,6 @@ from converter.plan import ConversionPlan, plan_conversion
 from converter.progress import Progress, Silent
 from converter.source.description import SourceDescription, describe, model_tensors
 from converter.source.layouts import Canonical, normalize
-from converter.source_hash import SourceHash
 from converter.staging import check_output, publish, staging_folder
 from converter.tokenizer import BytePairEncoding, Vocabulary, plan_vocabulary, read_bpe
 
@@ -108,22 +107,20 @@ def convert(
         prepared = prepare(source, options)
         for text in prepared.warnings:
             watch.warn(text)
-    with SourceHash(source) as digest, staging_folder(target) as staging:
-        from converter.assemble import (
-            prove_folder,
-            write_folder,
-        )  # imports torch, which inspect and refusals do not need
-
+    with clock.measure("import"):  # torch, which inspect and refusals do not wait for
+        from converter.assemble import prove_folder, write_folder
+    with staging_folder(target) as staging:
         with clock.measure("write"):
-            written = write_folder(prepared, staging, allow_nonfinite=allow_nonfinite, watch=watch)
+            write_folder(prepared, staging, allow_nonfinite=allow_nonfinite, watch=watch)
         with clock.measure("prove"):
             try:
-                report = prove_folder(prepared, staging, written, digest, watch)
+                report = prove_folder(prepared, staging, watch)
             except ValueError as error:
                 raise ParityFailed(f"the written model cannot be compared: {error}", subject=target) from error
         if not report.agrees:
             raise _failure(report, target)
-        publish(staging, target, overwrite=overwrite)
+        with clock.measure("publish"):
+            publish(staging, target, overwrite=overwrite)
     warnings = prepared.warnings
     if not report.judged:
         warnings = (*warnings, "the weights hold NaN or infinity: parity could not be judged, and the report says so")

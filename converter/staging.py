@@ -95,7 +95,8 @@ def publish(folder: Path, output: Path, *, overwrite: bool) -> None:
     Raises:
         UsageProblem: if OUTPUT came into being meanwhile and may not be replaced.
     """
-    _sync(folder)
+    for entry in (*folder.iterdir(), folder):
+        _sync(entry)
     parent = output.absolute().parent
     if overwrite and output.is_dir() and not output.is_symlink():
         _exchange(folder, output)
@@ -182,8 +183,9 @@ def _umask() -> int:
     return mask
 
 
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
+def _sync(path: Path) -> None:
+    """Makes sure that a file or folder is on the disk."""
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

@@ -141,3 +141,11 @@ def test_files_follow_the_umask(tmp_path: Path) -> None:
     modes = {entry.name: oct(entry.stat().st_mode & 0o777) for entry in (tmp_path / "out").iterdir()}
     assert set(modes.values()) == {"0o640"}, modes
     assert oct((tmp_path / "out").stat().st_mode & 0o777) == "0o750"
+
+
+def test_inspect_does_not_wait_for_torch() -> None:
+    program = (
+        f"import sys; from converter import console, inspect; inspect({str(MLM)!r}); print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "False", done.stderr

@@ -37,7 +37,7 @@ def build_probe(vocab_size: int, positions: int) -> list[Tensor]:
 def _row(length: int, vocab_size: int, generator: torch.Generator) -> Tensor:
     ids = torch.randint(0, vocab_size - 1, (length,), generator=generator)
     ids[ids >= PAD] += 1  # every id but the pad
-    ids[3::7] = vocab_size - 1
+    ids[1::7] = vocab_size - 1
     ids[0] = BOS
     if length > 1:
         ids[-1] = EOS

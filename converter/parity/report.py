@@ -56,6 +56,17 @@ class ParityReport:
         """'passed', 'failed', or 'not judged' where NaN or infinity left nothing to compare."""
         return "passed" if self.passed else "not judged" if self.agrees else "failed"
 
+    def check(self, name: str) -> Check:
+        """The check of that name.
+
+        Raises:
+            KeyError: if there is none.
+        """
+        for check in self.checks:
+            if check.name == name:
+                return check
+        raise KeyError(name)
+
     def to_dict(self) -> dict[str, object]:
         """The content of parity_report.json. The same input gives the same content: no times, no paths."""
         return {

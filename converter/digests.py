@@ -1,0 +1,80 @@
+"""Checksums, computed beside the proof: of the source, of the written files, and of the bytes that were read.
+
+The proof keeps the processor busy for longer than these keep the disk; nobody has to wait for them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+
+from converter.checkpoint import Checkpoint, LazyTensor
+from converter.checkpoint.mapped_file import ByteRange
+
+_CHUNK = 4 << 20
+
+
+class Digests:
+    """A thread that reads and hashes. Leaving the context stops it early."""
+
+    def __init__(self, checkpoint: Checkpoint, tensors: Iterable[LazyTensor], folder: Path) -> None:
+        """Prepares the work.
+
+        Args:
+            checkpoint: hashed whole, and held against its container's checksums where `tensors` lie.
+            folder: every file in it is hashed.
+        """
+        self._checkpoint = checkpoint
+        self._tensors = list(tensors)
+        self._folder = folder
+        self._found: dict[str, str] = {}
+        self._failure: Exception | None = None
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="digests", daemon=True)
+
+    def __enter__(self) -> Digests:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def result(self) -> tuple[str, dict[str, str]]:
+        """SHA-256 of the source, and of each of the folder's files by name, in hexadecimal; waits for them.
+
+        Raises:
+            UnreadableCheckpoint: if the tensors' bytes are not what was saved.
+            OSError: if a file could not be read to its end.
+        """
+        self._thread.join()
+        if self._failure is not None:
+            raise self._failure
+        files = dict(self._found)
+        return files.pop(""), files
+
+    def _run(self) -> None:
+        try:
+            checked: set[ByteRange] = set()
+            for tensor in self._tensors:
+                if tensor.span not in checked and not self._stop.is_set():
+                    self._checkpoint.check_integrity(tensor)
+                    checked.add(tensor.span)
+            for path in sorted(self._folder.iterdir()):
+                self._found[path.name] = self._sha256(path)
+            self._found[""] = self._sha256(self._checkpoint.file.path)
+        except Exception as error:  # raised again in the thread that asks for the result
+            self._failure = error
+
+    def _sha256(self, path: Path) -> str:
+        digest = hashlib.sha256()
+        buffer = bytearray(_CHUNK)
+        with path.open("rb", buffering=0) as handle:
+            if path.parent == self._folder:
+                os.fsync(handle.fileno())  # so that publishing finds it on the disk already
+            while (size := handle.readinto(buffer)) and not self._stop.is_set():
+                digest.update(memoryview(buffer)[:size])
+        return digest.hexdigest()
