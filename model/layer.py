@@ -1,11 +1,12 @@
-"""One pre-LayerNorm transformer layer."""
+"""One pre-LayerNorm transformer layer, and the stack of them."""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from model.activations import activation
-from model.attention import Attention, Projection
+from model.attention import Attention, Context, Projection
 from model.config import RobertaPreLayerNormConfig
 
 
@@ -19,22 +20,26 @@ class Intermediate(nn.Module):
         self.act = activation(config.hidden_act)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[batch, length, hidden] -> [batch, length, intermediate]."""
+        """[..., hidden] -> [..., intermediate]."""
         return self.act(self.dense(self.LayerNorm(x)))
 
 
 class Layer(nn.Module):
-    """Attention block, then feed-forward block, each x + f(norm(x))."""
+    """Attention block, in a decoder with cross-attention that block too, then feed-forward block; each x + f(norm(x))."""
 
-    def __init__(self, config: RobertaPreLayerNormConfig) -> None:
+    def __init__(self, config: RobertaPreLayerNormConfig, number: int) -> None:
         super().__init__()
-        self.attention = Attention(config)
+        self.attention = Attention(config, number)
+        if config.add_cross_attention:
+            self.crossattention = Attention(config, number, is_cross=True)
         self.intermediate = Intermediate(config)
         self.output = Projection(config.intermediate_size, config.hidden_size, config.hidden_dropout_prob)
 
-    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        """[batch, length, hidden] -> the same."""
-        x = self.attention(x, mask)
+    def forward(self, x: Tensor, context: Context) -> Tensor:
+        """[batch, length, hidden] (or [tokens, hidden], packed) -> the same."""
+        x = self.attention(x, context)
+        if context.cross_states is not None:
+            x = self.crossattention(x, context)
         transformed: Tensor = x + self.output(self.intermediate(x))
         return transformed
 
@@ -44,10 +49,17 @@ class Encoder(nn.Module):
 
     def __init__(self, config: RobertaPreLayerNormConfig) -> None:
         super().__init__()
-        self.layer = nn.ModuleList(Layer(config) for _ in range(config.num_hidden_layers))
+        self.gradient_checkpointing = False
+        self.layer = nn.ModuleList(Layer(config, number) for number in range(config.num_hidden_layers))
 
-    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        """[batch, length, hidden] -> the same."""
+    def forward(self, x: Tensor, context: Context, *, keep_states: bool = False) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """[batch, length, hidden] (or packed) -> the same, and with `keep_states` what went in and every layer's output."""
+        states = [x] if keep_states else []
         for layer in self.layer:
-            x = layer(x, mask)
-        return x
+            if self.gradient_checkpointing and self.training:
+                x = checkpoint(layer, x, context, use_reentrant=False)
+            else:
+                x = layer(x, context)
+            if keep_states:
+                states.append(x)
+        return x, tuple(states)

@@ -112,12 +112,18 @@ def patch(owner: object, name: str, value: object) -> Plant:
     return lambda monkeypatch: monkeypatch.setattr(owner, name, value)
 
 
-def no_final_norm(self: model.RobertaPreLayerNormModel, input_ids: Tensor, *args: Tensor) -> object:
-    mask = args[0].bool()[:, None, None, :]
-    return model.modeling.BaseModelOutput(self.encoder(self.embeddings(input_ids, None, None), mask))
+def no_final_norm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The model passes its final norm over."""
+    real = model.modeling.RobertaPreLayerNormModel.__init__
+
+    def wrong(self: model.modeling.RobertaPreLayerNormModel, *args: object, **options: object) -> None:
+        real(self, *args, **options)  # type: ignore[arg-type]
+        self.LayerNorm.forward = lambda x: x  # type: ignore[method-assign]
+
+    monkeypatch.setattr(model.modeling.RobertaPreLayerNormModel, "__init__", wrong)
 
 
-def shifted(input_ids: Tensor, pad_token_id: int) -> Tensor:
+def shifted(input_ids: Tensor, pad_token_id: int, past: int = 0) -> Tensor:
     real = input_ids.ne(pad_token_id)
     return (real.cumsum(dim=1) - 1) * real + pad_token_id
 
@@ -126,7 +132,7 @@ FAULTS: dict[str, Plant] = {
     "layer_norm_eps 1e-12": patch(target, "LAYER_NORM_EPS", 1e-12),
     "tanh GELU": configure(hidden_act="gelu_new"),
     "tanh GELU in the LM head": patch(model.heads, "gelu", gelu_tanh),
-    "final norm lost": patch(model.modeling.RobertaPreLayerNormModel, "forward", no_final_norm),
+    "final norm lost": no_final_norm,
     "final norm's weights lost": rewrite("roberta_prelayernorm.LayerNorm.weight", torch.ones_like),
     "q and k swapped in one layer": rename({f"{LAYER}1.attention.self.query": f"{LAYER}1.attention.self.key"}),
     "positions shifted by one": patch(model.embeddings, "positions_from_ids", shifted),
