@@ -43,7 +43,7 @@ class BundledRuntime:
         self._files = _index(folder)
         self._aliases: dict[str, str] = self.model.tied_names(self.model.config)
         self._on_stage: Callable[[Stage], None] = lambda stage: None
-        self._parts: dict[str, Tensor] = {}
+        self._parts: dict[str, list[Tensor]] = {}
         self._hook()
 
     def run(self, input_ids: Tensor, attention_mask: Tensor, on_stage: Callable[[Stage], None]) -> Tensor:
@@ -70,7 +70,7 @@ class BundledRuntime:
 
     def _keep(self, part: str) -> Callable[..., None]:
         def hook(module: nn.Module, inputs: object, output: Tensor) -> None:
-            self._parts[part] = output
+            self._parts.setdefault(part, []).append(output)
 
         return hook
 
@@ -92,7 +92,7 @@ class BundledRuntime:
                 setattr(owner, leaf, parameter)
             if stage is not None:
                 parts, self._parts = self._parts, {}
-                self._on_stage((stage, {**parts, "out": output}))
+                self._on_stage((stage, {**{name: _whole(found, output) for name, found in parts.items()}, "out": output}))
 
         block.register_forward_pre_hook(enter)
         block.register_forward_hook(leave)
@@ -103,6 +103,12 @@ class BundledRuntime:
         with safe_open(self._files[stored], framework="pt") as file:
             tensor: Tensor = file.get_tensor(stored)
             return tensor.to(torch.float64, copy=True)
+
+
+def _whole(pieces: list[Tensor], output: Tensor) -> Tensor:
+    """A part's output for the whole batch; a large batch goes through the feed-forward block in pieces of tokens."""
+    joined = pieces[0] if len(pieces) == 1 else torch.cat(pieces)
+    return joined.reshape(*output.shape[:-1], joined.shape[-1])
 
 
 def _index(folder: Path) -> dict[str, Path]:

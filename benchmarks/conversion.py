@@ -1,6 +1,6 @@
 """Measures `prenorm convert` beside a bare mapped copy of the weights, in one run, each in a process of its own.
 
-    python benchmarks/convert.py CHECKPOINT FOLDER [--repeat 3]
+    python benchmarks/conversion.py CHECKPOINT FOLDER [--repeat 3]
 
 FOLDER is for the results and should be on the disk to be measured. Times are wall-clock; memory is the peak of resident
 memory, and of what is not file-backed (RssAnon, sampled every 10 ms).
