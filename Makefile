@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 FAIRSEQ_VENV := .venv-fairseq
+OLD_VENV := .venv-transformers-4.57
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -12,7 +13,7 @@ demo: $(VENV)/.installed
 	mkdir demo
 	$(BIN)/prenorm convert fixtures/dinkytrain-mlm/checkpoint.pt demo/dinkytrain-mlm --bpe-dir fixtures/gpt2_bpe
 
-test: $(VENV)/.installed $(FAIRSEQ_VENV)/.installed
+test: $(VENV)/.installed $(FAIRSEQ_VENV)/.installed $(OLD_VENV)/.installed
 	$(BIN)/python -m pytest -n auto --dist worksteal
 
 check: $(VENV)/.installed
@@ -41,5 +42,12 @@ $(FAIRSEQ_VENV)/.installed: pyproject.toml constraints.txt
 	PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(FAIRSEQ_VENV)/bin/python -m pip install --quiet "fairseq-fixed==0.12.3.1" safetensors
 	touch $@
 
+# The last transformers 4: it still has what later releases dropped.
+$(OLD_VENV)/.installed: constraints-transformers-4.57.txt
+	test -x $(OLD_VENV)/bin/python || $(PYTHON) -m venv $(OLD_VENV)
+	$(OLD_VENV)/bin/python -m pip install --quiet --constraint constraints-transformers-4.57.txt torch
+	$(OLD_VENV)/bin/python -m pip install --quiet --constraint constraints-transformers-4.57.txt transformers safetensors
+	touch $@
+
 clean:
-	rm -rf $(VENV) $(FAIRSEQ_VENV) demo build dist *.egg-info
+	rm -rf $(VENV) $(FAIRSEQ_VENV) $(OLD_VENV) demo build dist *.egg-info

@@ -19,6 +19,7 @@ from model.outputs import (
     SequenceClassifierOutput,
     TokenClassifierOutput,
 )
+from model.packing import pads_come_first
 
 
 class ClassificationHead(nn.Module):
@@ -82,8 +83,9 @@ class RobertaPreLayerNormForSequenceClassification(_Classifier):
             `SequenceClassifierOutput`, or a tuple.
         """
         encoded = self.roberta_prelayernorm(
-            input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds, return_dict=True, **options
-        )
+            input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds, return_dict=True,
+            every_position=pads_come_first(attention_mask), **options,
+        )  # fmt: skip
         logits = self.classifier(encoded.last_hidden_state)
         loss = None if labels is None else sequence_loss(logits, labels, self.config)
         return self._result(

@@ -10,7 +10,6 @@ from model.activations import activation
 from model.attention import Attention, Context, Projection
 from model.config import RobertaPreLayerNormConfig
 
-
 # On the CPU, blocks of memory above 32 MB are mapped from the system anew each time, page by page (glibc's malloc); below,
 # they are used again. Without gradients nothing has to be kept, so the feed-forward block stays below: a tenth faster.
 _WIDE_BYTES = 24 << 20

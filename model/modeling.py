@@ -21,7 +21,7 @@ from model.embeddings import RobertaPreLayerNormEmbeddings, default_positions
 from model.layer import Encoder
 from model.masks import causal_mask, encoder_mask
 from model.outputs import BaseModelOutput
-from model.packing import plan_packing
+from model.packing import pads_come_first, plan_packing
 
 
 class Pooler(nn.Module):
@@ -157,7 +157,8 @@ class RobertaPreLayerNormModel(PretrainedModel):
             context.causal = attention_mask is None and past == 0 and length > 1
             return context
         plain = head_mask is None and not wants_attentions and self.config.position_embedding_type == "absolute"
-        if plain and not every_position:
+        pools_pads = self.pooler is not None and pads_come_first(attention_mask)
+        if plain and not every_position and not pools_pads:
             context.packing = plan_packing(attention_mask)
         if context.packing is None:
             context.mask = encoder_mask(attention_mask, skip_full=skip_full)

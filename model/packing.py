@@ -35,6 +35,11 @@ class Packing:
         return padded.index_copy(0, self.index, x).view(self.batch, self.length, *x.shape[1:])
 
 
+def pads_come_first(mask: Tensor | None) -> bool:
+    """Whether some row of a 2-D mask [batch, length] starts with a pad, so that its first token's output means nothing."""
+    return mask is not None and mask.dim() == 2 and not torch.compiler.is_compiling() and not bool(mask[:, 0].all())
+
+
 def plan_packing(mask: Tensor | None) -> Packing | None:
     """The packing of a batch with this 2-D mask [batch, length], or None where it would gain nothing."""
     if mask is None or mask.dim() != 2 or mask.numel() < _MIN_PADS or torch.compiler.is_compiling():

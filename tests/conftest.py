@@ -22,6 +22,7 @@ BPE = FIXTURES / "gpt2_bpe"
 CONVERTIBLE = ("dinkytrain-mlm", "dinkytrain-classification", "dinkytrain-deepspeed-fp16", "fairseq-0.12.2-hydra")
 MLM = FIXTURES / "dinkytrain-mlm" / "checkpoint.pt"
 FAIRSEQ_PYTHON = ROOT / ".venv-fairseq" / "bin" / "python"
+OLD_TRANSFORMERS_PYTHON = ROOT / ".venv-transformers-4.57" / "bin" / "python"
 
 # pytest-xdist runs one worker per core; more threads than cores only slow each other down.
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -63,8 +64,13 @@ def run_main(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
 def run_fairseq(script: Path, *arguments: str | Path, stdin: object = None) -> Any:
     """Runs `script` under the interpreter that has real fairseq; JSON in, JSON out."""
     assert FAIRSEQ_PYTHON.exists(), "real fairseq is not installed: run `make fairseq-env`"
+    return run_worker(FAIRSEQ_PYTHON, script, *arguments, stdin=stdin)
+
+
+def run_worker(python: Path, script: Path, *arguments: str | Path, stdin: object = None) -> Any:
+    """Runs `script` under another interpreter; JSON in, JSON out."""
     done = subprocess.run(
-        [str(FAIRSEQ_PYTHON), str(script), *map(str, arguments)],
+        [str(python), str(script), *map(str, arguments)],
         input=json.dumps(stdin), capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -92,7 +92,9 @@ class BundledRuntime:
                 setattr(owner, leaf, parameter)
             if stage is not None:
                 parts, self._parts = self._parts, {}
-                self._on_stage((stage, {**{name: _whole(found, output) for name, found in parts.items()}, "out": output}))
+                self._on_stage(
+                    (stage, {**{name: _whole(found, output) for name, found in parts.items()}, "out": output})
+                )
 
         block.register_forward_pre_hook(enter)
         block.register_forward_hook(leave)
