@@ -79,8 +79,10 @@ def _fit(model: PretrainedModel, stored: dict[str, Tensor], *, ignore_mismatched
     stored = _with_prefix(model, stored)
     expected = model.saved_parameters()
     aliases = model.tied_names(model.config)
-    for alias, name in aliases.items():  # a folder may have a tied weight under its other name only
-        if alias in stored and name not in stored:
+    for alias, name in aliases.items():
+        # A folder may have a tied weight under its other name only. And of an untied head, transformers computes with
+        # `lm_head.decoder.bias` alone, whatever `lm_head.bias` says.
+        if alias in stored and (name not in stored or not model.config.tie_word_embeddings):
             stored[name] = stored[alias]
     missing = expected.keys() - stored.keys()
     fresh = {part for part in _parts(model) if _inside(part, expected) and _inside(part, expected) <= missing}
