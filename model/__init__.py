@@ -14,9 +14,23 @@ from model.classification import (
 from model.config import RobertaPreLayerNormConfig
 from model.heads import RobertaPreLayerNormForCausalLM, RobertaPreLayerNormForMaskedLM
 from model.modeling import RobertaPreLayerNormModel
+from model.outputs import (
+    BaseModelOutputWithPoolingAndCrossAttentions,
+    CausalLMOutputWithCrossAttentions,
+    MaskedLMOutput,
+    MultipleChoiceModelOutput,
+    QuestionAnsweringModelOutput,
+    SequenceClassifierOutput,
+    TokenClassifierOutput,
+)
 
 __all__ = [
+    "BaseModelOutputWithPoolingAndCrossAttentions",
+    "CausalLMOutputWithCrossAttentions",
     "KeyValueCache",
+    "MaskedLMOutput",
+    "MultipleChoiceModelOutput",
+    "QuestionAnsweringModelOutput",
     "RobertaPreLayerNormConfig",
     "RobertaPreLayerNormForCausalLM",
     "RobertaPreLayerNormForMaskedLM",
@@ -25,4 +39,6 @@ __all__ = [
     "RobertaPreLayerNormForSequenceClassification",
     "RobertaPreLayerNormForTokenClassification",
     "RobertaPreLayerNormModel",
+    "SequenceClassifierOutput",
+    "TokenClassifierOutput",
 ]

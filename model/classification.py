@@ -14,8 +14,8 @@ from model.losses import choice_loss, sequence_loss, span_loss, token_loss
 from model.modeling import RobertaPreLayerNormModel
 from model.outputs import (
     ModelOutput,
-    MultipleChoiceOutput,
-    QuestionAnsweringOutput,
+    MultipleChoiceModelOutput,
+    QuestionAnsweringModelOutput,
     SequenceClassifierOutput,
     TokenClassifierOutput,
 )
@@ -124,7 +124,7 @@ class RobertaPreLayerNormForMultipleChoice(_Classifier):
             labels: [batch], the right choice.
 
         Returns:
-            `MultipleChoiceOutput`, or a tuple.
+            `MultipleChoiceModelOutput`, or a tuple.
 
         Raises:
             ValueError: if the inputs have no dimension of choices.
@@ -145,7 +145,9 @@ class RobertaPreLayerNormForMultipleChoice(_Classifier):
         assert given is not None  # the encoder has refused anything else
         logits = self.classifier(self.dropout(encoded.pooler_output)).view(given.shape[:2])
         loss = None if labels is None else choice_loss(logits, labels)
-        return self._result(MultipleChoiceOutput(loss, logits, encoded.hidden_states, encoded.attentions), return_dict)
+        return self._result(
+            MultipleChoiceModelOutput(loss, logits, encoded.hidden_states, encoded.attentions), return_dict
+        )
 
 
 class RobertaPreLayerNormForTokenClassification(_Classifier):
@@ -211,7 +213,7 @@ class RobertaPreLayerNormForQuestionAnswering(_Classifier):
         A softmax over the length sees masked positions too, so all of them are computed.
 
         Returns:
-            `QuestionAnsweringOutput`, or a tuple.
+            `QuestionAnsweringModelOutput`, or a tuple.
         """
         encoded = self.roberta_prelayernorm(
             input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds, return_dict=True,
@@ -221,5 +223,5 @@ class RobertaPreLayerNormForQuestionAnswering(_Classifier):
         loss = None
         if start_positions is not None and end_positions is not None:
             loss = span_loss(start_logits, end_logits, start_positions, end_positions)
-        output = QuestionAnsweringOutput(loss, start_logits, end_logits, encoded.hidden_states, encoded.attentions)
+        output = QuestionAnsweringModelOutput(loss, start_logits, end_logits, encoded.hidden_states, encoded.attentions)
         return self._result(output, return_dict)

@@ -15,7 +15,7 @@ from model.config import RobertaPreLayerNormConfig
 from model.generation import GenerationMixin
 from model.losses import next_token_loss, token_loss
 from model.modeling import RobertaPreLayerNormModel
-from model.outputs import CausalLMOutput, MaskedLMOutput
+from model.outputs import CausalLMOutputWithCrossAttentions, MaskedLMOutput
 
 
 class LMHead(nn.Module):
@@ -148,7 +148,7 @@ class RobertaPreLayerNormForCausalLM(LanguageModel, GenerationMixin):
             options: the headless model's other arguments.
 
         Returns:
-            `CausalLMOutput`, or a tuple.
+            `CausalLMOutputWithCrossAttentions`, or a tuple.
         """
         if labels is not None and use_cache is None:
             use_cache = False
@@ -163,7 +163,7 @@ class RobertaPreLayerNormForCausalLM(LanguageModel, GenerationMixin):
             hidden = hidden[:, -logits_to_keep:]
         logits = self.lm_head(hidden)
         loss = None if labels is None else next_token_loss(logits, labels)
-        output = CausalLMOutput(
+        output = CausalLMOutputWithCrossAttentions(
             loss, logits, decoded.past_key_values, decoded.hidden_states, decoded.attentions, decoded.cross_attentions
         )
         return output if (self.config.return_dict if return_dict is None else return_dict) else output.to_tuple()

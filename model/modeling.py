@@ -20,7 +20,7 @@ from model.config import RobertaPreLayerNormConfig
 from model.embeddings import RobertaPreLayerNormEmbeddings, default_positions
 from model.layer import Encoder
 from model.masks import causal_mask, encoder_mask
-from model.outputs import BaseModelOutput
+from model.outputs import BaseModelOutputWithPoolingAndCrossAttentions
 from model.packing import pads_come_first, plan_packing
 
 
@@ -66,7 +66,7 @@ class RobertaPreLayerNormModel(PretrainedModel):
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
         every_position: bool = False,
-    ) -> BaseModelOutput | tuple[object, ...]:
+    ) -> BaseModelOutputWithPoolingAndCrossAttentions | tuple[object, ...]:
         """Encodes a batch, or as a decoder continues one.
 
         Args:
@@ -116,7 +116,7 @@ class RobertaPreLayerNormModel(PretrainedModel):
         if context.packing is not None:
             x = context.packing.unpack(x)
             states = tuple(context.packing.unpack(state) for state in states)
-        output = BaseModelOutput(
+        output = BaseModelOutputWithPoolingAndCrossAttentions(
             last_hidden_state=x,
             pooler_output=None if self.pooler is None else self.pooler(x),
             past_key_values=cache if use_cache is not False else None,

@@ -45,7 +45,7 @@ class ModelOutput:
 
 
 @dataclass
-class BaseModelOutput(ModelOutput):
+class BaseModelOutputWithPoolingAndCrossAttentions(ModelOutput):
     """The encoder's or decoder's result.
 
     `last_hidden_state` [batch, length, hidden], after the final norm; `pooler_output` [batch, hidden]; `hidden_states`:
@@ -62,8 +62,8 @@ class BaseModelOutput(ModelOutput):
 
 
 @dataclass
-class CausalLMOutput(ModelOutput):
-    """`loss` scalar; `logits` [batch, length or as many as were asked for, vocab]; the rest as in `BaseModelOutput`."""
+class CausalLMOutputWithCrossAttentions(ModelOutput):
+    """`loss` scalar; `logits` [batch, length or as many as were asked for, vocab]; the rest as for the encoder."""
 
     loss: Tensor | None
     logits: Tensor
@@ -75,7 +75,7 @@ class CausalLMOutput(ModelOutput):
 
 @dataclass
 class HeadOutput(ModelOutput):
-    """`loss` scalar; `logits`, of the shape that the head's class states; the rest as in `BaseModelOutput`."""
+    """`loss` scalar; `logits`, of the shape that the head's class states; the rest as for the encoder."""
 
     loss: Tensor | None
     logits: Tensor
@@ -91,7 +91,7 @@ class SequenceClassifierOutput(HeadOutput):
     """`logits` [batch, labels]."""
 
 
-class MultipleChoiceOutput(HeadOutput):
+class MultipleChoiceModelOutput(HeadOutput):
     """`logits` [batch, choices]."""
 
 
@@ -100,8 +100,8 @@ class TokenClassifierOutput(HeadOutput):
 
 
 @dataclass
-class QuestionAnsweringOutput(ModelOutput):
-    """`loss` scalar; `start_logits` and `end_logits` [batch, length]; the rest as in `BaseModelOutput`."""
+class QuestionAnsweringModelOutput(ModelOutput):
+    """`loss` scalar; `start_logits` and `end_logits` [batch, length]; the rest as for the encoder."""
 
     loss: Tensor | None
     start_logits: Tensor

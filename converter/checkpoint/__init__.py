@@ -14,7 +14,7 @@ from converter.checkpoint.archive import Record, ZipArchive, check_crc
 from converter.checkpoint.globals import NamedGlobal, Risk, describe_globals
 from converter.checkpoint.legacy import MAGIC_PREFIX, read_legacy
 from converter.checkpoint.mapped_file import ByteRange, MappedFile
-from converter.checkpoint.pickle_machine import PickleMachine
+from converter.checkpoint.pickle_reader import PickleReader
 from converter.checkpoint.rebuild import Rebuilder
 from converter.checkpoint.tensors import ITEM_SIZES, LazyTensor, Storage
 from converter.errors import UnreadableCheckpoint
@@ -93,7 +93,7 @@ def _open_zip(file: MappedFile) -> Checkpoint:
         return record.data
 
     rebuilder = Rebuilder(file, locate)
-    machine = PickleMachine(file.view(pickled.data), rebuilder.table, rebuilder.persistent)
+    machine = PickleReader(file.view(pickled.data), rebuilder.table, rebuilder.persistent)
     content = machine.load()
     records = {record.data: record for name, record in archive.records.items() if name.startswith("data/")}
     return _checkpoint(file, "zip", content, describe_globals(machine.globals), records)

@@ -10,7 +10,8 @@ import struct
 from dataclasses import dataclass
 
 from converter.checkpoint.mapped_file import ByteRange, MappedFile
-from converter.checkpoint.pickle_machine import GlobalName, PickleMachine
+from converter.checkpoint.pickle_machine import GlobalName
+from converter.checkpoint.pickle_reader import PickleReader
 from converter.checkpoint.rebuild import Rebuilder
 from converter.checkpoint.tensors import ITEM_SIZES, Storage
 from converter.errors import UnreadableCheckpoint
@@ -49,13 +50,13 @@ def read_legacy(file: MappedFile) -> tuple[dict[GlobalName, bool], object]:
     position = _read_preamble(whole)
     places = _Places()
     first = Rebuilder(file, places.locate)
-    machine = PickleMachine(whole, first.table, first.persistent, position=position)
+    machine = PickleReader(whole, first.table, first.persistent, position=position)
     machine.load()
-    keys_machine = PickleMachine(whole, {}, _no_storage, position=machine.position)
+    keys_machine = PickleReader(whole, {}, _no_storage, position=machine.position)
     keys = keys_machine.load()
     places.spans = _place_storages(file, keys, keys_machine.position, first.storages)
     second = Rebuilder(file, places.locate)
-    machine = PickleMachine(whole, second.table, second.persistent, position=position)
+    machine = PickleReader(whole, second.table, second.persistent, position=position)
     return machine.globals, machine.load()
 
 
@@ -64,7 +65,7 @@ def _read_preamble(whole: memoryview) -> int:
     position = 0
     values: list[object] = []
     for _ in range(3):
-        machine = PickleMachine(whole, {}, _no_storage, position=position)
+        machine = PickleReader(whole, {}, _no_storage, position=position)
         values.append(machine.load())
         position = machine.position
     magic, protocol, system = values

@@ -61,7 +61,7 @@ _MARK = _Mark()
 
 
 class PickleMachine:
-    """Reads one pickle from `data`, starting at `position`; afterwards `position` is behind its STOP."""
+    """The bytes of one pickle, the stack, the memo, and what operations can do with them (`pickle_reader.py` runs them)."""
 
     def __init__(
         self,
@@ -80,30 +80,6 @@ class PickleMachine:
         self.memo: dict[int, object] = {}
         self._marks = 0
         self._text = 0
-
-    def load(self) -> object:
-        """The object the stream describes.
-
-        Raises:
-            UnreadableCheckpoint: if the stream is damaged, ends early, or exceeds a bound.
-        """
-        operations = _OPERATIONS
-        data, end = self.data, len(self.data)
-        for _ in range(MAX_OPERATIONS):
-            if self.position >= end:
-                raise self.broken("it ends before its end mark")
-            code = data[self.position]
-            self.position += 1
-            if code == 0x2E:  # STOP
-                return self.pop()
-            operation = operations.get(code)
-            if operation is None:
-                raise self.broken(f"byte 0x{code:02x} is no pickle operation that a checkpoint may hold")
-            try:
-                operation(self)
-            except (ValueError, OverflowError, struct.error) as error:  # undecodable text and the like
-                raise self.broken(str(error)) from error
-        raise self.broken(f"it has more than {MAX_OPERATIONS} operations")
 
     def broken(self, what: str) -> UnreadableCheckpoint:
         """The error for a stream that cannot be right."""
@@ -145,6 +121,13 @@ class PickleMachine:
         if not self.stack or self.stack[-1] is _MARK:
             raise self.broken("an operation finds nothing on the stack")
         return self.stack.pop()
+
+    def drop(self) -> None:
+        """Takes off the top, or everything back to a mark that is itself on top."""
+        if self.stack and self.stack[-1] is _MARK:
+            self.pop_to_mark()
+        else:
+            self.pop()
 
     def top(self) -> object:
         if not self.stack or self.stack[-1] is _MARK:
@@ -256,190 +239,3 @@ def _as_key(key: object, depth: int = 0) -> object:
     if type(key) is tuple and len(key) <= 8 and depth < 2:
         return tuple(_as_key(item, depth + 1) for item in key)
     return Placeholder(GlobalName("builtins", type(key).__name__))
-
-
-_U1, _U2, _U4, _U8 = struct.Struct("<B"), struct.Struct("<H"), struct.Struct("<I"), struct.Struct("<Q")
-_I4, _F8 = struct.Struct("<i"), struct.Struct(">d")
-
-_Operation = Callable[[PickleMachine], None]
-
-
-def _push(read: Callable[[PickleMachine], object]) -> _Operation:
-    def operation(machine: PickleMachine) -> None:
-        machine.stack.append(read(machine))
-
-    return operation
-
-
-def _unicode(size: struct.Struct) -> _Operation:
-    return _push(lambda m: m.text_bytes(m.number(size)).decode("utf-8", "surrogatepass"))
-
-
-def _old_unicode(size: struct.Struct) -> _Operation:
-    return _push(lambda m: m.text_bytes(m.number(size)).decode("utf-8", "replace"))
-
-
-def _raw(size: struct.Struct) -> _Operation:
-    return _push(lambda m: m.text_bytes(m.number(size)))
-
-
-def _tuple_of(count: int) -> _Operation:
-    return _push(lambda m: tuple(reversed([m.pop() for _ in range(count)])))
-
-
-def _marked_dict(machine: PickleMachine) -> None:
-    target: dict[object, object] = {}
-    machine.set_items(target, machine.pop_to_mark())
-    machine.stack.append(target)
-
-
-def _set_item(machine: PickleMachine) -> None:
-    value, key = machine.pop(), machine.pop()
-    machine.set_items(machine.top(), [key, value])
-
-
-def _set_items(machine: PickleMachine) -> None:
-    pairs = machine.pop_to_mark()
-    machine.set_items(machine.top(), pairs)
-
-
-def _append(machine: PickleMachine) -> None:
-    item = machine.pop()
-    machine.append(machine.top(), [item])
-
-
-def _appends(machine: PickleMachine) -> None:
-    items = machine.pop_to_mark()
-    machine.append(machine.top(), items)
-
-
-def _global(machine: PickleMachine) -> None:
-    module, name = machine.line(), machine.line()
-    machine.put_global(module.decode("utf-8", "replace"), name.decode("utf-8", "replace"))
-
-
-def _stack_global(machine: PickleMachine) -> None:
-    name, module = machine.pop(), machine.pop()
-    if not isinstance(name, str) or not isinstance(module, str):
-        raise machine.broken("a global's name is not text")
-    machine.put_global(module, name)
-
-
-def _extension(size: struct.Struct) -> _Operation:
-    return lambda machine: machine.put_global("copyreg extension", str(machine.number(size)))
-
-
-def _reduce(machine: PickleMachine) -> None:
-    args, function = machine.pop(), machine.pop()
-    machine.stack.append(machine.call(function, args))
-
-
-def _new_with_keywords(machine: PickleMachine) -> None:
-    keywords, args, cls = machine.pop(), machine.pop(), machine.pop()
-    machine.stack.append(machine.call(cls, (args, keywords)))
-
-
-def _inst(machine: PickleMachine) -> None:
-    _global(machine)
-    cls = machine.pop()
-    machine.stack.append(machine.call(cls, tuple(machine.pop_to_mark())))
-
-
-def _obj(machine: PickleMachine) -> None:
-    parts = machine.pop_to_mark()
-    if not parts:
-        raise machine.broken("an object is built of nothing")
-    machine.stack.append(machine.call(parts[0], tuple(parts[1:])))
-
-
-def _pop(machine: PickleMachine) -> None:
-    if machine.stack and machine.stack[-1] is _MARK:
-        machine.pop_to_mark()
-    else:
-        machine.pop()
-
-
-def _drop_to_mark(machine: PickleMachine) -> None:
-    machine.pop_to_mark()
-
-
-def _skip(size: int) -> _Operation:
-    def operation(machine: PickleMachine) -> None:
-        machine.take(size)
-
-    return operation
-
-
-def _int(machine: PickleMachine) -> None:
-    raw = machine.line()
-    machine.stack.append({b"00": False, b"01": True}[raw] if raw in (b"00", b"01") else machine.text_integer(raw))
-
-
-_OPERATIONS: dict[int, _Operation] = {
-    ord("("): PickleMachine.mark,
-    ord("0"): _pop,
-    ord("1"): _drop_to_mark,
-    ord("2"): _push(PickleMachine.top),
-    ord("F"): _push(lambda m: m.text_float(m.line())),
-    ord("G"): _push(lambda m: _F8.unpack(m.take(8))[0]),
-    ord("I"): _int,
-    ord("J"): _push(lambda m: m.number(_I4)),
-    ord("K"): _push(lambda m: m.number(_U1)),
-    ord("L"): _push(lambda m: m.text_integer(m.line())),
-    ord("M"): _push(lambda m: m.number(_U2)),
-    0x8A: _push(lambda m: m.integer(bytes(m.take(m.number(_U1))))),
-    0x8B: _push(lambda m: m.integer(bytes(m.take(m.number(_I4))[: MAX_INTEGER_BYTES + 1]))),
-    ord("N"): _push(lambda m: None),
-    0x88: _push(lambda m: True),
-    0x89: _push(lambda m: False),
-    ord("S"): _push(lambda m: m.old_string(m.line())),
-    ord("T"): _old_unicode(_I4),
-    ord("U"): _old_unicode(_U1),
-    ord("V"): _push(lambda m: m.line().decode("raw-unicode-escape", "replace")),
-    ord("X"): _unicode(_U4),
-    0x8C: _unicode(_U1),
-    0x8D: _unicode(_U8),
-    ord("B"): _raw(_U4),
-    ord("C"): _raw(_U1),
-    0x8E: _raw(_U8),
-    0x96: _raw(_U8),
-    ord("]"): _push(lambda m: []),
-    ord("l"): _push(PickleMachine.pop_to_mark),
-    ord("a"): _append,
-    ord("e"): _appends,
-    ord(")"): _push(lambda m: ()),
-    ord("t"): _push(lambda m: tuple(m.pop_to_mark())),
-    0x85: _tuple_of(1),
-    0x86: _tuple_of(2),
-    0x87: _tuple_of(3),
-    ord("}"): _push(lambda m: {}),
-    ord("d"): _marked_dict,
-    ord("s"): _set_item,
-    ord("u"): _set_items,
-    # Sets are kept as lists: their members' hashes are of no interest, and none is computed.
-    0x8F: _push(lambda m: []),
-    0x90: _appends,
-    0x91: _push(PickleMachine.pop_to_mark),
-    ord("g"): lambda m: m.recall(m.text_integer(m.line())),
-    ord("h"): lambda m: m.recall(m.number(_U1)),
-    ord("j"): lambda m: m.recall(m.number(_U4)),
-    ord("p"): lambda m: m.remember(m.text_integer(m.line())),
-    ord("q"): lambda m: m.remember(m.number(_U1)),
-    ord("r"): lambda m: m.remember(m.number(_U4)),
-    0x94: lambda m: m.remember(len(m.memo)),
-    ord("c"): _global,
-    0x93: _stack_global,
-    0x82: _extension(_U1),
-    0x83: _extension(_U2),
-    0x84: _extension(_I4),
-    ord("R"): _reduce,
-    ord("b"): PickleMachine.build,
-    ord("i"): _inst,
-    ord("o"): _obj,
-    0x81: _reduce,  # NEWOBJ: cls.__new__(cls, *args), which for us is the same inert call
-    0x92: _new_with_keywords,
-    ord("P"): _push(lambda m: m.persistent(m.line().decode("utf-8", "replace"))),
-    ord("Q"): _push(lambda m: m.persistent(m.pop())),
-    0x80: _skip(1),  # PROTO
-    0x95: _skip(8),  # FRAME: only a hint for buffered readers
-}

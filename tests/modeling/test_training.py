@@ -44,10 +44,10 @@ def test_initialization_is_seeded_and_as_documented() -> None:
     )
     assert all(torch.equal(left, right) for left, right in zip(one.parameters(), two.parameters(), strict=True))
     base = one.roberta_prelayernorm
-    assert 0.019 < float(base.encoder.layer[0].intermediate.dense.weight.std()) < 0.021
+    assert 0.019 < base.encoder.layer[0].intermediate.dense.weight.std().item() < 0.021
     assert float(base.embeddings.word_embeddings.weight[1].abs().max()) == 0.0
     assert float(base.embeddings.position_embeddings.weight[1].abs().max()) == 0.0
-    assert 0.018 < float(base.embeddings.word_embeddings.weight[2:].std()) < 0.022
+    assert 0.018 < base.embeddings.word_embeddings.weight[2:].std().item() < 0.022
     for name, parameter in one.named_parameters():
         if name.endswith("bias"):
             assert float(parameter.abs().max()) == 0.0, name
@@ -220,3 +220,14 @@ def test_wide_values_in_pieces_are_the_same(monkeypatch: pytest.MonkeyPatch) -> 
         whole = net(ids, mask).last_hidden_state
         monkeypatch.setattr(layer, "_WIDE_BYTES", 5 * SMALL["intermediate_size"] * 8)
         assert apart(net(ids, mask).last_hidden_state, whole) < 1e-12
+
+
+def test_training_a_loaded_model_leaves_its_file_alone(tmp_path: Any) -> None:
+    name = "RobertaPreLayerNormForMaskedLM"
+    build(name).save_pretrained(tmp_path)
+    before = (tmp_path / "model.safetensors").read_bytes()
+    net = model.RobertaPreLayerNormForMaskedLM.from_pretrained(tmp_path).train()
+    optimizer = torch.optim.SGD(net.parameters(), lr=1.0)
+    loss_of(net, name).backward()
+    optimizer.step()
+    assert (tmp_path / "model.safetensors").read_bytes() == before
