@@ -185,6 +185,8 @@ def _umask() -> int:
 
 def _sync(path: Path) -> None:
     """Makes sure that a file or folder is on the disk."""
+    if os.name == "nt" and path.is_dir():  # Windows opens no folders, and syncs them by itself
+        return
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import BPE, MLM, run_main
+from conftest import BPE, MLM, run_main, save_edited
 from torch import Tensor
 
 import converter.folder as folder_module
@@ -19,6 +19,7 @@ import model.embeddings
 import model.heads
 import model.layer
 import model.modeling
+from converter.errors import ParityFailed
 from converter.mapping import Row
 from converter.plan import ConversionPlan
 from model.activations import gelu_tanh
@@ -177,7 +178,6 @@ def test_lost_bias_is_caught(name: str, monkeypatch: pytest.MonkeyPatch, tmp_pat
 
 
 def test_lost_key_bias_is_seen_by_the_modules_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from converter.errors import ParityFailed
 
     lose(f"{LAYER}1.attention.self.key.bias")(monkeypatch)
     with pytest.raises(ParityFailed) as caught:
@@ -192,3 +192,18 @@ def test_lost_key_bias_is_seen_by_the_modules_alone(monkeypatch: pytest.MonkeyPa
 def test_without_a_fault_it_passes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert run_main(monkeypatch, "convert", MLM, tmp_path / "out", "--bpe-dir", BPE, "--quiet") == 0
     assert (tmp_path / "out" / "config.json").exists()
+
+
+def test_an_untied_heads_second_bias_is_proven_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """transformers computes an untied head with `lm_head.decoder.bias`; a fault in it must not hide behind `lm_head.bias`."""
+
+    def untie(content: dict[str, dict[str, Tensor]]) -> None:
+        content["model"]["encoder.lm_head.weight"] = content["model"]["encoder.lm_head.weight"] * 2
+
+    path = save_edited(tmp_path / "untied.pt", untie)
+    lose("lm_head.decoder.bias")(monkeypatch)
+    with pytest.raises(ParityFailed) as caught:
+        pipeline.convert(path, tmp_path / "out")
+    assert caught.value.report is not None
+    assert not caught.value.report.check("logits").passed
+    assert not (tmp_path / "out").exists()

@@ -101,7 +101,7 @@ class BundledRuntime:
 
     def _read(self, name: str) -> Tensor:
         """A parameter from the folder's files, in float64. The file is opened anew, so that its pages do not pile up."""
-        stored = self._aliases.get(name, name)
+        stored = name if name in self._files else self._aliases.get(name, name)
         with safe_open(self._files[stored], framework="pt") as file:
             tensor: Tensor = file.get_tensor(stored)
             return tensor.to(torch.float64, copy=True)
