@@ -54,17 +54,25 @@ def check_inputs(
     return inputs_embeds.shape[0], inputs_embeds.shape[1]
 
 
-def check_length(config: RobertaPreLayerNormConfig, length: int, past: int, *, own_positions: bool) -> None:
-    """A sequence must fit the position table, whose first rows belong to the pad and what is below it.
+def check_length(config: RobertaPreLayerNormConfig, input_ids: Tensor | None, length: int, past: int) -> None:
+    """A sequence must fit the position table, whose first rows belong to the pad and what is below it. Pads take no position.
+
+    Args:
+        past: how many tokens are in the cache.
 
     Raises:
         ValueError: naming the length and the limit.
     """
     longest = config.max_position_embeddings - config.pad_token_id - 1
-    if not own_positions and length + past > longest:
+    if length + past <= longest:
+        return
+    if input_ids is not None and _are_values_known() and past == 0:
+        length = int(input_ids.ne(config.pad_token_id).sum(dim=1).max())
+    if length + past > longest:
+        name = "inputs_embeds" if input_ids is None else "input_ids"
         held = f" ({past} of them in past_key_values)" if past else ""
         raise ValueError(
-            f"input_ids holds {length + past} tokens{held}; the position table of {config.max_position_embeddings} rows "
+            f"{name} holds {length + past} tokens{held}; the position table of {config.max_position_embeddings} rows "
             f"takes {longest}"
         )
 

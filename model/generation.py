@@ -51,19 +51,8 @@ class GenerationMixin:
             ValueError: naming the argument that cannot be, or the limit of the position table.
         """
         config = self.config
-        if not config.is_decoder:
-            raise ValueError("generate needs a config with is_decoder=True")
         _check_options(max_new_tokens, temperature, top_k, top_p)
-        if input_ids.dim() != 2 or input_ids.shape[1] == 0:
-            raise ValueError(f"input_ids has shape {list(input_ids.shape)}; it must be [batch, length], not empty")
-        mask = input_ids.ne(config.pad_token_id) if attention_mask is None else attention_mask.bool()
-        if not bool(mask[:, -1].all()):
-            raise ValueError("input_ids is padded on the right; pad on the left, so that every text goes on at its end")
-        longest = config.max_position_embeddings - config.pad_token_id - 1
-        if int(mask.sum(dim=1).max()) + max_new_tokens > longest:
-            raise ValueError(
-                f"max_new_tokens is {max_new_tokens}; with the text that passes the {longest} positions there are"
-            )
+        mask = _text_mask(config, input_ids, attention_mask, max_new_tokens)
         generator = None if seed is None else torch.Generator(input_ids.device).manual_seed(seed)
         end = config.eos_token_id if eos_token_id is None else eos_token_id
         full = bool(mask.all())
@@ -88,6 +77,27 @@ class GenerationMixin:
             if not full:
                 mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
         return torch.cat(texts, dim=1)
+
+
+def _text_mask(
+    config: RobertaPreLayerNormConfig, input_ids: Tensor, attention_mask: Tensor | None, max_new_tokens: int
+) -> Tensor:
+    """Where the texts are, [batch, length]; or a ValueError, where they cannot be continued."""
+    if not config.is_decoder:
+        raise ValueError("generate needs a config with is_decoder=True")
+    if input_ids.dim() != 2 or input_ids.shape[1] == 0:
+        raise ValueError(f"input_ids has shape {list(input_ids.shape)}; it must be [batch, length], not empty")
+    mask = input_ids.ne(config.pad_token_id) if attention_mask is None else attention_mask.bool()
+    if mask.shape != input_ids.shape:
+        raise ValueError(f"attention_mask has shape {list(mask.shape)}; it must be {list(input_ids.shape)}")
+    if not bool(mask[:, -1].all()):
+        raise ValueError("input_ids is padded on the right; pad on the left, so that every text goes on at its end")
+    longest = config.max_position_embeddings - config.pad_token_id - 1
+    if int(mask.sum(dim=1).max()) + max_new_tokens > longest:
+        raise ValueError(
+            f"max_new_tokens is {max_new_tokens}; with the text that passes the {longest} positions there are"
+        )
+    return mask
 
 
 def _check_options(max_new_tokens: int, temperature: float, top_k: int, top_p: float) -> None:

@@ -90,17 +90,8 @@ class RobertaPreLayerNormModel(PretrainedModel):
         config = self.config
         batch, length = check_inputs(config, input_ids, inputs_embeds)
         check_decoder_inputs(config, past_key_values, use_cache, encoder_hidden_states, encoder_attention_mask, batch)
-        cache = past_key_values
-        if cache is None and config.is_decoder and (config.use_cache if use_cache is None else use_cache):
-            cache = KeyValueCache()
-        past = 0 if cache is None else cache.get_seq_length()
-        check_length(config, length, past, own_positions=position_ids is not None)
-        for name, ids, limit in (
-            ("token_type_ids", token_type_ids, config.type_vocab_size),
-            ("position_ids", position_ids, config.max_position_embeddings),
-        ):
-            if ids is not None:
-                check_ids(name, ids, limit, (batch, length))
+        cache = self._cache(past_key_values, use_cache)
+        self._check_positions(input_ids, (batch, length), token_type_ids, position_ids, cache)
         context = self._context(
             attention_mask, encoder_hidden_states, encoder_attention_mask, cache, head_mask, batch, length,
             config.output_attentions if output_attentions is None else output_attentions, every_position,
@@ -125,6 +116,31 @@ class RobertaPreLayerNormModel(PretrainedModel):
             cross_attentions=tuple(context.cross_attentions) if context.cross_attentions else None,
         )
         return output if (config.return_dict if return_dict is None else return_dict) else output.to_tuple()
+
+    def _cache(self, given: KeyValueCache | None, use_cache: bool | None) -> KeyValueCache | None:
+        """The cache to use: the one that was given, else a new one where a decoder is to return one."""
+        if given is not None or not self.config.is_decoder:
+            return given
+        if self.encoder.gradient_checkpointing and self.training:
+            return None  # each layer runs twice, and must not add its keys twice
+        return KeyValueCache() if (self.config.use_cache if use_cache is None else use_cache) else None
+
+    def _check_positions(
+        self,
+        input_ids: Tensor | None,
+        shape: tuple[int, int],
+        token_type_ids: Tensor | None,
+        position_ids: Tensor | None,
+        cache: KeyValueCache | None,
+    ) -> None:
+        """Raises ValueError where a table of positions or types has no row for what is asked."""
+        past = 0 if cache is None else cache.get_seq_length()
+        if position_ids is None:
+            check_length(self.config, input_ids, shape[1], past)
+        else:
+            check_ids("position_ids", position_ids, self.config.max_position_embeddings, shape)
+        if token_type_ids is not None:
+            check_ids("token_type_ids", token_type_ids, self.config.type_vocab_size, shape)
 
     def _context(
         self,

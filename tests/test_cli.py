@@ -149,3 +149,20 @@ def test_inspect_does_not_wait_for_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() == "False", done.stderr
+
+
+def test_large_models_are_sharded_with_an_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from transformers import AutoModelForMaskedLM
+
+    import converter.folder as folder
+
+    monkeypatch.setattr(folder, "MAX_SHARD_BYTES", 100_000)
+    assert run_main(monkeypatch, "convert", MLM, tmp_path / "out", "--bpe-dir", BPE, "--quiet") == 0
+    index = json.loads((tmp_path / "out" / "model.safetensors.index.json").read_text())
+    shards = sorted(path.name for path in (tmp_path / "out").glob("model-*.safetensors"))
+    assert len(shards) > 2
+    assert sorted(set(index["weight_map"].values())) == shards
+    assert not (tmp_path / "out" / "model.safetensors").exists()
+    model, info = AutoModelForMaskedLM.from_pretrained(tmp_path / "out", output_loading_info=True)
+    assert not any(info.values()), info
+    assert sum(item.numel() * 4 for item in model.parameters()) == index["metadata"]["total_size"]

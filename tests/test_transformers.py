@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import CONVERTIBLE, FIXTURES
+from conftest import CONVERTIBLE, FIXTURES, OLD_TRANSFORMERS_PYTHON, run_worker
 from transformers import AutoModelForMaskedLM, AutoTokenizer, pipeline
 
 Folder = Callable[[str], Path]
@@ -107,3 +107,18 @@ def test_auto_tokenizer_knows_its_special_tokens_and_pairs(converted: Folder) ->
         [1] * len(batch["input_ids"][0]),
         [1] * 3 + [0] * (len(batch["input_ids"][0]) - 3),
     ]
+
+
+@pytest.mark.parametrize("name", CONVERTIBLE)
+def test_folders_load_in_transformers_4_too(name: str, converted: Folder) -> None:
+    cases = json.loads((FIXTURES / "tokenization.json").read_text())
+    script = Path(__file__).with_name("old_transformers_folder.py")
+    expected = FIXTURES / name / "expected.npz"
+    found = run_worker(
+        OLD_TRANSFORMERS_PYTHON, script, converted(name), expected, stdin=[case["text"] for case in cases]
+    )
+    assert found["version"].startswith("4.57")
+    assert found["class"] == "RobertaPreLayerNormForMaskedLM"
+    assert not any(found["loading"].values()), found["loading"]
+    assert found["apart"] <= 1e-5
+    assert [[row if row < 433 else 3 for row in ids] for ids in found["ids"]] == [case["ids"] for case in cases]

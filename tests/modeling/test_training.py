@@ -231,3 +231,28 @@ def test_training_a_loaded_model_leaves_its_file_alone(tmp_path: Any) -> None:
     loss_of(net, name).backward()
     optimizer.step()
     assert (tmp_path / "model.safetensors").read_bytes() == before
+
+
+def test_checkpointing_a_decoder_keeps_no_cache() -> None:
+    gradients = []
+    for on in (False, True):
+        net = (
+            build("RobertaPreLayerNormForCausalLM", hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+            .double()
+            .train()
+        )
+        if on:
+            net.gradient_checkpointing_enable()
+        output = net(batch()[0])
+        assert (output.past_key_values is None) == on
+        output.logits.square().mean().backward()
+        gradients.append([parameter.grad for parameter in net.parameters()])
+    assert all(apart(left, right) < 1e-12 for left, right in zip(*gradients, strict=True) if left is not None)
+
+
+def test_pads_take_no_position() -> None:
+    net = build("RobertaPreLayerNormModel").eval()
+    short = torch.tensor([[0, 5, 6, 2]])
+    padded = torch.nn.functional.pad(short, (0, 30), value=1)  # longer than the position table, but not its text
+    states = net(padded, padded.ne(1).long()).last_hidden_state
+    assert apart(states[:, :4], net(short).last_hidden_state) < 1e-5
