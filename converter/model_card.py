@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from converter.parity.report import ParityReport
     from converter.plan import ConversionPlan
 
+BUNDLED_CLASS = "RobertaPreLayerNormForMaskedLM"  # it computes both architectures
+
 _TRAINING = {
     "mask_prob": "Masking rate",
     "leave_unmasked_prob": "of the masked, left as they are",
@@ -116,9 +118,9 @@ def _usage(plan: ConversionPlan, has_tokenizer: bool) -> list[str]:
         "Without transformers, with the model that prenorm brings:",
         "",
         "```python",
-        f"from model import {plan.architecture}",
+        f"from model import {BUNDLED_CLASS}",
         "",
-        f'model = {plan.architecture}.from_pretrained(".")',
+        f'model = {BUNDLED_CLASS}.from_pretrained(".")',
         "```",
         "",
         "Always pass the attention mask when a batch is padded.",

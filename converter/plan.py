@@ -9,7 +9,8 @@ from converter.errors import NotRepresentable, UnreadableCheckpoint
 from converter.mapping import Application, Dropped, Row, apply_target, extend
 from converter.source.description import SourceDescription
 from converter.source.layouts import Canonical
-from converter.targets import roberta_prelayernorm as target
+from converter.targets import Target, target_for
+from converter.targets.lm_head import VOCABULARY_BIASES, check_activation, sizes
 
 # The LM-head bias of rows that only the tokenizer needs: they never win, and exp(-1e4) is 0 even in float64.
 EXTRA_ROW_BIAS = -1e4
@@ -24,8 +25,8 @@ class ConversionPlan:
     dropped: tuple[Dropped, ...]
     extra_rows: int
     config: dict[str, object]
-    model_type: str = target.MODEL_TYPE
-    architecture: str = target.MASKED_LM
+    model_type: str
+    architecture: str
 
 
 def plan_conversion(description: SourceDescription, canonical: Canonical, extra_rows: int = 0) -> ConversionPlan:
@@ -38,31 +39,34 @@ def plan_conversion(description: SourceDescription, canonical: Canonical, extra_
         NotRepresentable: if the target cannot hold the model, or a tensor has no place in it.
         UnreadableCheckpoint: if tensors are missing or have wrong shapes.
     """
-    target.check_representable(description, canonical.tensors)
+    check_activation(description)
+    target = target_for(description)
     application = apply_target(
-        target.masked_lm_rules(description), canonical.tensors, target.sizes(description), description.layers,
+        target.masked_lm_rules(description), canonical.tensors, sizes(description), description.layers,
         description.dtype,
     )  # fmt: skip
-    _refuse_problems(application)
-    rows = tuple(_with_extra_rows(row, extra_rows) for row in application.rows)
+    _refuse_problems(application, target)
+    rows = tuple(_with_extra_rows(row, extra_rows, target) for row in application.rows)
     return ConversionPlan(
         description,
         tuple(sorted(rows, key=lambda row: row.target)),
         (*canonical.dropped, *application.dropped),
         extra_rows,
         target.config(description, extra_rows),
+        target.MODEL_TYPE,
+        target.MASKED_LM,
     )
 
 
-def _with_extra_rows(row: Row, count: int) -> Row:
+def _with_extra_rows(row: Row, count: int, target: Target) -> Row:
     if count and row.target in target.VOCABULARY_MATRICES:
         return extend(row, count, copy_row=UNK)
-    if count and row.target in target.VOCABULARY_BIASES:
+    if count and row.target in VOCABULARY_BIASES:
         return extend(row, count, fill=EXTRA_ROW_BIAS)
     return row
 
 
-def _refuse_problems(found: Application) -> None:
+def _refuse_problems(found: Application, target: Target) -> None:
     problems = [
         *(f"missing: {text}" for text in found.missing),
         *(f"wrong shape: {text}" for text in found.mismatched),

@@ -19,7 +19,15 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 ROOT = Path(__file__).resolve().parent.parent
 FIXTURES = ROOT / "fixtures"
 BPE = FIXTURES / "gpt2_bpe"
-CONVERTIBLE = ("dinkytrain-mlm", "dinkytrain-classification", "dinkytrain-deepspeed-fp16", "fairseq-0.12.2-hydra")
+# The fixtures that convert, each with the class that transformers loads its folder as.
+ARCHITECTURES = {
+    "dinkytrain-mlm": "RobertaPreLayerNormForMaskedLM",
+    "dinkytrain-classification": "RobertaPreLayerNormForMaskedLM",
+    "dinkytrain-deepspeed-fp16": "RobertaPreLayerNormForMaskedLM",
+    "dinkytrain-no-embedding-norm": "XLMRobertaXLForMaskedLM",
+    "fairseq-0.12.2-hydra": "RobertaPreLayerNormForMaskedLM",
+}
+CONVERTIBLE = tuple(ARCHITECTURES)
 MLM = FIXTURES / "dinkytrain-mlm" / "checkpoint.pt"
 FAIRSEQ_PYTHON = ROOT / ".venv-fairseq" / "bin" / "python"
 OLD_TRANSFORMERS_PYTHON = ROOT / ".venv-transformers-4.57" / "bin" / "python"

@@ -69,11 +69,6 @@ CASES: dict[str, tuple[Callable[[Path], Path], int, str]] = {
         3,
         "post-LayerNorm model, although",
     ),
-    "no embedding norm": (
-        lambda folder: FIXTURES / "dinkytrain-no-embedding-norm" / "checkpoint.pt",
-        3,
-        "roberta_prenorm",
-    ),
 }
 
 

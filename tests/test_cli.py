@@ -57,7 +57,7 @@ def test_inspect_tells_a_person(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", [path.parent.name for path in sorted(FIXTURES.glob("*/checkpoint.pt"))])
 def test_inspect_tells_a_program(name: str) -> None:
     found = json.loads(run_command("inspect", FIXTURES / name / "checkpoint.pt", "--json").stdout)
-    refused = name in ("fairseq-0.10.2-postnorm", "dinkytrain-no-embedding-norm")
+    refused = name == "fairseq-0.10.2-postnorm"
     assert (found["refusal_code"] == 3) == refused
     assert (found["converts_to"] is None) == refused
     assert all(line["dtype"] in ("float32", "float16") and line["name"] for line in found["tensors"])

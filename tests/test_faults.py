@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import BPE, MLM, run_main, save_edited
+from conftest import BPE, FIXTURES, MLM, run_main, save_edited
 from torch import Tensor
 
 import converter.folder as folder_module
 import converter.pipeline as pipeline
 import converter.targets.roberta_prelayernorm as target
+import converter.targets.xlm_roberta_xl as xlm_roberta_xl
 import model.embeddings
 import model.heads
 import model.layer
@@ -207,3 +208,28 @@ def test_an_untied_heads_second_bias_is_proven_too(monkeypatch: pytest.MonkeyPat
     assert caught.value.report is not None
     assert not caught.value.report.check("logits").passed
     assert not (tmp_path / "out").exists()
+
+
+def add_embedding_norm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The config claims the architecture with a norm after the embeddings, for which there are no weights."""
+    real = xlm_roberta_xl.config
+    monkeypatch.setattr(xlm_roberta_xl, "config", lambda *args: {**real(*args), "model_type": "roberta-prelayernorm"})
+
+
+XL = "roberta.encoder.layer."
+XL_FAULTS: dict[str, Plant] = {
+    "layer_norm_eps 1e-12": FAULTS["layer_norm_eps 1e-12"],
+    "the two norms of a layer swapped": rename({f"{XL}1.attention.self_attn_layer_norm": f"{XL}1.LayerNorm"}),
+    "final norm's weights lost": rewrite("roberta.encoder.LayerNorm.weight", torch.ones_like),
+    "key bias lost": lose(f"{XL}2.attention.self.key.bias"),
+    "one embedding row zeroed": rewrite("roberta.embeddings.word_embeddings.weight", set_row(200, 0.0)),
+    "a norm after the embeddings": add_embedding_norm,
+}
+
+
+@pytest.mark.parametrize("name", XL_FAULTS)
+def test_fault_is_caught_without_embedding_norm(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    XL_FAULTS[name](monkeypatch)
+    source = FIXTURES / "dinkytrain-no-embedding-norm" / "checkpoint.pt"
+    assert run_main(monkeypatch, "convert", source, tmp_path / "out", "--bpe-dir", BPE, "--quiet") == 1
+    assert list(tmp_path.iterdir()) == []

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import CONVERTIBLE, FIXTURES, OLD_TRANSFORMERS_PYTHON, run_worker
+from conftest import ARCHITECTURES, CONVERTIBLE, FIXTURES, OLD_TRANSFORMERS_PYTHON, run_worker
 from transformers import AutoModelForMaskedLM, AutoTokenizer, pipeline
 
 Folder = Callable[[str], Path]
@@ -21,7 +21,7 @@ def test_logits_are_those_that_fairseq_recorded(name: str, converted: Folder) ->
         converted(name), output_loading_info=True, dtype=torch.float32, trust_remote_code=False
     )
     assert not any(info.values()), info
-    assert type(model).__name__ == "RobertaPreLayerNormForMaskedLM"
+    assert type(model).__name__ == ARCHITECTURES[name]
     expected = np.load(FIXTURES / name / "expected.npz")
     input_ids = torch.from_numpy(expected["input_ids"])
     real = input_ids != 1
@@ -118,7 +118,7 @@ def test_folders_load_in_transformers_4_too(name: str, converted: Folder) -> Non
         OLD_TRANSFORMERS_PYTHON, script, converted(name), expected, stdin=[case["text"] for case in cases]
     )
     assert found["version"].startswith("4.57")
-    assert found["class"] == "RobertaPreLayerNormForMaskedLM"
+    assert found["class"] == ARCHITECTURES[name]
     assert not any(found["loading"].values()), found["loading"]
     assert found["apart"] <= 1e-5
     assert [[row if row < 433 else 3 for row in ids] for ids in found["ids"]] == [case["ids"] for case in cases]

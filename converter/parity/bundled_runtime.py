@@ -41,6 +41,7 @@ class BundledRuntime:
         module = bundled_model()
         self.model: nn.Module = module.RobertaPreLayerNormForMaskedLM.from_pretrained(folder)
         self._files = _index(folder)
+        self._model_type: str = self.model.config.model_type
         self._aliases: dict[str, str] = self.model.tied_names(self.model.config)
         self._on_stage: Callable[[Stage], None] = lambda stage: None
         self._parts: dict[str, list[Tensor]] = {}
@@ -99,9 +100,16 @@ class BundledRuntime:
         block.register_forward_pre_hook(enter)
         block.register_forward_hook(leave)
 
+    def _stored_name(self, name: str) -> str:
+        """The name in the folder's files of the parameter that the model calls `name`."""
+        from model.naming import to_file  # `bundled_model` has made sure that this is our `model`
+
+        return to_file(name, self._model_type)
+
     def _read(self, name: str) -> Tensor:
         """A parameter from the folder's files, in float64. The file is opened anew, so that its pages do not pile up."""
-        stored = name if name in self._files else self._aliases.get(name, name)
+        own, tied = (self._stored_name(known) for known in (name, self._aliases.get(name, name)))
+        stored = own if own in self._files else tied
         with safe_open(self._files[stored], framework="pt") as file:
             tensor: Tensor = file.get_tensor(stored)
             return tensor.to(torch.float64, copy=True)

@@ -91,7 +91,8 @@ class Reference:
     def _embed(self, input_ids: Tensor, real: Tensor) -> Tensor:
         positions = torch.where(real, torch.cumsum(real, dim=1) + _PAD, torch.full_like(input_ids, _PAD))
         x = self._rows(f"{_S}embed_tokens.weight", input_ids) + self._rows(f"{_S}embed_positions.weight", positions)
-        x = self._norm(x, f"{_S}layernorm_embedding.weight", f"{_S}layernorm_embedding.bias")
+        if f"{_S}layernorm_embedding.weight" in self.tensors:  # not with --arch roberta_prenorm
+            x = self._norm(x, f"{_S}layernorm_embedding.weight", f"{_S}layernorm_embedding.bias")
         return x * real[..., None]  # fairseq blanks the pads here
 
     def _layer(self, n: int, x: Tensor, real: Tensor) -> dict[str, Tensor]:

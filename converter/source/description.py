@@ -59,6 +59,7 @@ class SourceDescription:
     attention_dropout: float
     pooler_dropout: float
     activation_dropout: float
+    embedding_norm: bool
     tied: bool
     dtype: str
     heads: tuple[HeadDescription, ...]
@@ -145,6 +146,7 @@ def describe(
         attention_dropout=_rate(arguments, "attention_dropout"),
         pooler_dropout=_rate(arguments, "pooler_dropout"),
         activation_dropout=_rate(arguments, "activation_dropout"),
+        embedding_norm=ENCODER + "layernorm_embedding.weight" in tensors,
         tied=_is_tied(tensors),
         dtype=_common_dtype(tensors),
         heads=_classification_heads(tensors),

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from converter.errors import NotRepresentable
 from converter.mapping import Constant, Drop, Rename
 from converter.source.description import PAD_ID, SourceDescription
 from converter.source.layouts import ENCODER, LAYER
+from converter.targets.lm_head import lm_head_rules
 
 MODEL_TYPE = "roberta-prelayernorm"
 MASKED_LM = "RobertaPreLayerNormForMaskedLM"
@@ -45,63 +43,13 @@ ENCODER_RULES: tuple[Rename | Constant, ...] = (
     Rename(LAYER + "fc2.{p}", (_BODY + "output.dense.{p}",), ("hidden", "ffn")),
     Rename(ENCODER + "layer_norm.{p}", ("roberta_prelayernorm.LayerNorm.{p}",), ("hidden",)),
 )
-_LM_HEAD_RULES: tuple[Rename, ...] = (
-    Rename("encoder.lm_head.dense.{p}", ("lm_head.dense.{p}",), ("hidden", "hidden")),
-    Rename("encoder.lm_head.layer_norm.{p}", ("lm_head.layer_norm.{p}",), ("hidden",)),
-)
-_TIED: tuple[Rename | Drop, ...] = (
-    Drop("encoder.lm_head.weight", "tied: the same bytes as the word embeddings, which the target shares"),
-    Rename("encoder.lm_head.bias", ("lm_head.bias",), ("vocab",)),
-)
-# transformers 5 wants all three of an untied head: the matrix, and the bias under both of its names.
-_UNTIED: tuple[Rename | Drop, ...] = (
-    Rename("encoder.lm_head.weight", ("lm_head.decoder.weight",), ("vocab", "hidden")),
-    Rename("encoder.lm_head.bias", ("lm_head.bias", "lm_head.decoder.bias"), ("vocab",)),
-)
-_OTHER_HEADS = (Drop("classification_heads.{head}.{rest}", "head of another task; this folder is the masked LM"),)
-
 # The rows of the vocabulary, which grow when the tokenizer needs tokens that the dictionary lacks.
 VOCABULARY_MATRICES = ("roberta_prelayernorm.embeddings.word_embeddings.weight", "lm_head.decoder.weight")
-VOCABULARY_BIASES = ("lm_head.bias", "lm_head.decoder.bias")
 
 
 def masked_lm_rules(description: SourceDescription) -> tuple[Rename | Drop | Constant, ...]:
     """The rule table of the masked LM."""
-    return (*ENCODER_RULES, *_LM_HEAD_RULES, *(_TIED if description.tied else _UNTIED), *_OTHER_HEADS)
-
-
-def check_representable(description: SourceDescription, names: Mapping[str, object]) -> None:
-    """Refuses what this architecture cannot compute exactly.
-
-    Args:
-        names: the canonical names of the checkpoint's tensors.
-
-    Raises:
-        NotRepresentable: with the tensor or argument that rules it out.
-    """
-    if ENCODER + "layernorm_embedding.weight" not in names:
-        raise NotRepresentable(
-            f"the model has no '{ENCODER}layernorm_embedding.weight' (fairseq's --arch roberta_prenorm), and "
-            "roberta-prelayernorm always normalizes its embeddings; no weights make that norm do nothing",
-            advice="Its exact target is xlm-roberta-xl, which this version of prenorm does not write yet",
-        )
-    if description.head_activation != "gelu":
-        raise NotRepresentable(
-            f"the model was trained with activation_fn={description.head_activation}, and transformers' masked-LM head "
-            "always uses gelu",
-            advice="As a masked LM its logits would be wrong",
-        )
-
-
-def sizes(description: SourceDescription) -> dict[str, int]:
-    """What the size names in the rule tables mean for this model."""
-    return {
-        "vocab": description.vocab_size,
-        "hidden": description.hidden_size,
-        "ffn": description.ffn_size,
-        "positions": description.positions,
-        "token_types": 1,
-    }
+    return (*ENCODER_RULES, *lm_head_rules(tied=description.tied))
 
 
 def config(description: SourceDescription, extra_rows: int) -> dict[str, object]:

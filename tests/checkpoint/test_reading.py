@@ -21,7 +21,7 @@ def same(lazy: LazyTensor, loaded: torch.Tensor) -> bool:
     return str(loaded.dtype) == f"torch.{lazy.dtype}" and torch.equal(lazy.read(), loaded)
 
 
-@pytest.mark.parametrize("name", [*CONVERTIBLE, "fairseq-0.10.2-postnorm", "dinkytrain-no-embedding-norm"])
+@pytest.mark.parametrize("name", [*CONVERTIBLE, "fairseq-0.10.2-postnorm"])
 def test_tensors_are_those_that_torch_loads(name: str) -> None:
     path = FIXTURES / name / "checkpoint.pt"
     loaded = load_trusted(path)
