@@ -23,31 +23,38 @@ COMPLETE = {
 
 def start(output: Path, *options: str) -> subprocess.Popen[bytes]:
     command = [str(Path(sys.executable).with_name("prenorm")), "convert", str(MLM), str(output), "--bpe-dir", str(BPE)]
-    return subprocess.Popen([*command, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return subprocess.Popen(
+        [*command, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        # A shell starts its background jobs with SIGINT ignored, and the tests may be one.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
+
+
+def clear(folder: Path) -> None:
+    for entry in folder.iterdir():
+        entry.unlink()
+    folder.rmdir()
 
 
 @pytest.mark.slow
 def test_kill_at_any_moment_leaves_no_half_folder(tmp_path: Path) -> None:
+    """Killed before there is a staging folder, and at growing delays after it appeared, up to and past publication."""
     output = tmp_path / "out"
-    began = time.perf_counter()
-    assert start(output).wait(timeout=60) == 0
-    whole = time.perf_counter() - began
-    for entry in output.iterdir():
-        entry.unlink()
-    output.rmdir()
-    published = interrupted = 0
-    for step in range(12):
+    interrupted = 0
+    for delay in (-0.4, -0.2, 0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 1.2):
+        leftovers = set(tmp_path.iterdir())
         process = start(output)
-        time.sleep(whole * (0.3 + 0.06 * step))
+        if delay < 0:
+            time.sleep(-delay)
+        else:
+            while process.poll() is None and set(tmp_path.iterdir()) <= leftovers:
+                time.sleep(0.005)
+            time.sleep(delay)
         process.send_signal(signal.SIGKILL)
         process.wait()
         if output.exists():
             assert {entry.name for entry in output.iterdir()} == COMPLETE
-            published += 1
-            run_command("convert", MLM, output, "--bpe-dir", BPE, "--overwrite", "--quiet")
-            for entry in output.iterdir():
-                entry.unlink()
-            output.rmdir()
+            clear(output)
         else:
             interrupted += 1
     assert interrupted >= 3
