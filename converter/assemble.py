@@ -42,11 +42,9 @@ def write_folder(prepared: Prepared, staging: Path, *, allow_nonfinite: bool, wa
     write_weights(staging, plan.rows, source=name, allow_nonfinite=allow_nonfinite, tick=watch.advance)
     write_json(staging / CONFIG_FILE, plan.config)
     if prepared.tokenization is not None:
-        from converter.pipeline import longest_input
-
         tokenizer = build_tokenizer(prepared.tokenization.vocabulary)
         write_text(staging / TOKENIZER_FILE, tokenizer.to_str(pretty=True) + "\n")
-        write_json(staging / TOKENIZER_CONFIG_FILE, tokenizer_config(longest_input(plan.description)))
+        write_json(staging / TOKENIZER_CONFIG_FILE, tokenizer_config(plan.description.longest_input))
 
 
 def prove_folder(prepared: Prepared, staging: Path, watch: Progress) -> ParityReport:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from converter.checkpoint.mapped_file import ByteRange
 from converter.checkpoint.tensors import ITEM_SIZES, LazyTensor
 from converter.errors import UnreadableCheckpoint
 from converter.mapping import Row
@@ -27,7 +26,6 @@ _SAFETENSORS_DTYPES = {
     "float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16",
     "int64": "I64", "int32": "I32", "int16": "I16", "int8": "I8", "uint8": "U8", "bool": "BOOL",
 }  # fmt: skip
-_CHUNK_ELEMENTS = 1 << 21
 
 Tick = Callable[[int], None]
 
@@ -115,9 +113,7 @@ def _row_pieces(row: Row, inspector: _Inspector) -> Iterator[bytes | memoryview]
         tensor = row.moved.tensor
         inspector.inspect(tensor, row.moved.source)
         if tensor.is_contiguous:
-            place = tensor.place
-            for start in range(place.start, place.end, 8 << 20):
-                yield tensor.file.view(ByteRange(start, min(8 << 20, place.end - start)))
+            yield from tensor.file.chunks(tensor.place)
         else:
             yield _bytes_of(tensor.read().contiguous())
     else:

@@ -66,13 +66,10 @@ def inspect(
         UsageProblem: if there is no such file.
         UnreadableCheckpoint: if it is no checkpoint at all.
     """
-    options = Options(
-        None if dictionary is None else Path(dictionary), None if bpe_dir is None else Path(bpe_dir), activation,
-        attention_heads,
-    )  # fmt: skip
+    options = Options.given(dictionary, bpe_dir, activation, attention_heads)
     opened = open_checkpoint(checkpoint)
     try:
-        prepared = prepare(Path(checkpoint), options)
+        prepared = prepare(opened, options)
     except PrenormError as error:
         return _refused(opened, error)
     return Inspection(

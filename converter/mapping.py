@@ -57,9 +57,6 @@ class Constant:
     reason: str
 
 
-Rule = Rename | Split | Drop | Constant
-
-
 @dataclass(frozen=True)
 class Moved:
     """A tensor on its way: the data, the source key it comes from, and what was done to it so far."""

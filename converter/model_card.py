@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from importlib import metadata
 from typing import TYPE_CHECKING
 
+from converter.parity.report import ParityReport, package_version
 from converter.parity.table import parity_rows
 
 if TYPE_CHECKING:
-    from converter.parity.report import ParityReport
     from converter.plan import ConversionPlan
 
 BUNDLED_CLASS = "RobertaPreLayerNormForMaskedLM"  # it computes both architectures
@@ -57,13 +56,13 @@ def _origin(plan: ConversionPlan, report: ParityReport) -> list[str]:
         ("Layout of its keys", d.layout),
         ("Size", f"{d.layers} layers, width {d.hidden_size}, {d.attention_heads} heads, feed-forward {d.ffn_size}"),
         ("Vocabulary", _vocabulary(plan)),
-        ("Longest input", f"{d.positions - 2} tokens"),
+        ("Longest input", f"{d.longest_input} tokens"),
         ("Stored type", d.dtype),
         *((_TRAINING[name], f"{value:g}") for name, value in d.training.items() if isinstance(value, int | float)),
     ]
     return [
         "This model was trained with fairseq or DinkyTrain under `--encoder-normalize-before`, and converted with "
-        f"prenorm {_version()}.",
+        f"prenorm {package_version('prenorm')}.",
         "",
         "## Source",
         "",
@@ -147,10 +146,3 @@ def _limits(plan: ConversionPlan, has_tokenizer: bool) -> list[str]:
             f"Trained with a dropout of {d.activation_dropout:g} inside the feed-forward block, which has no setting here."
         )
     return ["## What is not in it", "", *(f"- {line}" for line in limits), ""]
-
-
-def _version() -> str:
-    try:
-        return metadata.version("prenorm")
-    except metadata.PackageNotFoundError:
-        return "(unknown version)"

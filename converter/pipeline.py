@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from converter.checkpoint import Checkpoint, Risk, open_checkpoint
-from converter.dictionary import PAD, Dictionary, check_rows, find_dictionary, read_dictionary
+from converter.dictionary import Dictionary, check_rows, find_dictionary, read_dictionary
 from converter.errors import ParityFailed, UsageProblem
 from converter.plan import ConversionPlan, plan_conversion
 from converter.progress import Progress, Silent
@@ -66,6 +66,18 @@ class Options:
     activation: str | None = None
     attention_heads: int | None = None
 
+    @classmethod
+    def given(
+        cls,
+        dictionary: str | Path | None,
+        bpe_dir: str | Path | None,
+        activation: str | None,
+        attention_heads: int | None,
+    ) -> Options:
+        """The options as the public functions take them, paths as text or not."""
+        dictionary, bpe_dir = (None if path is None else Path(path) for path in (dictionary, bpe_dir))
+        return cls(dictionary, bpe_dir, activation, attention_heads)
+
 
 def convert(
     checkpoint: str | Path,
@@ -98,13 +110,13 @@ def convert(
         ParityFailed: the written model does not compute the same; its `report` says where.
     """
     source, target = Path(checkpoint), Path(output)
-    options = Options(_path(dictionary), _path(bpe_dir), activation, attention_heads)
+    options = Options.given(dictionary, bpe_dir, activation, attention_heads)
     watch = progress or Silent()
     clock = _Clock()
     inputs = [path for path in (source, options.dictionary, options.bpe_dir) if path is not None]
     with clock.measure("read"):
         check_output(target, overwrite=overwrite, inputs=inputs)
-        prepared = prepare(source, options)
+        prepared = prepare(open_checkpoint(source), options)
         for text in prepared.warnings:
             watch.warn(text)
     with clock.measure("import"):  # torch, which inspect and refusals do not wait for
@@ -128,15 +140,14 @@ def convert(
     return Conversion(target, prepared.plan, report, warnings, clock.seconds)
 
 
-def prepare(source: Path, options: Options) -> Prepared:
-    """Reads, normalizes, describes and plans; writes nothing."""
-    checkpoint = open_checkpoint(source)
+def prepare(checkpoint: Checkpoint, options: Options) -> Prepared:
+    """Normalizes, describes and plans; writes nothing."""
     tensors = model_tensors(checkpoint)
     canonical = normalize(tensors)
     description = describe(
         checkpoint, canonical, attention_heads=options.attention_heads, activation=options.activation
     )
-    tokenization = prepare_tokenization(source, options, description)
+    tokenization = prepare_tokenization(checkpoint.file.path, options, description)
     extra_rows = tokenization.vocabulary.extra_rows if tokenization else 0
     plan = plan_conversion(description, canonical, extra_rows)
     warnings = tuple(_warnings(checkpoint, plan, tokenization))
@@ -159,11 +170,6 @@ def prepare_tokenization(source: Path, options: Options, description: SourceDesc
         return None
     bpe = read_bpe(options.bpe_dir)
     return Tokenization(dictionary, bpe, plan_vocabulary(dictionary, bpe))
-
-
-def longest_input(description: SourceDescription) -> int:
-    """How many tokens the model takes: fairseq's position table has rows for pad and below in front."""
-    return description.positions - PAD - 1
 
 
 def _warnings(checkpoint: Checkpoint, plan: ConversionPlan, tokenization: Tokenization | None) -> Iterator[str]:
@@ -201,10 +207,6 @@ def _failure(report: ParityReport, output: Path) -> ParityFailed:
     )
     error.report = report
     return error
-
-
-def _path(value: str | Path | None) -> Path | None:
-    return None if value is None else Path(value)
 
 
 class _Clock:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from model.config import RobertaPreLayerNormConfig
+from model.outputs import ModelOutput
 
 Model = TypeVar("Model", bound="PretrainedModel")
 BASE_PREFIX = "roberta_prelayernorm"
@@ -110,6 +111,10 @@ class PretrainedModel(nn.Module):
         """The parameters by the name under which they are saved: aliases of tied ones left out."""
         aliases = self.tied_names(self.config)
         return {name: item for name, item in self.named_parameters(remove_duplicate=False) if name not in aliases}
+
+    def result(self, output: ModelOutput, return_dict: bool | None) -> Any:
+        """`output`, or its tuple where the call, else the config, asks for one."""
+        return output if (self.config.return_dict if return_dict is None else return_dict) else output.to_tuple()
 
     # -- the parts
 

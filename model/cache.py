@@ -52,14 +52,6 @@ class KeyValueCache:
         held.values[:, :, start:end] = values
         return held.keys[:, :, :end], held.values[:, :, :end]
 
-    def select(self, rows: Tensor) -> None:
-        """Keeps the batch rows `rows`, in that order."""
-        for layer in self.layers:
-            layer.keys, layer.values = layer.keys[rows], layer.values[rows]
-        self.cross = {number: (keys[rows], values[rows]) for number, (keys, values) in self.cross.items()}
-        if self.real_tokens is not None:
-            self.real_tokens = self.real_tokens[rows]
-
 
 def _grow(held: Tensor, used: int, needed: int) -> Tensor:
     batch, heads, _, size = held.shape

@@ -13,7 +13,6 @@ from model.heads import labels_reach_pads
 from model.losses import choice_loss, sequence_loss, span_loss, token_loss
 from model.modeling import RobertaPreLayerNormModel
 from model.outputs import (
-    ModelOutput,
     MultipleChoiceModelOutput,
     QuestionAnsweringModelOutput,
     SequenceClassifierOutput,
@@ -47,9 +46,6 @@ class _Classifier(PretrainedModel):
         super().__init__(config)
         self.num_labels = config.label_count
         self.roberta_prelayernorm = RobertaPreLayerNormModel(config, add_pooling_layer=self.has_pooler)
-
-    def _result(self, output: ModelOutput, return_dict: bool | None) -> Any:
-        return output if (self.config.return_dict if return_dict is None else return_dict) else output.to_tuple()
 
 
 class RobertaPreLayerNormForSequenceClassification(_Classifier):
@@ -88,7 +84,7 @@ class RobertaPreLayerNormForSequenceClassification(_Classifier):
         )  # fmt: skip
         logits = self.classifier(encoded.last_hidden_state)
         loss = None if labels is None else sequence_loss(logits, labels, self.config)
-        return self._result(
+        return self.result(
             SequenceClassifierOutput(loss, logits, encoded.hidden_states, encoded.attentions), return_dict
         )
 
@@ -145,7 +141,7 @@ class RobertaPreLayerNormForMultipleChoice(_Classifier):
         assert given is not None  # the encoder has refused anything else
         logits = self.classifier(self.dropout(encoded.pooler_output)).view(given.shape[:2])
         loss = None if labels is None else choice_loss(logits, labels)
-        return self._result(
+        return self.result(
             MultipleChoiceModelOutput(loss, logits, encoded.hidden_states, encoded.attentions), return_dict
         )
 
@@ -182,7 +178,7 @@ class RobertaPreLayerNormForTokenClassification(_Classifier):
         )  # fmt: skip
         logits = self.classifier(self.dropout(encoded.last_hidden_state))
         loss = None if labels is None else token_loss(logits, labels)
-        return self._result(TokenClassifierOutput(loss, logits, encoded.hidden_states, encoded.attentions), return_dict)
+        return self.result(TokenClassifierOutput(loss, logits, encoded.hidden_states, encoded.attentions), return_dict)
 
 
 class RobertaPreLayerNormForQuestionAnswering(_Classifier):
@@ -224,4 +220,4 @@ class RobertaPreLayerNormForQuestionAnswering(_Classifier):
         if start_positions is not None and end_positions is not None:
             loss = span_loss(start_logits, end_logits, start_positions, end_positions)
         output = QuestionAnsweringModelOutput(loss, start_logits, end_logits, encoded.hidden_states, encoded.attentions)
-        return self._result(output, return_dict)
+        return self.result(output, return_dict)

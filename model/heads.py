@@ -97,7 +97,7 @@ class RobertaPreLayerNormForMaskedLM(LanguageModel):
         logits = self.lm_head(encoded.last_hidden_state)
         loss = None if labels is None else token_loss(logits, labels)
         output = MaskedLMOutput(loss, logits, encoded.hidden_states, encoded.attentions)
-        return output if (self.config.return_dict if return_dict is None else return_dict) else output.to_tuple()
+        return self.result(output, return_dict)
 
 
 def labels_reach_pads(labels: Tensor | None, attention_mask: Tensor | None) -> bool:
@@ -166,4 +166,4 @@ class RobertaPreLayerNormForCausalLM(LanguageModel, GenerationMixin):
         output = CausalLMOutputWithCrossAttentions(
             loss, logits, decoded.past_key_values, decoded.hidden_states, decoded.attentions, decoded.cross_attentions
         )
-        return output if (self.config.return_dict if return_dict is None else return_dict) else output.to_tuple()
+        return self.result(output, return_dict)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -66,7 +68,7 @@ class RobertaPreLayerNormModel(PretrainedModel):
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
         every_position: bool = False,
-    ) -> BaseModelOutputWithPoolingAndCrossAttentions | tuple[object, ...]:
+    ) -> Any:
         """Encodes a batch, or as a decoder continues one.
 
         Args:
@@ -83,6 +85,9 @@ class RobertaPreLayerNormModel(PretrainedModel):
             head_mask: [heads] or [layers, heads], multiplied with the attention weights.
             output_attentions, output_hidden_states, return_dict: as documented; default: the config's.
             every_position: compute the outputs at masked positions too, even where leaving them out would be faster.
+
+        Returns:
+            `BaseModelOutputWithPoolingAndCrossAttentions`, or a tuple.
 
         Raises:
             ValueError: naming the argument, its value and the limit.
@@ -115,7 +120,7 @@ class RobertaPreLayerNormModel(PretrainedModel):
             attentions=tuple(context.attentions) if context.wants_attentions else None,
             cross_attentions=tuple(context.cross_attentions) if context.cross_attentions else None,
         )
-        return output if (config.return_dict if return_dict is None else return_dict) else output.to_tuple()
+        return self.result(output, return_dict)
 
     def _cache(self, given: KeyValueCache | None, use_cache: bool | None) -> KeyValueCache | None:
         """The cache to use: the one that was given, else a new one where a decoder is to return one."""

@@ -20,6 +20,7 @@ import model.embeddings
 import model.heads
 import model.layer
 import model.modeling
+from converter.checkpoint import open_checkpoint
 from converter.errors import ParityFailed
 from converter.mapping import Row
 from converter.plan import ConversionPlan
@@ -168,7 +169,7 @@ def test_fault_is_caught(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: P
 
 
 def all_biases() -> list[str]:
-    prepared = pipeline.prepare(MLM, pipeline.Options())
+    prepared = pipeline.prepare(open_checkpoint(MLM), pipeline.Options())
     return [row.target for row in prepared.plan.rows if row.target.endswith("bias")]
 
 

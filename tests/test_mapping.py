@@ -28,7 +28,7 @@ def test_patterns_match_whole_keys_only() -> None:
 
 @pytest.mark.parametrize("name", CONVERTIBLE)
 def test_every_tensor_is_accounted_for(name: str) -> None:
-    prepared = prepare(FIXTURES / name / "checkpoint.pt", Options())
+    prepared = prepare(open_checkpoint(FIXTURES / name / "checkpoint.pt"), Options())
     moved = {row.source for row in prepared.plan.rows if row.source}
     dropped = {item.source for item in prepared.plan.dropped}
     assert moved | dropped == set(prepared.tensors)

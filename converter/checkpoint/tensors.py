@@ -30,7 +30,6 @@ ITEM_SIZES = {
     "complex64": 8,
     "complex128": 16,
 }
-FLOATING = ("float64", "float32", "float16", "bfloat16")
 MAX_DIMENSIONS = 16
 
 
@@ -61,11 +60,6 @@ class LazyTensor:
     def numel(self) -> int:
         """The number of elements."""
         return math.prod(self.shape)
-
-    @property
-    def nbytes(self) -> int:
-        """The number of bytes its elements take, gaps of a strided view not counted."""
-        return self.numel * ITEM_SIZES[self.dtype]
 
     @property
     def is_contiguous(self) -> bool:

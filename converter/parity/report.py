@@ -104,10 +104,11 @@ def _module(item: Difference) -> dict[str, object]:
 def environment() -> dict[str, str]:
     """Versions of what the numbers depend on; nothing that names a machine or a user."""
     packages = ("prenorm", "torch", "safetensors", "tokenizers", "numpy")
-    return {"python": platform.python_version(), **{name: _version(name) for name in packages}}
+    return {"python": platform.python_version(), **{name: package_version(name) for name in packages}}
 
 
-def _version(name: str) -> str:
+def package_version(name: str) -> str:
+    """The installed version of a package, or 'unknown'."""
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:

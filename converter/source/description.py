@@ -24,7 +24,6 @@ _DEFAULTS: Mapping[str, object] = {
     "activation_dropout": 0.0,
 }
 PAD_ID = 1  # fairseq's Dictionary: <s> 0, <pad> 1, </s> 2, <unk> 3
-DEEPSPEED_ACTIVATIONS = ("gelu", "gelu_new")
 
 
 @dataclass(frozen=True)
@@ -64,6 +63,11 @@ class SourceDescription:
     dtype: str
     heads: tuple[HeadDescription, ...]
     training: Mapping[str, object]
+
+    @property
+    def longest_input(self) -> int:
+        """How many tokens the model takes: fairseq's position table has rows for the pad and below in front."""
+        return self.positions - PAD_ID - 1
 
 
 def model_tensors(checkpoint: Checkpoint) -> dict[str, LazyTensor]:
