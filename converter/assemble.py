@@ -55,7 +55,7 @@ def prove_folder(prepared: Prepared, staging: Path, watch: Progress) -> ParityRe
         ValueError: if the written files do not fit the model.
     """
     plan = prepared.plan
-    watch.stage("Proving", stage_count(plan.description.layers))
+    watch.stage("Proving", stage_count(plan))
     with Digests(prepared.checkpoint, prepared.tensors.values(), staging) as digests:
         report = prove(
             plan,
@@ -97,6 +97,8 @@ def _target_facts(plan: ConversionPlan) -> dict[str, object]:
     return {
         "model_type": plan.model_type,
         "architectures": [plan.architecture],
+        "task": plan.task.kind.value,
+        "head": plan.task.head.name if plan.task.head else None,
         "vocab_size": plan.config["vocab_size"],
         "extra_rows": plan.extra_rows,
     }

@@ -9,6 +9,7 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
+from converter.choices import ACTIVATIONS, AUTO, TASKS, WEIGHTS
 from converter.errors import ExitCode, ParityFailed, PrenormError, UsageProblem, describe
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -34,9 +35,27 @@ _source_options = _options(
         "--bpe-dir", type=_PATH, help="Folder with GPT-2's encoder.json and vocab.bpe.  [default: no tokenizer]"
     ),
     click.option(
+        "--label-dict", type=_PATH, help="fairseq's dictionary of labels (label/dict.txt).  [default: LABEL_0 ...]"
+    ),
+    click.option(
+        "--task",
+        type=click.Choice(TASKS),
+        default=AUTO,
+        show_default=True,
+        help="What the folder is for; auto: what the checkpoint was trained for.",
+    ),
+    click.option("--head", metavar="NAME", help="Which classification head.  [default: the only one]"),
+    click.option(
+        "--weights",
+        type=click.Choice(WEIGHTS),
+        default="model",
+        show_default=True,
+        help="ema: the moving average that --store-ema keeps.",
+    ),
+    click.option(
         "--activation",
-        type=click.Choice(["gelu", "gelu_new"]),
-        help="For checkpoints of DinkyTrain's DeepSpeed kernels: exact or tanh GELU.  [default: as recorded]",
+        type=click.Choice(tuple(ACTIVATIONS)),
+        help="Of DinkyTrain's DeepSpeed kernels (gelu, gelu_new), or if none is recorded.  [default: as recorded]",
     ),
     click.option(
         "--attention-heads", type=click.IntRange(1), help="If the checkpoint records none.  [default: as recorded]"

@@ -78,6 +78,7 @@ def print_conversion(result: Conversion) -> None:
         table.add_row(item.name, f"{item.stat().st_size:,}", _digest(result.report, item.name))
     console.print(table)
     spent = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in result.seconds.items())
+    console.print(f"{result.plan.architecture}, for {result.plan.task.kind.value}: {result.plan.task.why}")
     console.print(f"{result.report.verdict.capitalize()}: {result.output} ({spent})", soft_wrap=True)
 
 
@@ -121,7 +122,9 @@ def print_inspection(found: Inspection) -> None:
         )
     elif found.converts_to is not None:
         console.print(
-            f"[bold]Converts to[/bold] {found.converts_to['model_type']}, {found.converts_to['architecture']}"
+            f"[bold]Converts to[/bold] {found.converts_to['model_type']}, {found.converts_to['architecture']}, for "
+            f"{found.converts_to['task']}: {found.converts_to['chosen_because']}",
+            soft_wrap=True,
         )
     for text in found.warnings:
         console.print(f"[yellow]Note:[/yellow] {escape(text)}", soft_wrap=True)
@@ -165,4 +168,9 @@ def _stdout() -> Console:
 
 def output_as_json(result: Conversion) -> dict[str, object]:
     """What `convert --json` prints."""
-    return {**result.report.to_dict(), "output": str(Path(result.output)), "warnings": list(result.warnings)}
+    return {
+        **result.report.to_dict(),
+        "output": str(Path(result.output)),
+        "chosen_because": result.plan.task.why,
+        "warnings": list(result.warnings),
+    }

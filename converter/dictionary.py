@@ -104,3 +104,24 @@ def check_rows(dictionary: Dictionary, rows: int) -> None:
             subject=dictionary.path,
             advice="Give the dict.txt of the training run with --dict",
         )
+
+
+def read_labels(path: Path, count: int) -> tuple[str, ...]:
+    """The names of `count` classes from fairseq's dictionary of labels: its lines, in their order.
+
+    fairseq-preprocess fills the dictionary up with `madeupword` lines, which name no class.
+
+    Raises:
+        UsageProblem: if it cannot be read or has not as many labels as the head has outputs.
+    """
+    lines = read_dictionary(path).symbols[len(SPECIAL_TOKENS) :]
+    labels = [symbol for symbol in lines if symbol != MASK_TOKEN]
+    while len(labels) > count and labels[-1].startswith("madeupword"):
+        labels.pop()
+    if len(labels) != count:
+        raise UsageProblem(
+            f"the label dictionary has {len(labels)} labels, and the head has {count} outputs",
+            subject=path,
+            advice="Give the label/dict.txt of the training data with --label-dict",
+        )
+    return tuple(labels)

@@ -11,8 +11,9 @@ import threading
 from collections.abc import Iterable
 from pathlib import Path
 
-from converter.checkpoint import Checkpoint, LazyTensor
+from converter.checkpoint import Checkpoint
 from converter.checkpoint.mapped_file import ByteRange
+from converter.checkpoint.tensors import SourceTensor
 
 _CHUNK = 4 << 20
 
@@ -20,7 +21,7 @@ _CHUNK = 4 << 20
 class Digests:
     """A thread that reads and hashes. Leaving the context stops it early."""
 
-    def __init__(self, checkpoint: Checkpoint, tensors: Iterable[LazyTensor], folder: Path) -> None:
+    def __init__(self, checkpoint: Checkpoint, tensors: Iterable[SourceTensor], folder: Path) -> None:
         """Prepares the work.
 
         Args:
@@ -28,7 +29,7 @@ class Digests:
             folder: every file in it is hashed.
         """
         self._checkpoint = checkpoint
-        self._tensors = list(tensors)
+        self._views = [view for tensor in tensors for view in tensor.views]
         self._folder = folder
         self._found: dict[str, str] = {}
         self._failure: Exception | None = None
@@ -59,10 +60,10 @@ class Digests:
     def _run(self) -> None:
         try:
             checked: set[ByteRange] = set()
-            for tensor in self._tensors:
-                if tensor.span not in checked and not self._stop.is_set():
-                    self._checkpoint.check_integrity(tensor)
-                    checked.add(tensor.span)
+            for view in self._views:
+                if view.span not in checked and not self._stop.is_set():
+                    self._checkpoint.check_integrity(view)
+                    checked.add(view.span)
             for path in sorted(self._folder.iterdir()):
                 self._found[path.name] = self._sha256(path)
             self._found[""] = self._sha256(self._checkpoint.file.path)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from converter.checkpoint.tensors import ITEM_SIZES, LazyTensor
+from converter.checkpoint.tensors import ITEM_SIZES, SourceTensor, tensor_bytes
 from converter.errors import UnreadableCheckpoint
 from converter.mapping import Row
 
@@ -111,16 +111,13 @@ def _row_pieces(row: Row, inspector: _Inspector) -> Iterator[bytes | memoryview]
     dtype: torch.dtype = getattr(torch, row.dtype)
     if row.moved is not None:
         tensor = row.moved.tensor
-        inspector.inspect(tensor, row.moved.source)
-        if tensor.is_contiguous:
-            yield from tensor.file.chunks(tensor.place)
-        else:
-            yield _bytes_of(tensor.read().contiguous())
+        inspector.inspect(tensor, row.source or row.target)
+        yield from tensor.chunks()
     else:
         base = (row.shape[0] - row.extra_rows, *row.shape[1:])
-        yield _bytes_of(torch.full(base, row.fill, dtype=dtype))
+        yield tensor_bytes(torch.full(base, row.fill, dtype=dtype))
     if row.extra_rows:
-        yield _bytes_of(_extra_rows(row, dtype))
+        yield tensor_bytes(_extra_rows(row, dtype))
     if row.moved is not None:
         row.moved.tensor.release()
 
@@ -134,20 +131,13 @@ def _extra_rows(row: Row, dtype: torch.dtype) -> torch.Tensor:
     return row.moved.tensor.narrow(row.extra_from, 1).read().expand(shape).contiguous()
 
 
-def _bytes_of(tensor: torch.Tensor) -> memoryview:
-    import torch
-
-    flat: memoryview = tensor.reshape(-1).view(torch.uint8).numpy().data
-    return flat
-
-
 class _Inspector:
     """Looks at every tensor once as it passes, for NaN and infinity."""
 
     def __init__(self) -> None:
         self.nonfinite: list[str] = []
 
-    def inspect(self, tensor: LazyTensor, source: str) -> None:
+    def inspect(self, tensor: SourceTensor, source: str) -> None:
         import torch
 
         values = tensor.read()

@@ -7,9 +7,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from converter.checkpoint import Checkpoint, LazyTensor, NamedGlobal, open_checkpoint
+from converter.checkpoint.tensors import SourceTensor
+from converter.choices import AUTO
 from converter.errors import PrenormError, describe
 from converter.pipeline import Options, Prepared, prepare
-from converter.source.description import SourceDescription, model_tensors
+from converter.source.contents import model_tensors
+from converter.source.description import SourceDescription
 from converter.source.layouts import normalize
 
 
@@ -53,20 +56,28 @@ def inspect(
     *,
     dictionary: str | Path | None = None,
     bpe_dir: str | Path | None = None,
-    attention_heads: int | None = None,
+    label_dict: str | Path | None = None,
+    task: str = AUTO,
+    head: str | None = None,
+    weights: str = "model",
     activation: str | None = None,
+    attention_heads: int | None = None,
 ) -> Inspection:
     """Describes a checkpoint without reading its weights (only an LM head that is stored twice is compared).
 
     Args:
         checkpoint: the file that fairseq or DinkyTrain saved.
-        dictionary, bpe_dir, attention_heads, activation: as for `convert`; they make the plan what it would be there.
+        dictionary, bpe_dir, label_dict, task, head, weights, activation, attention_heads: as for `convert`; they make
+            the plan what it would be there.
 
     Raises:
         UsageProblem: if there is no such file.
         UnreadableCheckpoint: if it is no checkpoint at all.
     """
-    options = Options.given(dictionary, bpe_dir, activation, attention_heads)
+    options = Options.given(
+        dictionary=dictionary, bpe_dir=bpe_dir, label_dict=label_dict, task=task, head=head, weights=weights,
+        activation=activation, attention_heads=attention_heads,
+    )  # fmt: skip
     opened = open_checkpoint(checkpoint)
     try:
         prepared = prepare(opened, options)
@@ -77,11 +88,14 @@ def inspect(
         size=opened.file.size,
         container=opened.container,
         contents=tuple(opened.content),
-        layout=prepared.canonical.layout.name,
+        layout=prepared.canonical.name,
         description=prepared.description,
         converts_to={
             "model_type": prepared.plan.model_type,
             "architecture": prepared.plan.architecture,
+            "task": prepared.plan.task.kind.value,
+            "head": prepared.plan.task.head.name if prepared.plan.task.head else None,
+            "chosen_because": prepared.plan.task.why,
             "extra_rows": prepared.plan.extra_rows,
             "config": prepared.plan.config,
         },
@@ -95,11 +109,11 @@ def inspect(
 
 def _refused(opened: Checkpoint, error: PrenormError) -> Inspection:
     """What can be said of a checkpoint that cannot be converted."""
-    tensors: dict[str, LazyTensor] = {}
+    tensors: dict[str, SourceTensor] = {}
     layout = None
     try:
         tensors = model_tensors(opened)
-        layout = normalize(tensors).layout.name
+        layout = normalize(tensors).name
     except PrenormError:
         tensors = tensors or {key: item for key, item in opened.content.items() if isinstance(item, LazyTensor)}
     return Inspection(
@@ -123,9 +137,9 @@ def _fates(prepared: Prepared) -> tuple[TensorLine, ...]:
     targets: dict[str, list[str]] = {}
     reasons: dict[str, str] = {item.source: item.reason for item in prepared.plan.dropped}
     for row in prepared.plan.rows:
-        if row.source is not None:
-            targets.setdefault(row.source, []).append(row.target)
-            reasons.setdefault(row.source, row.operation if row.operation != "copy" else row.reason)
+        for source in row.sources:
+            targets.setdefault(source, []).append(row.target)
+            reasons.setdefault(source, row.operation if row.operation != "copy" else row.reason)
     return tuple(
         TensorLine(
             key, item.dtype, item.shape, ", ".join(targets[key]) if key in targets else None, reasons.get(key, "")

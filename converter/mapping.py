@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
-from converter.checkpoint.tensors import LazyTensor
+from converter.checkpoint.tensors import SourceTensor
 
 _FIELDS = {"n": r"(?P<n>\d+)", "p": r"(?P<p>weight|bias)", "head": r"(?P<head>[^.]+)", "rest": r"(?P<rest>.+)"}
 
@@ -59,12 +59,21 @@ class Constant:
 
 @dataclass(frozen=True)
 class Moved:
-    """A tensor on its way: the data, the source key it comes from, and what was done to it so far."""
+    """A tensor on its way: the data, the source key it comes from, and what was done to it so far.
 
-    tensor: LazyTensor
-    source: str
+    `source` is None where it was computed from no tensor of the checkpoint; `also_from` are further keys it is made of.
+    """
+
+    tensor: SourceTensor
+    source: str | None
     operation: str = "copy"
     reason: str = ""
+    also_from: tuple[str, ...] = ()
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """All source keys it is made of."""
+        return (*(() if self.source is None else (self.source,)), *self.also_from)
 
 
 @dataclass(frozen=True)
@@ -72,7 +81,7 @@ class Dropped:
     """A source tensor that has no place in the target."""
 
     source: str
-    tensor: LazyTensor
+    tensor: SourceTensor
     reason: str
 
 
@@ -100,6 +109,11 @@ class Row:
         """The source key, if the row has one."""
         return None if self.moved is None else self.moved.source
 
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """All source keys that the row is made of."""
+        return () if self.moved is None else self.moved.sources
+
 
 @cache
 def _regex(pattern: str) -> re.Pattern[str]:
@@ -121,10 +135,15 @@ def expand(pattern: str, layers: int) -> Iterator[dict[str, str]]:
             yield number | part
 
 
+def as_moved(tensors: Mapping[str, SourceTensor]) -> dict[str, Moved]:
+    """The source tensors before anything was done to them."""
+    return {key: Moved(tensor, key) for key, tensor in tensors.items()}
+
+
 def apply_layout(
-    rules: Sequence[Rename | Split | Drop], tensors: Mapping[str, LazyTensor]
+    rules: Sequence[Rename | Split | Drop], tensors: Mapping[str, Moved]
 ) -> tuple[dict[str, Moved], list[Dropped], list[str]]:
-    """Brings source tensors to canonical names; a key that no rule speaks of keeps its name.
+    """Brings tensors to canonical names; a key that no rule speaks of keeps its name.
 
     Returns:
         The tensors by canonical name, the dropped ones, and the problems met (two tensors for one name, uneven cuts).
@@ -132,16 +151,16 @@ def apply_layout(
     moved: dict[str, Moved] = {}
     dropped: list[Dropped] = []
     problems: list[str] = []
-    for key, tensor in tensors.items():
-        for name, item in _apply_first(rules, key, tensor, dropped, problems):
+    for key, item in tensors.items():
+        for name, result in _apply_first(rules, key, item, dropped, problems):
             if name in moved:
-                problems.append(f"'{key}' and '{moved[name].source}' would both become '{name}'")
-            moved[name] = item
+                problems.append(f"'{item.source}' and '{moved[name].source}' would both become '{name}'")
+            moved[name] = result
     return moved, dropped, problems
 
 
 def _apply_first(
-    rules: Sequence[Rename | Split | Drop], key: str, tensor: LazyTensor, dropped: list[Dropped], problems: list[str]
+    rules: Sequence[Rename | Split | Drop], key: str, item: Moved, dropped: list[Dropped], problems: list[str]
 ) -> Iterable[tuple[str, Moved]]:
     """What the first rule that matches `key` makes of it."""
     for rule in rules:
@@ -149,24 +168,32 @@ def _apply_first(
         if fields is None:
             continue
         if isinstance(rule, Drop):
-            dropped.append(Dropped(key, tensor, rule.reason))
+            dropped.append(Dropped(item.source or key, item.tensor, rule.reason))
             return []
         names = [target.format(**fields) for target in rule.targets]
         if isinstance(rule, Rename):
-            return [(name, Moved(tensor, key, "copy", rule.reason)) for name in names]
-        rows = tensor.shape[0] if tensor.shape else 0
+            return [(name, replace(item, reason=_joined(item.reason, rule.reason))) for name in names]
+        rows = item.tensor.shape[0] if item.tensor.shape else 0
         if rows % len(names):
-            problems.append(f"'{key}' has {rows} rows, which do not divide into {len(names)} parts")
+            problems.append(f"'{item.source}' has {rows} rows, which do not divide into {len(names)} parts")
             return []
         size = rows // len(names)
-        return [
-            (
-                name,
-                Moved(tensor.narrow(i * size, size), key, f"rows {i * size}:{(i + 1) * size} of {rows}", rule.reason),
-            )
-            for i, name in enumerate(names)
-        ]
-    return [(key, Moved(tensor, key))]
+        return [(name, _rows(item, i * size, size, rule.reason)) for i, name in enumerate(names)]
+    return [(key, item)]
+
+
+def _rows(item: Moved, start: int, length: int, reason: str) -> Moved:
+    """`length` rows of a tensor from row `start` on."""
+    return replace(
+        item,
+        tensor=item.tensor.narrow(start, length),
+        operation=f"rows {start}:{start + length} of {item.tensor.shape[0]}",
+        reason=_joined(item.reason, reason),
+    )
+
+
+def _joined(before: str, after: str) -> str:
+    return "; ".join(filter(None, (before, after)))
 
 
 @dataclass(frozen=True)
@@ -206,7 +233,11 @@ def apply_target(
             continue
         if isinstance(rule, Drop):
             hits = [key for key in moved if key not in used and match(rule.source, key) is not None]
-            dropped.extend(Dropped(moved[key].source, moved[key].tensor, rule.reason) for key in hits)
+            dropped.extend(
+                Dropped(source, moved[key].tensor, rule.reason)
+                for key in hits
+                for source in moved[key].sources or (key,)
+            )
             used.update(hits)
             continue
         shape = tuple(sizes[name] for name in rule.shape)
@@ -227,7 +258,9 @@ def apply_target(
             rows.extend(
                 Row(name, item.tensor.shape, item.tensor.dtype, item.operation, reason, item) for name in targets
             )
-    unknown = [f"'{moved[key].source}', shape {_show(moved[key].tensor.shape)}" for key in moved if key not in used]
+    unknown = [
+        f"'{moved[key].source or key}', shape {_show(moved[key].tensor.shape)}" for key in moved if key not in used
+    ]
     return Application(tuple(rows), tuple(dropped), tuple(missing), tuple(mismatched), tuple(unknown))
 
 

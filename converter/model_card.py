@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from converter.choices import TaskKind
+from converter.parity.bundled_runtime import BUNDLED_CLASSES
 from converter.parity.report import ParityReport, package_version
 from converter.parity.table import parity_rows
+from converter.source.layouts import DEEPSPEED
 
 if TYPE_CHECKING:
     from converter.plan import ConversionPlan
 
-BUNDLED_CLASS = "RobertaPreLayerNormForMaskedLM"  # it computes both architectures
+# For each task: the Hub's name of it, and the class of transformers that loads the folder.
+_PIPELINES = {
+    TaskKind.MASKED_LM: ("fill-mask", "AutoModelForMaskedLM"),
+    TaskKind.SEQUENCE_CLASSIFICATION: ("text-classification", "AutoModelForSequenceClassification"),
+    TaskKind.MULTIPLE_CHOICE: ("multiple-choice", "AutoModelForMultipleChoice"),
+    TaskKind.ENCODER: ("feature-extraction", "AutoModel"),
+}
 
 _TRAINING = {
     "mask_prob": "Masking rate",
@@ -30,7 +39,7 @@ def model_card(plan: ConversionPlan, report: ParityReport, *, has_tokenizer: boo
         [
             "---",
             "library_name: transformers",
-            "pipeline_tag: fill-mask",
+            f"pipeline_tag: {_PIPELINES[plan.task.kind][0]}",
             "tags:",
             f"- {plan.model_type}",
             "- fairseq",
@@ -54,6 +63,8 @@ def _origin(plan: ConversionPlan, report: ParityReport) -> list[str]:
         ("SHA-256", f"`{report.source['sha256']}`"),
         ("Written by", d.producer),
         ("Layout of its keys", d.layout),
+        ("Weights", "moving average (EMA)" if d.weights == "ema" else "as trained"),
+        ("Converted as", f"{plan.task.kind.value}" + (f", head `{plan.task.head.name}`" if plan.task.head else "")),
         ("Size", f"{d.layers} layers, width {d.hidden_size}, {d.attention_heads} heads, feed-forward {d.ffn_size}"),
         ("Vocabulary", _vocabulary(plan)),
         ("Longest input", f"{d.longest_input} tokens"),
@@ -102,7 +113,9 @@ def _parity(report: ParityReport) -> list[str]:
 
 def _usage(plan: ConversionPlan, has_tokenizer: bool) -> list[str]:
     tokenizer = ["tokenizer = AutoTokenizer.from_pretrained(folder)"] if has_tokenizer else []
-    names = "AutoModelForMaskedLM, AutoTokenizer" if has_tokenizer else "AutoModelForMaskedLM"
+    cls, bundled = _PIPELINES[plan.task.kind][1], BUNDLED_CLASSES[plan.task.kind]
+    names = f"{cls}, AutoTokenizer" if has_tokenizer else cls
+    options = ", add_pooling_layer=False" if plan.task.kind is TaskKind.ENCODER else ""
     return [
         "## Use",
         "",
@@ -110,16 +123,16 @@ def _usage(plan: ConversionPlan, has_tokenizer: bool) -> list[str]:
         f"from transformers import {names}",
         "",
         'folder = "."  # this folder, or its name on the Hub',
-        "model = AutoModelForMaskedLM.from_pretrained(folder)",
+        f"model = {cls}.from_pretrained(folder{options})",
         *tokenizer,
         "```",
         "",
         "Without transformers, with the model that prenorm brings:",
         "",
         "```python",
-        f"from model import {BUNDLED_CLASS}",
+        f"from model import {bundled}",
         "",
-        f'model = {BUNDLED_CLASS}.from_pretrained(".")',
+        f'model = {bundled}.from_pretrained("."{options})',
         "```",
         "",
         "Always pass the attention mask when a batch is padded.",
@@ -129,17 +142,20 @@ def _usage(plan: ConversionPlan, has_tokenizer: bool) -> list[str]:
 
 def _limits(plan: ConversionPlan, has_tokenizer: bool) -> list[str]:
     d = plan.description
-    limits = ["No pooler: fairseq's RoBERTa has none, so `AutoModel` initializes one at random."]
-    if d.heads:
-        limits.append(
-            f"The classification heads of the checkpoint ({', '.join(h.name for h in d.heads)}) are left out."
-        )
+    limits = []
+    if plan.task.kind is not TaskKind.MULTIPLE_CHOICE:  # there the head's first map is the pooler
+        limits.append("No pooler: fairseq's RoBERTa has none, so `AutoModel` initializes one at random.")
+    left_out = [head.name for head in d.heads if plan.task.head is None or head.name != plan.task.head.name]
+    if left_out:
+        limits.append(f"The classification heads {', '.join(left_out)} of the checkpoint are left out.")
+    if plan.task.kind is not TaskKind.MASKED_LM and d.lm_head:
+        limits.append("The masked-LM head of the checkpoint is left out.")
     if not has_tokenizer:
         limits.append("No tokenizer: the conversion was given no BPE.")
-    if d.layout == "deepspeed":
+    if d.layout.endswith(DEEPSPEED.name):
         limits.append(
             "Trained with DeepSpeed kernels, which compute GELU in its tanh form; this folder says "
-            f"`hidden_act: {d.activation}`. The float16 kernels themselves were not run for the comparison."
+            f"`hidden_act: {plan.config['hidden_act']}`. The float16 kernels themselves were not run for the comparison."
         )
     if d.activation_dropout:
         limits.append(

@@ -7,20 +7,28 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from converter.checkpoint import Checkpoint, Risk, open_checkpoint
+from converter.checkpoint import Checkpoint, open_checkpoint
+from converter.choices import AUTO, TASKS, WEIGHTS
 from converter.dictionary import Dictionary, check_rows, find_dictionary, read_dictionary
 from converter.errors import ParityFailed, UsageProblem
 from converter.plan import ConversionPlan, plan_conversion
 from converter.progress import Progress, Silent
-from converter.source.description import SourceDescription, describe, model_tensors
+from converter.source.arguments import find_arguments
+from converter.source.contents import model_tensors
+from converter.source.description import SourceDescription, describe
+from converter.source.folding import fold
+from converter.source.layers import keep_layers
 from converter.source.layouts import Canonical, normalize
+from converter.source.positions import USUAL_PAD_ID
 from converter.staging import check_output, publish, staging_folder
+from converter.task import choose_task
 from converter.tokenizer import BytePairEncoding, Vocabulary, plan_vocabulary, read_bpe
+from converter.warnings import NOT_JUDGED, warnings
 
 if TYPE_CHECKING:
-    from converter.checkpoint.tensors import LazyTensor
+    from converter.checkpoint.tensors import SourceTensor
     from converter.parity.report import ParityReport
 
 
@@ -38,7 +46,7 @@ class Prepared:
     """A checkpoint read and understood, before anything is written."""
 
     checkpoint: Checkpoint
-    tensors: dict[str, LazyTensor]
+    tensors: dict[str, SourceTensor]
     canonical: Canonical
     description: SourceDescription
     tokenization: Tokenization | None
@@ -59,24 +67,32 @@ class Conversion:
 
 @dataclass(frozen=True)
 class Options:
-    """What a user can choose about how a checkpoint is understood."""
+    """What a user can choose about how a checkpoint is understood; see `convert`."""
 
     dictionary: Path | None = None
     bpe_dir: Path | None = None
+    label_dict: Path | None = None
+    task: str = AUTO
+    head: str | None = None
+    weights: str = "model"
     activation: str | None = None
     attention_heads: int | None = None
 
     @classmethod
-    def given(
-        cls,
-        dictionary: str | Path | None,
-        bpe_dir: str | Path | None,
-        activation: str | None,
-        attention_heads: int | None,
-    ) -> Options:
+    def given(cls, **options: Any) -> Options:
         """The options as the public functions take them, paths as text or not."""
-        dictionary, bpe_dir = (None if path is None else Path(path) for path in (dictionary, bpe_dir))
-        return cls(dictionary, bpe_dir, activation, attention_heads)
+        for name in ("dictionary", "bpe_dir", "label_dict"):
+            if options.get(name) is not None:
+                options[name] = Path(options[name])
+        for name, known in (("task", TASKS), ("weights", WEIGHTS)):
+            if options.get(name, known[0]) not in known:
+                raise UsageProblem(f"{name} is {options[name]!r}, not one of {', '.join(known)}")
+        return cls(**options)
+
+    @property
+    def paths(self) -> list[Path]:
+        """The files and folders that they name."""
+        return [path for path in (self.dictionary, self.bpe_dir, self.label_dict) if path is not None]
 
 
 def convert(
@@ -85,6 +101,10 @@ def convert(
     *,
     dictionary: str | Path | None = None,
     bpe_dir: str | Path | None = None,
+    label_dict: str | Path | None = None,
+    task: str = AUTO,
+    head: str | None = None,
+    weights: str = "model",
     activation: str | None = None,
     attention_heads: int | None = None,
     allow_nonfinite: bool = False,
@@ -98,7 +118,13 @@ def convert(
         output: the folder to make.
         dictionary: fairseq's dict.txt; default: `dict.txt` beside the checkpoint.
         bpe_dir: the folder with GPT-2's `encoder.json` and `vocab.bpe`; without it the folder has no tokenizer.
-        activation: `gelu` or `gelu_new`, for checkpoints of DinkyTrain's DeepSpeed kernels.
+        label_dict: fairseq's dictionary of the labels, for a classification head; without it they are `LABEL_0` and so on.
+        task: `masked-lm`, `sequence-classification`, `multiple-choice`, `encoder` (no head), or `auto`: what the checkpoint
+            was trained for.
+        head: the name of the classification head, where there are several.
+        weights: `model`, or `ema` for the moving average that fairseq stores under `--store-ema`.
+        activation: for checkpoints of DinkyTrain's DeepSpeed kernels (`gelu` or `gelu_new`), and for those that do not
+            record it.
         attention_heads: for checkpoints that do not record it.
         allow_nonfinite: convert weights with NaN or infinity, without a verdict.
         overwrite: replace an existing folder, in one step.
@@ -110,12 +136,14 @@ def convert(
         ParityFailed: the written model does not compute the same; its `report` says where.
     """
     source, target = Path(checkpoint), Path(output)
-    options = Options.given(dictionary, bpe_dir, activation, attention_heads)
+    options = Options.given(
+        dictionary=dictionary, bpe_dir=bpe_dir, label_dict=label_dict, task=task, head=head, weights=weights,
+        activation=activation, attention_heads=attention_heads,
+    )  # fmt: skip
     watch = progress or Silent()
     clock = _Clock()
-    inputs = [path for path in (source, options.dictionary, options.bpe_dir) if path is not None]
     with clock.measure("read"):
-        check_output(target, overwrite=overwrite, inputs=inputs)
+        check_output(target, overwrite=overwrite, inputs=[source, *options.paths])
         prepared = prepare(open_checkpoint(source), options)
         for text in prepared.warnings:
             watch.warn(text)
@@ -133,25 +161,35 @@ def convert(
             raise _failure(report, target)
         with clock.measure("publish"):
             publish(staging, target, overwrite=overwrite)
-    warnings = prepared.warnings
+    told = prepared.warnings
     if not report.judged:
-        warnings = (*warnings, "the weights hold NaN or infinity: parity could not be judged, and the report says so")
-        watch.warn(warnings[-1])
-    return Conversion(target, prepared.plan, report, warnings, clock.seconds)
+        told = (*told, NOT_JUDGED)
+        watch.warn(NOT_JUDGED)
+    return Conversion(target, prepared.plan, report, told, clock.seconds)
 
 
 def prepare(checkpoint: Checkpoint, options: Options) -> Prepared:
     """Normalizes, describes and plans; writes nothing."""
-    tensors = model_tensors(checkpoint)
-    canonical = normalize(tensors)
+    tensors = model_tensors(checkpoint, options.weights)
+    arguments = find_arguments(checkpoint.content)
+    canonical, layers_kept = keep_layers(normalize(tensors), arguments)
     description = describe(
-        checkpoint, canonical, attention_heads=options.attention_heads, activation=options.activation
-    )
+        checkpoint, canonical, arguments, weights=options.weights, layers_kept=layers_kept,
+        attention_heads=options.attention_heads, activation=options.activation,
+    )  # fmt: skip
+    task = choose_task(description, options.task, options.head, options.label_dict)
     tokenization = prepare_tokenization(checkpoint.file.path, options, description)
     extra_rows = tokenization.vocabulary.extra_rows if tokenization else 0
-    plan = plan_conversion(description, canonical, extra_rows)
-    warnings = tuple(_warnings(checkpoint, plan, tokenization))
-    return Prepared(checkpoint, tensors, canonical, description, tokenization, plan, warnings)
+    plan = plan_conversion(description, fold(canonical, description), task, extra_rows)
+    return Prepared(
+        checkpoint,
+        tensors,
+        canonical,
+        description,
+        tokenization,
+        plan,
+        tuple(warnings(checkpoint, plan, has_tokenizer=tokenization is not None)),
+    )
 
 
 def prepare_tokenization(source: Path, options: Options, description: SourceDescription) -> Tokenization | None:
@@ -168,30 +206,14 @@ def prepare_tokenization(source: Path, options: Options, description: SourceDesc
     check_rows(dictionary, description.vocab_size)
     if options.bpe_dir is None:
         return None
+    if description.pad_id != USUAL_PAD_ID:
+        raise UsageProblem(
+            f"the pad has id {description.pad_id}, so the dictionary's first rows are not <s> <pad> </s> <unk>, and no "
+            "tokenizer can be made of it",
+            advice="Leave --bpe-dir out",
+        )
     bpe = read_bpe(options.bpe_dir)
     return Tokenization(dictionary, bpe, plan_vocabulary(dictionary, bpe))
-
-
-def _warnings(checkpoint: Checkpoint, plan: ConversionPlan, tokenization: Tokenization | None) -> Iterator[str]:
-    risky = [f"{item.module}.{item.name}" for item in checkpoint.globals if item.risk is Risk.CODE]
-    if risky:
-        yield f"the checkpoint names {', '.join(risky[:5])}, which unpickling it would have run or imported; nothing was run"
-    if tokenization is None:
-        yield "the folder gets no tokenizer: give --bpe-dir (and --dict, if dict.txt is not beside the checkpoint)"
-    if plan.extra_rows:
-        yield (
-            f"the vocabulary grows by {plan.extra_rows} rows, to {plan.config['vocab_size']}: BPE tokens that the dictionary "
-            "lacks and a merge needs; they read as <unk> and are never predicted"
-        )
-    heads = plan.description.heads
-    if heads:
-        names = ", ".join(head.name for head in heads)
-        yield f"the classification head {names} is left out: this version converts the masked LM"
-    if plan.description.layout == "deepspeed":
-        yield (
-            f"DeepSpeed's kernels computed the tanh form of GELU; the folder says hidden_act={plan.description.activation} "
-            "(--activation gelu_new or gelu chooses)"
-        )
 
 
 def _failure(report: ParityReport, output: Path) -> ParityFailed:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
+from converter.choices import TaskKind
+from converter.derived import ComputedTensor
 from converter.dictionary import UNK
 from converter.errors import NotRepresentable, UnreadableCheckpoint
 from converter.mapping import Application, Dropped, Row, apply_target, extend
 from converter.source.description import SourceDescription
 from converter.source.layouts import Canonical
 from converter.targets import Target, target_for
-from converter.targets.lm_head import VOCABULARY_BIASES, check_activation, sizes
+from converter.targets.heads import VOCABULARY_BIASES, check_activation, sizes
+from converter.task import Task
+
+if TYPE_CHECKING:
+    import torch
 
 # The LM-head bias of rows that only the tokenizer needs: they never win, and exp(-1e4) is 0 even in float64.
 EXTRA_ROW_BIAS = -1e4
@@ -21,6 +28,7 @@ class ConversionPlan:
     """What will be written, from what, and what is left out. `extra_rows` are rows behind the dictionary's."""
 
     description: SourceDescription
+    task: Task
     rows: tuple[Row, ...]
     dropped: tuple[Dropped, ...]
     extra_rows: int
@@ -29,33 +37,56 @@ class ConversionPlan:
     architecture: str
 
 
-def plan_conversion(description: SourceDescription, canonical: Canonical, extra_rows: int = 0) -> ConversionPlan:
+def plan_conversion(
+    description: SourceDescription, canonical: Canonical, task: Task, extra_rows: int = 0
+) -> ConversionPlan:
     """Maps every tensor.
 
     Args:
+        canonical: the source tensors, folded.
         extra_rows: rows that the tokenizer needs behind the last one; each reads as `<unk>`.
 
     Raises:
         NotRepresentable: if the target cannot hold the model, or a tensor has no place in it.
         UnreadableCheckpoint: if tensors are missing or have wrong shapes.
     """
-    check_activation(description)
+    check_activation(description, task)
     target = target_for(description)
+    architecture = target.ARCHITECTURES[task.kind]
     application = apply_target(
-        target.masked_lm_rules(description), canonical.tensors, sizes(description), description.layers,
+        target.rules(description, task), canonical.tensors, sizes(description, task), description.layers,
         description.dtype,
     )  # fmt: skip
-    _refuse_problems(application, target)
-    rows = tuple(_with_extra_rows(row, extra_rows, target) for row in application.rows)
+    _refuse_problems(application, architecture)
+    rows = [_with_extra_rows(_widened(row, description.dtype), extra_rows, target) for row in application.rows]
+    if task.kind is TaskKind.ENCODER:  # the headless model is at the top, so its names have no prefix
+        rows = [replace(row, target=row.target.removeprefix(target.PREFIX)) for row in rows]
     return ConversionPlan(
         description,
+        task,
         tuple(sorted(rows, key=lambda row: row.target)),
         (*canonical.dropped, *application.dropped),
         extra_rows,
-        target.config(description, extra_rows),
+        target.config(description, task, extra_rows),
         target.MODEL_TYPE,
-        target.MASKED_LM,
+        architecture,
     )
+
+
+def _widened(row: Row, dtype: str) -> Row:
+    """`row` in the folder's type, where the checkpoint has tensors of several: wider, so that no value changes."""
+    if row.moved is None or row.dtype == dtype:
+        return row
+    plain = row.moved.tensor
+
+    def compute() -> torch.Tensor:
+        import torch
+
+        return plain.read().to(getattr(torch, dtype))
+
+    moved = replace(row.moved, tensor=ComputedTensor(dtype, plain.shape, compute, (plain,)))
+    operation = f"widened from {row.dtype}" if row.operation == "copy" else f"{row.operation}, widened from {row.dtype}"
+    return replace(row, moved=moved, dtype=dtype, operation=operation)
 
 
 def _with_extra_rows(row: Row, count: int, target: Target) -> Row:
@@ -66,7 +97,7 @@ def _with_extra_rows(row: Row, count: int, target: Target) -> Row:
     return row
 
 
-def _refuse_problems(found: Application, target: Target) -> None:
+def _refuse_problems(found: Application, architecture: str) -> None:
     problems = [
         *(f"missing: {text}" for text in found.missing),
         *(f"wrong shape: {text}" for text in found.mismatched),
@@ -74,7 +105,7 @@ def _refuse_problems(found: Application, target: Target) -> None:
     ]
     if found.unknown:
         raise NotRepresentable(
-            f"the model has {len(found.unknown)} tensors that {target.MASKED_LM} has no place for",
+            f"the model has {len(found.unknown)} tensors that {architecture} has no place for",
             problems=problems,
             advice="Leaving them out would change what it computes:",
         )

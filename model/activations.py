@@ -19,11 +19,23 @@ def gelu_tanh(x: Tensor) -> Tensor:
     return functional.gelu(x, approximate="tanh")
 
 
+def linear(x: Tensor) -> Tensor:
+    """x itself: no activation. Any shape."""
+    return x
+
+
+def squared_relu(x: Tensor) -> Tensor:
+    """max(x, 0)^2 (So et al. 2021, arXiv:2109.08668). Any shape."""
+    return functional.relu(x).square()
+
+
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": gelu,
     "gelu_new": gelu_tanh,
     "gelu_pytorch_tanh": gelu_tanh,
+    "linear": linear,
     "relu": functional.relu,
+    "relu2": squared_relu,
     "silu": functional.silu,
     "tanh": torch.tanh,
 }

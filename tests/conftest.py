@@ -19,7 +19,7 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 ROOT = Path(__file__).resolve().parent.parent
 FIXTURES = ROOT / "fixtures"
 BPE = FIXTURES / "gpt2_bpe"
-# The fixtures that convert, each with the class that transformers loads its folder as.
+# The fixtures that convert as masked LMs, each with the class that transformers loads its folder as.
 ARCHITECTURES = {
     "dinkytrain-mlm": "RobertaPreLayerNormForMaskedLM",
     "dinkytrain-classification": "RobertaPreLayerNormForMaskedLM",
@@ -87,7 +87,7 @@ def run_worker(python: Path, script: Path, *arguments: str | Path, stdin: object
 
 @pytest.fixture(scope="session")
 def converted(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """The folder that a fixture converts to; each is made once per worker."""
+    """The folder that a fixture converts to as a masked LM; each is made once per worker."""
     from converter import convert
 
     made: dict[str, Path] = {}
@@ -96,7 +96,7 @@ def converted(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]
     def folder(name: str) -> Path:
         if name not in made:
             made[name] = base / name
-            convert(FIXTURES / name / "checkpoint.pt", made[name], bpe_dir=BPE)
+            convert(FIXTURES / name / "checkpoint.pt", made[name], bpe_dir=BPE, task="masked-lm")
         return made[name]
 
     return folder

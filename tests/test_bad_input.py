@@ -63,7 +63,7 @@ CASES: dict[str, tuple[Callable[[Path], Path], int, str]] = {
     "heads nowhere": (edited(no_heads), 2, "--attention-heads"),
     "contradiction": (edited(contradiction), 4, "encoder_ffn_embed_dim=3072 in the arguments, 96 in the tensors"),
     "other activation": (set_argument("activation_fn", "relu"), 3, "activation_fn=relu"),
-    "scaled embedding": (set_argument("no_scale_embedding", False), 3, "no_scale_embedding=False"),
+    "adaptive input": (set_argument("adaptive_input", True), 3, "adaptive_input=True"),
     "post-LN": (
         lambda folder: FIXTURES / "fairseq-0.10.2-postnorm" / "checkpoint.pt",
         3,

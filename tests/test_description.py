@@ -44,7 +44,7 @@ def test_arguments_are_found_wherever_fairseq_put_them(edit: Any, origin: str, t
 def test_sizes_come_from_the_tensors() -> None:
     found = inspect(MLM).description
     assert found is not None
-    sizes = (found.vocab_size, found.hidden_size, found.layers, found.ffn_size, found.positions)
+    sizes = (found.vocab_size, found.hidden_size, found.layers, found.ffn_size, found.positions.rows)
     assert sizes == (433, 48, 3, 96, 130)
 
 

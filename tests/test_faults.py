@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -199,8 +200,9 @@ def test_without_a_fault_it_passes(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 def test_an_untied_heads_second_bias_is_proven_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """transformers computes an untied head with `lm_head.decoder.bias`; a fault in it must not hide behind `lm_head.bias`."""
 
-    def untie(content: dict[str, dict[str, Tensor]]) -> None:
+    def untie(content: dict[str, Any]) -> None:
         content["model"]["encoder.lm_head.weight"] = content["model"]["encoder.lm_head.weight"] * 2
+        content["cfg"]["model"].untie_weights_roberta = True
 
     path = save_edited(tmp_path / "untied.pt", untie)
     lose("lm_head.decoder.bias")(monkeypatch)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,9 +13,9 @@ from safetensors.torch import load_file
 
 from converter import convert
 from converter.checkpoint import open_checkpoint
-from converter.mapping import Rename, Split, apply_layout, invert, match
+from converter.mapping import Rename, Split, apply_layout, as_moved, invert, match
 from converter.pipeline import Options, prepare
-from converter.source.description import model_tensors
+from converter.source.contents import model_tensors
 from converter.source.layouts import DEEPSPEED, LAYER
 from converter.targets import roberta_prelayernorm, xlm_roberta_xl
 
@@ -40,7 +41,7 @@ def test_every_tensor_is_accounted_for(name: str) -> None:
 @pytest.mark.parametrize("name", CONVERTIBLE)
 def test_round_trip_gives_the_original_bytes(name: str, tmp_path: Path) -> None:
     """Target to source by the inverted rules, then back to the layout's own names by hand where it stacks."""
-    convert(FIXTURES / name / "checkpoint.pt", tmp_path / "out")
+    convert(FIXTURES / name / "checkpoint.pt", tmp_path / "out", task="masked-lm")
     stored = load_file(tmp_path / "out" / "model.safetensors")
     original = load_trusted(FIXTURES / name / "checkpoint.pt")["model"]
     target = xlm_roberta_xl if name == "dinkytrain-no-embedding-norm" else roberta_prelayernorm
@@ -77,19 +78,20 @@ def stack_again(back: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 def test_two_tensors_for_one_name_are_a_problem() -> None:
     tensor = model_tensors(open_checkpoint(MLM))["encoder.lm_head.bias"]
     rules = (Rename("old.{p}", ("new.{p}",)),)
-    _, _, problems = apply_layout(rules, {"old.bias": tensor, "new.bias": tensor})
+    _, _, problems = apply_layout(rules, as_moved({"old.bias": tensor, "new.bias": tensor}))
     assert problems == ["'new.bias' and 'old.bias' would both become 'new.bias'"]
 
 
 def test_uneven_stack_is_a_problem() -> None:
     tensor = model_tensors(open_checkpoint(MLM))["encoder.lm_head.bias"].narrow(0, 432)
-    _, _, problems = apply_layout((Split("qkv", ("q", "k", "v", "w", "x")),), {"qkv": tensor})
+    _, _, problems = apply_layout((Split("qkv", ("q", "k", "v", "w", "x")),), as_moved({"qkv": tensor}))
     assert problems == ["'qkv' has 432 rows, which do not divide into 5 parts"]
 
 
 def test_untied_head_is_kept_apart(tmp_path: Path) -> None:
-    def untie(content: dict[str, dict[str, torch.Tensor]]) -> None:
+    def untie(content: dict[str, Any]) -> None:
         content["model"]["encoder.lm_head.weight"] = content["model"]["encoder.lm_head.weight"] * 2
+        content["cfg"]["model"].untie_weights_roberta = True
 
     path = save_edited(tmp_path / "untied.pt", untie)
     result = convert(path, tmp_path / "out", bpe_dir=FIXTURES / "gpt2_bpe")

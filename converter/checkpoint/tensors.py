@@ -6,8 +6,9 @@ Nothing here imports torch at module level: `inspect` describes a 4 GB file in l
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from converter.checkpoint.mapped_file import ByteRange, MappedFile
 from converter.errors import UnreadableCheckpoint
@@ -45,6 +46,34 @@ class Storage:
     numel: int
 
 
+class SourceTensor(Protocol):
+    """A tensor of the source whose numbers are read when asked for: `LazyTensor`, or one of `converter/derived.py`."""
+
+    @property
+    def dtype(self) -> str:
+        """torch's name of the type, without `torch.`."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Elements along each dimension."""
+
+    @property
+    def views(self) -> tuple[LazyTensor, ...]:
+        """The tensors in files that it is made of."""
+
+    def narrow(self, start: int, length: int) -> SourceTensor:
+        """Rows `start` to `start + length` of dimension 0."""
+
+    def read(self) -> torch.Tensor:
+        """The numbers."""
+
+    def chunks(self) -> Iterator[memoryview]:
+        """The bytes in row-major order, in pieces."""
+
+    def release(self) -> None:
+        """Takes pages that were read out of this process's memory."""
+
+
 @dataclass(frozen=True)
 class LazyTensor:
     """A tensor that is still in the file. `offset` and `stride` count elements, as in torch."""
@@ -75,10 +104,10 @@ class LazyTensor:
         last = sum((n - 1) * s for n, s in zip(self.shape, self.stride, strict=True))
         return ByteRange(self.span.start + self.offset * size, (last + 1) * size)
 
-    def is_same_place(self, other: LazyTensor) -> bool:
-        """Whether both are one tensor saved once, as tied weights are."""
-        mine = (self.place, self.shape, self.stride, self.dtype)
-        return mine == (other.place, other.shape, other.stride, other.dtype)
+    @property
+    def views(self) -> tuple[LazyTensor, ...]:
+        """This tensor alone."""
+        return (self,)
 
     def narrow(self, start: int, length: int) -> LazyTensor:
         """Rows `start` to `start + length` of dimension 0, as a view."""
@@ -96,6 +125,13 @@ class LazyTensor:
         flat = torch.frombuffer(self.file.map, dtype=dtype, count=self._reach, offset=self.place.start)
         return flat.as_strided(self.shape, self.stride)
 
+    def chunks(self) -> Iterator[memoryview]:
+        """The bytes in row-major order, in pieces: from the file as they lie where that is the order they lie in."""
+        if self.is_contiguous:
+            yield from self.file.chunks(self.place)
+        else:
+            yield tensor_bytes(self.read())
+
     def release(self) -> None:
         """Takes the tensor's pages out of this process's memory; see `MappedFile.release`."""
         self.file.release(self.place)
@@ -103,6 +139,22 @@ class LazyTensor:
     @property
     def _reach(self) -> int:
         return self.place.size // ITEM_SIZES[self.dtype]
+
+
+def is_same_place(left: SourceTensor, right: SourceTensor) -> bool:
+    """Whether both are one tensor saved once, as tied weights are."""
+    if not isinstance(left, LazyTensor) or not isinstance(right, LazyTensor):
+        return left is right
+    mine = (left.file, left.place, left.shape, left.stride, left.dtype)
+    return mine == (right.file, right.place, right.shape, right.stride, right.dtype)
+
+
+def tensor_bytes(tensor: torch.Tensor) -> memoryview:
+    """The elements' bytes in row-major order."""
+    import torch
+
+    flat: memoryview = tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data
+    return flat
 
 
 def contiguous_stride(shape: tuple[int, ...]) -> tuple[int, ...]:

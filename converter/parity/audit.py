@@ -14,7 +14,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from converter.checkpoint.tensors import LazyTensor
+from converter.checkpoint.tensors import SourceTensor, is_same_place
 from converter.mapping import Dropped, Row
 
 
@@ -46,14 +46,17 @@ def audit(
     folder: Path,
     rows: Iterable[Row],
     dropped: Iterable[Dropped],
-    tensors: Mapping[str, LazyTensor],
+    tensors: Mapping[str, SourceTensor],
     used_by_reference: Iterable[str],
+    *,
+    tied: bool,
 ) -> Audit:
     """Audits the folder's tensors.
 
     Args:
         tensors: the source tensors under the checkpoint's own names.
         used_by_reference: the source tensors that the reference computed with; none of them may be lost.
+        tied: whether the LM head's matrix was left out for being the embedding, which is then checked.
     """
     found: list[AuditRow] = []
     planned = {row.target: row for row in rows}
@@ -69,8 +72,9 @@ def audit(
                     equal = _is_as_planned(planned[name], file.get_tensor(name))
                 row = planned[name]
                 found.append(AuditRow(row.source, name, row.operation, row.reason, equal))
-    moved = {row.source for row in planned.values() if row.source is not None}
+    moved = {source for row in planned.values() for source in row.sources}
     table = next((row.moved.tensor for row in planned.values() if row.moved and row.target.endswith(_TABLE)), None)
+    table = table if tied else None
     lost = list(dropped)
     found += [AuditRow(item.source, None, "drop", item.reason, _equal_to_table(item, table)) for item in lost]
     same_as_table = {item.source for item in lost if _equal_to_table(item, table)}
@@ -89,15 +93,15 @@ def audit(
 _TABLE = "word_embeddings.weight"
 
 
-def _unaccounted(tensors: Mapping[str, LazyTensor], moved: set[str], dropped: list[Dropped]) -> list[str]:
+def _unaccounted(tensors: Mapping[str, SourceTensor], moved: set[str], dropped: list[Dropped]) -> list[str]:
     return sorted(tensors.keys() - moved - {item.source for item in dropped})
 
 
-def _equal_to_table(item: Dropped, table: LazyTensor | None) -> bool | None:
+def _equal_to_table(item: Dropped, table: SourceTensor | None) -> bool | None:
     """For a tied LM-head matrix: whether it is the word embedding, bit by bit. None for tensors of no target."""
     if table is None or not item.source.endswith("lm_head.weight"):
         return None
-    return item.tensor.is_same_place(table) or _same_bits(item.tensor.read(), table.read())
+    return is_same_place(item.tensor, table) or _same_bits(item.tensor.read(), table.read())
 
 
 def _is_as_planned(row: Row, actual: Tensor) -> bool:

@@ -16,6 +16,7 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from converter.bundled import bundled_model
+from converter.choices import TaskKind
 from converter.parity.reference import Stage
 
 # Where each part of a reference stage is computed in the model: reference part -> submodule of a layer.
@@ -29,17 +30,35 @@ _LAYER_PARTS = {
 }
 
 
+# The bundled class for each task; each computes both architectures.
+BUNDLED_CLASSES = {
+    TaskKind.MASKED_LM: "RobertaPreLayerNormForMaskedLM",
+    TaskKind.SEQUENCE_CLASSIFICATION: "RobertaPreLayerNormForSequenceClassification",
+    TaskKind.MULTIPLE_CHOICE: "RobertaPreLayerNormForMultipleChoice",
+    TaskKind.ENCODER: "RobertaPreLayerNormModel",
+}
+# The heads' blocks, and the stage whose output is compared: a classification head's first map.
+_HEADS: dict[TaskKind, tuple[tuple[str, str | None], ...]] = {
+    TaskKind.MASKED_LM: (("lm_head", None),),
+    TaskKind.SEQUENCE_CLASSIFICATION: (("classifier.dense", "head"), ("classifier.out_proj", None)),
+    TaskKind.MULTIPLE_CHOICE: (("roberta_prelayernorm.pooler.dense", "head"), ("classifier", None)),
+    TaskKind.ENCODER: (),
+}
+
+
 class BundledRuntime:
     """The folder's model, in evaluation mode, computing in float64."""
 
-    def __init__(self, folder: Path) -> None:
-        """Loads the folder strictly.
+    def __init__(self, folder: Path, task: TaskKind) -> None:
+        """Loads the folder strictly, as the class that the task wants.
 
         Raises:
             ValueError: if its files do not fit the model.
         """
-        module = bundled_model()
-        self.model: nn.Module = module.RobertaPreLayerNormForMaskedLM.from_pretrained(folder)
+        cls = getattr(bundled_model(), BUNDLED_CLASSES[task])
+        self._task = task
+        options = {"add_pooling_layer": False} if task is TaskKind.ENCODER else {}
+        self.model: nn.Module = cls.from_pretrained(folder, **options)
         self._files = _index(folder)
         self._model_type: str = self.model.config.model_type
         self._aliases: dict[str, str] = self.model.tied_names(self.model.config)
@@ -51,23 +70,28 @@ class BundledRuntime:
         """The model's own forward on one batch; `on_stage` gets every stage as it is computed.
 
         Returns:
-            Logits [batch, length, vocab], float64.
+            In float64: logits [batch, length, vocab] of the masked LM, [batch, outputs] of a classification head; the
+            features [batch, length, hidden] where there is no head. For multiple choice the rows are one question's choices.
         """
         self._on_stage = on_stage
+        if self._task is TaskKind.MULTIPLE_CHOICE:
+            input_ids, attention_mask = input_ids[None], attention_mask[None]
         with torch.inference_mode():
             output = self.model(input_ids=input_ids, attention_mask=attention_mask)
-        logits: Tensor = output.logits
-        return logits
+        found: Tensor = output.last_hidden_state if self._task is TaskKind.ENCODER else output.logits
+        return found.T if self._task is TaskKind.MULTIPLE_CHOICE else found
 
     def _hook(self) -> None:
-        model: Any = self.model
-        self._block("roberta_prelayernorm.embeddings", "embeddings")
-        for n, layer in enumerate(model.roberta_prelayernorm.encoder.layer):
-            self._block(f"roberta_prelayernorm.encoder.layer.{n}", f"layers.{n}")
+        base = "" if self._task is TaskKind.ENCODER else "roberta_prelayernorm."
+        self._block(f"{base}embeddings", "embeddings")
+        encoder: Any = self.model.get_submodule(f"{base}encoder")
+        for n, layer in enumerate(encoder.layer):
+            self._block(f"{base}encoder.layer.{n}", f"layers.{n}")
             for part, path in _LAYER_PARTS.items():
                 layer.get_submodule(path).register_forward_hook(self._keep(part))
-        self._block("roberta_prelayernorm.LayerNorm", "layer_norm")
-        self._block("lm_head", None)
+        self._block(f"{base}LayerNorm", "layer_norm")
+        for path, stage in _HEADS[self._task]:
+            self._block(path, stage)
 
     def _keep(self, part: str) -> Callable[..., None]:
         def hook(module: nn.Module, inputs: object, output: Tensor) -> None:

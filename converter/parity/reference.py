@@ -1,7 +1,7 @@
 """The built-in reference: what fairseq's pre-LayerNorm RoBERTa computes, from the source tensors under their own names.
 
 It is here to disagree with us when we are wrong. So it shares no code with `model/` and none with the mapping tables: it
-reads the checkpoint's own keys (both the standard and the DeepSpeed names), uses plain operations, and knows the constants
+reads the checkpoint's own keys (`reference_names.py`), uses plain operations, and knows the constants
 of fairseq (LayerNorm epsilon 1e-5, erf GELU, positions that count non-pad tokens) by itself. The formulas follow the
 behaviour of fairseq's TransformerEncoder, MultiheadAttention and RobertaLMHead; tests hold it against outputs that real
 fairseq and DinkyTrain recorded.
@@ -10,43 +10,47 @@ fairseq and DinkyTrain recorded.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from converter.checkpoint.tensors import LazyTensor
+from converter.checkpoint.tensors import SourceTensor
+from converter.parity.reference_names import embedding_norm, encoder_prefix, layer_names
 
-_S = "encoder.sentence_encoder."
 _EPS = 1e-5
-_PAD = 1
 
 Stage = tuple[str, dict[str, Tensor]]
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """What the tensors cannot tell, in fairseq's terms.
+
+    `positions` is `learned`, `sinusoidal` or `none`, and `position_rows` the sinusoidal table's length; `scaled`: word
+    embeddings are multiplied by the square root of the width; `layers`: the file's numbers of the layers to use, all if None.
+    """
+
+    attention_heads: int
+    activation: str = "gelu"
+    head_activation: str = "gelu"
+    pad: int = 1
+    positions: str = "learned"
+    position_rows: int = 0
+    scaled: bool = False
+    layers: tuple[int, ...] | None = None
 
 
 class Reference:
     """fairseq's forward in float64, one layer's weights at a time."""
 
-    def __init__(
-        self,
-        tensors: Mapping[str, LazyTensor],
-        *,
-        attention_heads: int,
-        activation: str,
-        head_activation: str,
-    ) -> None:
-        """Takes the source tensors as they are.
-
-        Args:
-            tensors: the checkpoint's `model`, under the checkpoint's names.
-            activation: the feed-forward activation, in Hugging Face's or fairseq's name (`gelu`, `gelu_new`).
-            head_activation: the LM head's.
-        """
+    def __init__(self, tensors: Mapping[str, SourceTensor], arguments: Arguments) -> None:
+        """Takes the source tensors as they are: the checkpoint's `model`, under the checkpoint's names."""
         self.tensors = tensors
-        self.attention_heads = attention_heads
-        self.activation = activation
-        self.head_activation = head_activation
+        self.arguments = arguments
         self.used: set[str] = set()
+        self._at, self._lm = encoder_prefix(tensors)
 
     def stages(self, input_ids: Tensor) -> Iterator[Stage]:
         """The encoder on one batch, stage by stage: embedding, each layer with its parts, final norm.
@@ -57,16 +61,14 @@ class Reference:
         Yields:
             The stage's name, and the values of its parts, each [batch, length, width] in float64.
         """
-        real = input_ids != _PAD
+        real = input_ids != self.arguments.pad
         x = self._embed(input_ids, real)
         yield "embeddings", {"out": x}
-        layer = 0
-        while self._has(f"{_S}layers.{layer}."):
-            parts = self._layer(layer, x, real)
+        for place, number in enumerate(self._layers()):
+            parts = self._layer(number, x, real)
             x = parts["out"]
-            yield f"layers.{layer}", parts
-            layer += 1
-        yield "layer_norm", {"out": self._norm(x, f"{_S}layer_norm.weight", f"{_S}layer_norm.bias")}
+            yield f"layers.{place}", parts
+        yield "layer_norm", {"out": self._norm(x, f"{self._at}layer_norm.weight", f"{self._at}layer_norm.bias")}
 
     def logits(self, features: Tensor) -> Tensor:
         """The masked-LM head.
@@ -77,26 +79,66 @@ class Reference:
         Returns:
             [tokens, vocab], float64.
         """
-        x = self._linear(features, "encoder.lm_head.dense.weight", "encoder.lm_head.dense.bias")
-        x = _activate(x, self.head_activation)
-        x = self._norm(x, "encoder.lm_head.layer_norm.weight", "encoder.lm_head.layer_norm.bias")
-        table = "encoder.lm_head.weight" if "encoder.lm_head.weight" in self.tensors else f"{_S}embed_tokens.weight"
-        return self._linear(x, table, "encoder.lm_head.bias")
+        x = self._linear(features, f"{self._lm}dense.weight", f"{self._lm}dense.bias")
+        x = _activate(x, self.arguments.head_activation)
+        x = self._norm(x, f"{self._lm}layer_norm.weight", f"{self._lm}layer_norm.bias")
+        own = f"{self._lm}weight"
+        return self._linear(x, own if own in self.tensors else f"{self._at}embed_tokens.weight", f"{self._lm}bias")
 
     def extra_row_logits(self, logits: Tensor, row: int, bias: float) -> Tensor:
         """What a row that copies row `row` of the vocabulary, with `bias` for its bias, must give: [tokens, 1]."""
-        own_bias = self._get("encoder.lm_head.bias")[row]
-        return logits[:, row : row + 1] - own_bias + bias
+        return logits[:, row : row + 1] - self._get(f"{self._lm}bias")[row] + bias
+
+    def classify(self, features: Tensor, head: str) -> dict[str, Tensor]:
+        """A classification head on each row's first token (dropout is off).
+
+        Args:
+            features: [rows, hidden], the first tokens' after the final norm, float64.
+
+        Returns:
+            `dense` [rows, inner] before its tanh, and `out` [rows, outputs], float64.
+        """
+        at = f"classification_heads.{head}."
+        inner = self._linear(features, f"{at}dense.weight", f"{at}dense.bias")
+        weight = (
+            self._get(f"{at}out_proj.weight")
+            if f"{at}out_proj.weight" in self.tensors
+            else self._without_spectral_norm(f"{at}out_proj.weight")
+        )
+        return {"dense": inner, "out": torch.tanh(inner) @ weight.T + self._get(f"{at}out_proj.bias")}
+
+    def _without_spectral_norm(self, name: str) -> Tensor:
+        """W / (u W v) with the vectors that training left (Miyato et al. 2018), in the type the quotient is used in."""
+        weight, u, v = (self._get(f"{name}_{part}") for part in ("orig", "u", "v"))
+        stored = self.tensors[f"{name}_orig"].read().dtype
+        return (weight / torch.dot(u, torch.mv(weight, v))).to(stored).double()
+
+    def _layers(self) -> Iterable[int]:
+        if self.arguments.layers is not None:
+            return self.arguments.layers
+        number = 0
+        while self._has(f"{self._at}layers.{number}."):
+            number += 1
+        return range(number)
 
     def _embed(self, input_ids: Tensor, real: Tensor) -> Tensor:
-        positions = torch.where(real, torch.cumsum(real, dim=1) + _PAD, torch.full_like(input_ids, _PAD))
-        x = self._rows(f"{_S}embed_tokens.weight", input_ids) + self._rows(f"{_S}embed_positions.weight", positions)
-        if f"{_S}layernorm_embedding.weight" in self.tensors:  # not with --arch roberta_prenorm
-            x = self._norm(x, f"{_S}layernorm_embedding.weight", f"{_S}layernorm_embedding.bias")
+        pad = self.arguments.pad
+        words = f"{self._at}embed_tokens.weight"
+        # In the stored type: scaling by the square root of the width is fairseq's own rounding, not ours.
+        x = self._rows(words, input_ids, math.sqrt(self.tensors[words].shape[1]) if self.arguments.scaled else None)
+        positions = torch.where(real, torch.cumsum(real, dim=1) + pad, torch.full_like(input_ids, pad))
+        if self.arguments.positions == "learned":
+            x = x + self._rows(f"{self._at}embed_positions.weight", positions)
+        elif self.arguments.positions == "sinusoidal":
+            table = _sinusoids(self.arguments.position_rows, x.shape[-1], pad)
+            x = x + table.to(self.tensors[words].read().dtype)[positions].double()
+        norm = embedding_norm(self.tensors, self._at)  # there is none with --arch roberta_prenorm
+        if norm is not None:
+            x = self._norm(x, *norm)
         return x * real[..., None]  # fairseq blanks the pads here
 
     def _layer(self, n: int, x: Tensor, real: Tensor) -> dict[str, Tensor]:
-        names = _deepspeed_names(n) if f"{_S}layers.{n}.attn_qkvw" in self.tensors else _standard_names(n)
+        names = layer_names(self.tensors, f"{self._at}layers.{n}.")
         normed = self._norm(x, *names["attention_norm"])
         if "qkv" in names:
             stacked = self._linear(normed, *names["qkv"])
@@ -107,7 +149,7 @@ class Reference:
         mixed = self._linear(self._attend(q, k, v, real), *names["out"])
         after_attention = x + mixed
         inner = self._linear(self._norm(after_attention, *names["ffn_norm"]), *names["fc1"])
-        outer = self._linear(_activate(inner, self.activation), *names["fc2"])
+        outer = self._linear(_activate(inner, self.arguments.activation), *names["fc2"])
         return {
             "q_proj": q,
             "k_proj": k,
@@ -120,10 +162,10 @@ class Reference:
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, real: Tensor) -> Tensor:
         batch, length, width = q.shape
-        size = width // self.attention_heads
+        size = width // self.arguments.attention_heads
 
         def split(t: Tensor) -> Tensor:
-            return t.reshape(batch, length, self.attention_heads, size).permute(0, 2, 1, 3)
+            return t.reshape(batch, length, self.arguments.attention_heads, size).permute(0, 2, 1, 3)
 
         scores = split(q * size**-0.5) @ split(k).transpose(-1, -2)
         scores = scores.masked_fill(~real[:, None, None, :], -math.inf)
@@ -139,12 +181,12 @@ class Reference:
     def _linear(self, x: Tensor, weight: str, bias: str) -> Tensor:
         return x @ self._get(weight).T + self._get(bias)
 
-    def _rows(self, name: str, ids: Tensor) -> Tensor:
-        """Rows of a table, widened after they are picked: the table itself is never copied."""
+    def _rows(self, name: str, ids: Tensor, factor: float | None = None) -> Tensor:
+        """Rows of a table, times `factor`, widened after they are picked: the table itself is never copied."""
         self.used.add(name)
-        picked = self.tensors[name].read()[ids].double()
+        picked = self.tensors[name].read()[ids]
         self.tensors[name].release()
-        return picked
+        return (picked if factor is None else picked * factor).double()
 
     def _get(self, name: str) -> Tensor:
         """A source tensor in float64; its pages in the file are given back at once."""
@@ -157,36 +199,31 @@ class Reference:
         return any(key.startswith(prefix) for key in self.tensors)
 
 
+def _sinusoids(rows: int, width: int, pad: int) -> Tensor:
+    """fairseq's table of sines and cosines, in float32 as fairseq has it; the pad's row is zero."""
+    half = width // 2
+    exponents = torch.arange(half, dtype=torch.float32) * -(math.log(10000) / (half - 1))
+    angle = torch.outer(torch.arange(rows, dtype=torch.float32), exponents.exp())
+    table = torch.hstack([angle.sin(), angle.cos()])
+    table[pad] = 0.0
+    return table
+
+
 def _activate(x: Tensor, name: str) -> Tensor:
-    """GELU and its tanh form (Hendrycks and Gimpel 2016, arXiv:1606.08415)."""
+    """fairseq's activations; GELU and its tanh form after Hendrycks and Gimpel 2016 (arXiv:1606.08415)."""
     if name == "gelu":
         return x * 0.5 * (1.0 + torch.erf(x / math.sqrt(2.0)))
-    if name == "gelu_new":
+    if name in (
+        "gelu_accurate",
+        "gelu_fast",
+        "gelu_new",
+    ):  # one function: fairseq's two names of it, and Hugging Face's
         return 0.5 * x * (1.0 + torch.tanh(math.sqrt(2.0 / math.pi) * (x + 0.044715 * x**3)))
+    if name in ("relu", "relu_squared"):
+        kept = torch.where(x > 0, x, torch.zeros_like(x))
+        return kept if name == "relu" else kept * kept
+    if name == "tanh":
+        return torch.tanh(x)
+    if name == "linear":
+        return x
     raise ValueError(f"the reference knows no activation {name!r}")
-
-
-def _standard_names(n: int) -> dict[str, tuple[str, str]]:
-    at = f"{_S}layers.{n}."
-    return {
-        "attention_norm": (at + "self_attn_layer_norm.weight", at + "self_attn_layer_norm.bias"),
-        "q": (at + "self_attn.q_proj.weight", at + "self_attn.q_proj.bias"),
-        "k": (at + "self_attn.k_proj.weight", at + "self_attn.k_proj.bias"),
-        "v": (at + "self_attn.v_proj.weight", at + "self_attn.v_proj.bias"),
-        "out": (at + "self_attn.out_proj.weight", at + "self_attn.out_proj.bias"),
-        "ffn_norm": (at + "final_layer_norm.weight", at + "final_layer_norm.bias"),
-        "fc1": (at + "fc1.weight", at + "fc1.bias"),
-        "fc2": (at + "fc2.weight", at + "fc2.bias"),
-    }
-
-
-def _deepspeed_names(n: int) -> dict[str, tuple[str, str]]:
-    at = f"{_S}layers.{n}."
-    return {
-        "attention_norm": (at + "norm_w", at + "norm_b"),
-        "qkv": (at + "attn_qkvw", at + "attn_qkvb"),
-        "out": (at + "attn_ow", at + "attn_ob"),
-        "ffn_norm": (at + "attn_nw", at + "attn_nb"),
-        "fc1": (at + "inter_w", at + "inter_b"),
-        "fc2": (at + "output_w", at + "output_b"),
-    }

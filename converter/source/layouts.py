@@ -1,7 +1,8 @@
 """The layouts: families of source key names, and the rules that bring each to fairseq's canonical ones.
 
 Canonical are the names of fairseq since 2021, `encoder.sentence_encoder.layers.N.self_attn.q_proj.weight` and so on.
-A layout is recognized by a key that only it has.
+A file can be of several layouts at once (an old one has its prefix, its norms and its attention named otherwise), so they
+are undone one after another.
 """
 
 from __future__ import annotations
@@ -9,26 +10,54 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from converter.checkpoint.tensors import LazyTensor
+from converter.checkpoint.tensors import SourceTensor
 from converter.errors import UnreadableCheckpoint
-from converter.mapping import Drop, Dropped, Moved, Rename, Split, apply_layout, match
+from converter.mapping import Drop, Dropped, Moved, Rename, Split, apply_layout, as_moved, match
 
 ENCODER = "encoder.sentence_encoder."
 LAYER = ENCODER + "layers.{n}."
+HEADS = "classification_heads."
 
-_VERSION = Drop(ENCODER + "version", "fairseq's marker of its own state-dict version; not a weight")
 # fairseq 0.12.2 overwrites these copies from the real weights whenever it loads a model, and its fused kernel is for
 # post-LayerNorm layers only; so whatever they hold, nothing is ever computed with what the file says.
 _FUSED = (
     "fairseq 0.12's copy for a fused kernel that pre-LayerNorm never takes; the layer computes with the real weights"
 )
-_ALL = (
-    _VERSION,
+_EVERYWHERE = (
+    Drop(ENCODER + "version", "fairseq's marker of its own state-dict version; not a weight"),
+    Drop(ENCODER + "embed_positions._float_tensor", "fairseq's marker of type and device; holds no weight"),
     *(
         Drop(f"{LAYER}{name}_{part}", _FUSED)
         for name in ("in_proj", "out_proj", "fc1", "fc2")
         for part in ("weight", "bias")
     ),
+)
+
+# Before 2019 the encoder was called a decoder (fairseq, RobertaModel.upgrade_state_dict_named).
+_PREFIX = (
+    Rename("decoder.sentence_encoder.{rest}", (ENCODER + "{rest}",), reason="old prefix"),
+    Rename("decoder.lm_head.{rest}", ("encoder.lm_head.{rest}",), reason="old prefix"),
+)
+_EMBEDDING_NORM = (
+    Rename(ENCODER + "emb_layer_norm.{p}", (ENCODER + "layernorm_embedding.{p}",), reason="old name of the norm"),
+)
+# fairseq's TransformerEncoderLayer: norm 0 belongs to attention, norm 1 to the feed-forward block.
+_NUMBERED_NORMS = (
+    Rename(LAYER + "layer_norms.0.{p}", (LAYER + "self_attn_layer_norm.{p}",), reason="old, numbered norms"),
+    Rename(LAYER + "layer_norms.1.{p}", (LAYER + "final_layer_norm.{p}",), reason="old, numbered norms"),
+)
+# fairseq's MultiheadAttention until November 2019: q, k and v stacked in this order.
+_PACKED = tuple(
+    Split(
+        f"{LAYER}self_attn.in_proj_{part}",
+        tuple(f"{LAYER}self_attn.{name}_proj.{part}" for name in "qkv"),
+        "old attention stacks q, k, v",
+    )
+    for part in ("weight", "bias")
+)
+_DATA2VEC = (
+    Drop("encoder._ema.{rest}", "data2vec's teacher, a moving average of the weights; training alone needs it"),
+    Drop("encoder.regression_head.{rest}", "data2vec's regression onto its teacher; no masked-LM head"),
 )
 
 # DinkyTrain's DeepSpeed kernel: `norm` is the norm before attention, `attn_n` the one before the feed-forward block, the
@@ -60,46 +89,57 @@ _DEEPSPEED = (
 
 @dataclass(frozen=True)
 class Layout:
-    """A family of key names: `marker` is a pattern only it has (empty: the fallback)."""
+    """A family of key names, and the rules that undo it."""
 
     name: str
-    marker: str
     rules: tuple[Rename | Split | Drop, ...]
-    title: str
 
 
-STANDARD = Layout("standard", "", _ALL, "fairseq's own names")
-DEEPSPEED = Layout("deepspeed", LAYER + "attn_qkvw", (*_DEEPSPEED, *_ALL), "DinkyTrain with DeepSpeed kernels")
-LAYOUTS = (DEEPSPEED, STANDARD)
+DEEPSPEED = Layout("deepspeed", _DEEPSPEED)
+LAYOUTS = (
+    Layout("decoder prefix", _PREFIX),
+    Layout("emb_layer_norm", _EMBEDDING_NORM),
+    Layout("numbered norms", _NUMBERED_NORMS),
+    Layout("packed attention", _PACKED),
+    Layout("data2vec", _DATA2VEC),
+    DEEPSPEED,
+)
 
 
 @dataclass(frozen=True)
 class Canonical:
-    """The source tensors under canonical names, and those the layout left out."""
+    """The source tensors under canonical names, those the layouts left out, and the layouts that were met."""
 
-    layout: Layout
+    layouts: tuple[Layout, ...]
     tensors: Mapping[str, Moved]
     dropped: tuple[Dropped, ...]
 
-
-def recognize(tensors: Mapping[str, LazyTensor]) -> Layout:
-    """The layout the keys are written in."""
-    for layout in LAYOUTS:
-        if not layout.marker or any(match(layout.marker, key) is not None for key in tensors):
-            return layout
-    raise AssertionError("the last layout has no marker, so it takes everything")
+    @property
+    def name(self) -> str:
+        """The layouts in words."""
+        return ", ".join(layout.name for layout in self.layouts) or "standard"
 
 
-def normalize(tensors: Mapping[str, LazyTensor]) -> Canonical:
+def normalize(tensors: Mapping[str, SourceTensor]) -> Canonical:
     """Brings the source tensors to canonical names.
 
     Raises:
         UnreadableCheckpoint: if two tensors claim one name or a stacked tensor cannot be cut evenly.
     """
-    layout = recognize(tensors)
-    moved, dropped, problems = apply_layout(layout.rules, tensors)
-    if problems:
-        raise UnreadableCheckpoint(
-            f"the tensors do not form the '{layout.name}' layout", problems=problems, advice="The checkpoint is damaged"
-        )
-    return Canonical(layout, moved, tuple(dropped))
+    moved = as_moved(tensors)
+    met: list[Layout] = []
+    dropped: list[Dropped] = []
+    for layout in (*LAYOUTS, Layout("standard", _EVERYWHERE)):
+        if layout in LAYOUTS:
+            if not any(match(rule.source, key) is not None for rule in layout.rules for key in moved):
+                continue
+            met.append(layout)
+        moved, lost, problems = apply_layout(layout.rules, moved)
+        dropped += lost
+        if problems:
+            raise UnreadableCheckpoint(
+                f"the tensors do not form the '{layout.name}' layout",
+                problems=problems,
+                advice="The checkpoint is damaged",
+            )
+    return Canonical(tuple(met), moved, tuple(dropped))

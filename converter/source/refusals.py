@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from converter.errors import NotRepresentable, UnreadableCheckpoint
-from converter.mapping import Moved
+from converter.mapping import Dropped, Moved
 from converter.source.arguments import Arguments
 from converter.source.layouts import ENCODER
+from converter.source.sizes import LM_MATRIX, TABLE, HeadDescription, first_number
+from converter.source.training import recorded_head, recorded_task
 
 
 def refuse_other_models(keys: list[str]) -> None:
@@ -55,15 +57,26 @@ def refuse_post_norm(tensors: Mapping[str, Moved], arguments: Arguments) -> None
     )
 
 
-# Arguments that change what the model computes in a way the target cannot follow: name, what rules it out, and why.
+# Arguments that change what the model computes in a way no target can follow: name, what rules it out, and why.
 _RULED_OUT: tuple[tuple[str, Callable[[object], bool], str], ...] = (
-    ("no_scale_embedding", lambda value: value is False, "the embeddings are scaled by the square root of the width"),
-    ("encoder_learned_pos", lambda value: value is False, "its positions are sinusoidal, not learned"),
-    ("no_token_positional_embeddings", bool, "it has no position embeddings"),
     ("adaptive_input", bool, "its input embeddings are adaptive"),
-    ("quant_noise_scalar", bool, "its weights pass through scalar quantization noise"),
-    ("encoder_layers_to_keep", bool, "only some of its layers are meant to be used"),
+    ("quant_noise_scalar", bool, "its weights pass through scalar quantization, at evaluation too"),
 )
+# Tensors that do the same.
+_RULED_OUT_TENSORS: tuple[tuple[str, str], ...] = (
+    (r".*\.self_attn\.bias_[kv]", "its attention has a learned extra key and value (add_bias_kv)"),
+    (r".*\.(segment_embeddings|embed_segments)\..*", "it has segment embeddings, which are trained, not zero"),
+    (r".*\.compress(_k|_v|_layer)\..*|.*\.compress_[kv]", "it is a Linformer, whose keys and values are compressed"),
+    (r".*\.embed_tokens\.embeddings\..*", "its input embeddings are adaptive"),
+)
+
+
+def refuse_tensors(tensors: Mapping[str, Moved]) -> None:
+    """Raises `NotRepresentable` for the first tensor that makes the model another one."""
+    for pattern, why in _RULED_OUT_TENSORS:
+        key = next((item.source or key for key, item in tensors.items() if re.fullmatch(pattern, key)), None)
+        if key is not None:
+            raise NotRepresentable(f"'{key}' rules it out: {why}", advice=_CANNOT)
 
 
 def refuse_arguments(arguments: Arguments) -> None:
@@ -71,21 +84,86 @@ def refuse_arguments(arguments: Arguments) -> None:
     for name, rules_out, why in _RULED_OUT:
         value = arguments.find(name)
         if value is not None and rules_out(value):
-            raise NotRepresentable(
-                f"the checkpoint was trained with {name}={value}: {why}",
-                advice="This version of prenorm cannot hold that exactly",
+            raise NotRepresentable(f"the checkpoint was trained with {name}={value}: {why}", advice=_CANNOT)
+
+
+_CANNOT = "No Hugging Face architecture computes that"
+
+
+def refuse_pruned(tensors: Mapping[str, Moved], hidden_size: int, ffn_size: int) -> None:
+    """Raises `NotRepresentable` where heads or feed-forward blocks were pruned: a target's layers are all of one size."""
+    expected = (("self_attn.q_proj.weight", (hidden_size, hidden_size), "heads were pruned"),
+                ("fc1.weight", (ffn_size, hidden_size), "feed-forward blocks were pruned"))  # fmt: skip
+    problems = []
+    why = set()
+    for key, item in tensors.items():
+        for name, shape, what in expected:
+            found = item.tensor.shape
+            is_meant = re.fullmatch(rf"{re.escape(ENCODER)}layers\.\d+\.{re.escape(name)}", key) is not None
+            if is_meant and len(found) == 2 and found[0] not in (0, shape[0]) and found[1] == hidden_size:
+                problems.append(f"'{item.source}' has {found[0]} rows, not {shape[0]}")
+                why.add(what)
+    if problems:
+        raise NotRepresentable(
+            f"{' and '.join(sorted(why))}, so its layers are not all of one size",
+            problems=problems,
+            advice=_CANNOT + ":",
+        )
+
+
+def refuse_old_version(dropped: Iterable[Dropped]) -> None:
+    """Raises `UnreadableCheckpoint` for a final norm that fairseq would not use.
+
+    A state-dict version below 2 means to fairseq that nothing is normalized behind the last layer: it takes the norm out
+    of the model when it loads such a file (TransformerEncoderBase.upgrade_state_dict_named).
+    """
+    for item in dropped:
+        if item.source.endswith(".version") and (version := first_number(item.tensor)) < 2:
+            raise UnreadableCheckpoint(
+                f"'{item.source}' is {version:g}, which tells fairseq to load the encoder without its final norm, but there "
+                f"is a '{ENCODER}layer_norm.weight'",
+                advice="The checkpoint was put together from two models, or changed after training",
             )
 
 
-def refuse_contradictions(arguments: Arguments, sizes: Mapping[str, int]) -> None:
-    """Raises `UnreadableCheckpoint` where an argument states another size than the tensors have."""
-    problems = []
-    for name, found in sizes.items():
-        recorded = arguments.find(name)
-        if name == "encoder_layers" and arguments.find("encoder_layers_to_keep"):
-            continue
-        if type(recorded) is int and recorded != found:
-            problems.append(f"{name}={recorded} in the arguments, {found} in the tensors")
+def refuse_contradictions(
+    arguments: Arguments,
+    tensors: Mapping[str, Moved],
+    *,
+    sizes: Mapping[str, int],
+    tied: bool,
+    heads: Iterable[HeadDescription],
+) -> None:
+    """Raises `UnreadableCheckpoint` where the arguments state something else than the tensors are.
+
+    Args:
+        sizes: what the tensors say, by the arguments' names.
+    """
+    problems = [
+        f"{name}={recorded} in the arguments, {found} in the tensors"
+        for name, found in sizes.items()
+        if type(recorded := arguments.find(name)) is int and recorded != found
+    ]
+    if not tied and arguments.find("untie_weights_roberta") is False:
+        problems.append(
+            f"untie_weights_roberta=False in the arguments, but '{tensors[LM_MATRIX].source}' is not "
+            f"'{tensors[TABLE].source}'"
+        )
+    norms = (("encoder_normalize_before", "layer_norm.weight"), ("layernorm_embedding", "layernorm_embedding.weight"))
+    for name, key in norms:
+        recorded, has = arguments.find(name), ENCODER + key in tensors
+        if isinstance(recorded, bool) and recorded != has:
+            problems.append(
+                f"{name}={recorded} in the arguments, {'a' if has else 'no'} '{ENCODER}{key}' in the tensors"
+            )
+    trained = recorded_head(arguments, recorded_task(arguments))
+    classes = arguments.find("num_classes", "task")
+    ranking = recorded_task(arguments) == "sentence_ranking"  # there it counts the choices, each with one output
+    problems += [
+        f"num_classes={classes} in the arguments, {head.outputs} outputs in head '{head.name}'"
+        for head in heads
+        if head.name == trained and type(classes) is int and classes != head.outputs and not ranking
+    ]
     if problems:
         raise UnreadableCheckpoint(
             "arguments and tensors contradict each other",

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
+from converter.choices import TaskKind
 from converter.mapping import Constant, Drop, Rename
 from converter.source.description import SourceDescription
+from converter.task import Task
 
 
 class Target(Protocol):
-    """What a target's module has."""
+    """What a target's module has. `PREFIX` is the headless model's name in the models with a head, with its dot."""
 
     MODEL_TYPE: str
-    MASKED_LM: str
+    PREFIX: str
+    ARCHITECTURES: Mapping[TaskKind, str]
     VOCABULARY_MATRICES: tuple[str, ...]
 
-    def masked_lm_rules(self, description: SourceDescription) -> tuple[Rename | Drop | Constant, ...]:
-        """The rule table of the masked LM."""
+    def rules(self, description: SourceDescription, task: Task) -> tuple[Rename | Drop | Constant, ...]:
+        """The rule table for a task, with `PREFIX` before the encoder's names."""
 
-    def config(self, description: SourceDescription, extra_rows: int) -> dict[str, object]:
+    def config(self, description: SourceDescription, task: Task, extra_rows: int) -> dict[str, object]:
         """The content of config.json."""
 
 

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from converter.choices import ACTIVATIONS, TaskKind
 from converter.mapping import Constant, Drop, Rename
-from converter.source.description import PAD_ID, SourceDescription
+from converter.source.description import SourceDescription
 from converter.source.layouts import ENCODER, LAYER
-from converter.targets.lm_head import lm_head_rules
+from converter.source.positions import USUAL_PAD_ID
+from converter.targets.heads import head_config, head_rules
+from converter.task import Task
 
 MODEL_TYPE = "roberta-prelayernorm"
-MASKED_LM = "RobertaPreLayerNormForMaskedLM"
+PREFIX = "roberta_prelayernorm."
+ARCHITECTURES = {
+    TaskKind.MASKED_LM: "RobertaPreLayerNormForMaskedLM",
+    TaskKind.SEQUENCE_CLASSIFICATION: "RobertaPreLayerNormForSequenceClassification",
+    TaskKind.MULTIPLE_CHOICE: "RobertaPreLayerNormForMultipleChoice",
+    TaskKind.ENCODER: "RobertaPreLayerNormModel",
+}
 
 # torch's and so fairseq's LayerNorm epsilon. The default of RobertaPreLayerNormConfig, 1e-12, fits no fairseq model.
 LAYER_NORM_EPS = 1e-5
@@ -47,32 +56,34 @@ ENCODER_RULES: tuple[Rename | Constant, ...] = (
 VOCABULARY_MATRICES = ("roberta_prelayernorm.embeddings.word_embeddings.weight", "lm_head.decoder.weight")
 
 
-def masked_lm_rules(description: SourceDescription) -> tuple[Rename | Drop | Constant, ...]:
-    """The rule table of the masked LM."""
-    return (*ENCODER_RULES, *lm_head_rules(tied=description.tied))
+def rules(description: SourceDescription, task: Task) -> tuple[Rename | Drop | Constant, ...]:
+    """The rule table for a task."""
+    return (*ENCODER_RULES, *head_rules(description, task, PREFIX))
 
 
-def config(description: SourceDescription, extra_rows: int) -> dict[str, object]:
+def config(description: SourceDescription, task: Task, extra_rows: int) -> dict[str, object]:
     """The content of config.json; `extra_rows` are the rows that the tokenizer adds to the vocabulary."""
+    usual = description.pad_id == USUAL_PAD_ID  # of another dictionary, the ids of <s> and </s> are not known
     return {
-        "architectures": [MASKED_LM],
+        "architectures": [ARCHITECTURES[task.kind]],
         "attention_probs_dropout_prob": description.attention_dropout,
-        "bos_token_id": 0,
+        "bos_token_id": 0 if usual else None,
         "classifier_dropout": description.pooler_dropout,
         "dtype": description.dtype,
-        "eos_token_id": 2,
-        "hidden_act": description.activation,
+        "eos_token_id": 2 if usual else None,
+        "hidden_act": ACTIVATIONS[description.activation],
         "hidden_dropout_prob": description.dropout,
         "hidden_size": description.hidden_size,
+        **head_config(description, task),
         "initializer_range": 0.02,
         "intermediate_size": description.ffn_size,
         "layer_norm_eps": LAYER_NORM_EPS,
-        "max_position_embeddings": description.positions,
+        "max_position_embeddings": description.positions.rows,
         "model_type": MODEL_TYPE,
         "num_attention_heads": description.attention_heads,
         "num_hidden_layers": description.layers,
-        "pad_token_id": PAD_ID,
-        "tie_word_embeddings": description.tied,
+        "pad_token_id": description.pad_id,
+        "tie_word_embeddings": description.shares_embedding,
         "type_vocab_size": 1,
         "vocab_size": description.vocab_size + extra_rows,
     }

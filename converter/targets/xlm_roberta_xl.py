@@ -8,14 +8,22 @@ goes to the architecture that has none.
 
 from __future__ import annotations
 
+from converter.choices import TaskKind
 from converter.mapping import Constant, Drop, Rename
 from converter.source.description import SourceDescription
 from converter.source.layouts import ENCODER, LAYER
 from converter.targets import roberta_prelayernorm
-from converter.targets.lm_head import lm_head_rules
+from converter.targets.heads import head_rules
+from converter.task import Task
 
 MODEL_TYPE = "xlm-roberta-xl"
-MASKED_LM = "XLMRobertaXLForMaskedLM"
+PREFIX = "roberta."
+ARCHITECTURES = {
+    TaskKind.MASKED_LM: "XLMRobertaXLForMaskedLM",
+    TaskKind.SEQUENCE_CLASSIFICATION: "XLMRobertaXLForSequenceClassification",
+    TaskKind.MULTIPLE_CHOICE: "XLMRobertaXLForMultipleChoice",
+    TaskKind.ENCODER: "XLMRobertaXLModel",
+}
 
 _BODY = "roberta.encoder.layer.{n}."
 
@@ -44,12 +52,12 @@ ENCODER_RULES: tuple[Rename | Constant, ...] = (
 VOCABULARY_MATRICES = ("roberta.embeddings.word_embeddings.weight", "lm_head.decoder.weight")
 
 
-def masked_lm_rules(description: SourceDescription) -> tuple[Rename | Drop | Constant, ...]:
-    """The rule table of the masked LM."""
-    return (*ENCODER_RULES, *lm_head_rules(tied=description.tied))
+def rules(description: SourceDescription, task: Task) -> tuple[Rename | Drop | Constant, ...]:
+    """The rule table for a task."""
+    return (*ENCODER_RULES, *head_rules(description, task, PREFIX))
 
 
-def config(description: SourceDescription, extra_rows: int) -> dict[str, object]:
+def config(description: SourceDescription, task: Task, extra_rows: int) -> dict[str, object]:
     """The content of config.json: the same fields as roberta-prelayernorm's, with the same meaning."""
-    stated = roberta_prelayernorm.config(description, extra_rows)
-    return {**stated, "architectures": [MASKED_LM], "model_type": MODEL_TYPE}
+    stated = roberta_prelayernorm.config(description, task, extra_rows)
+    return {**stated, "architectures": [ARCHITECTURES[task.kind]], "model_type": MODEL_TYPE}

@@ -8,14 +8,14 @@ import torch
 from conftest import CONVERTIBLE, FIXTURES
 
 from converter.checkpoint import open_checkpoint
-from converter.parity.reference import Reference
-from converter.source.description import model_tensors
+from converter.parity.reference import Arguments, Reference
+from converter.source.contents import model_tensors
 
 
 @pytest.mark.parametrize("name", CONVERTIBLE)
 def test_every_stage_is_what_fairseq_computed(name: str) -> None:
     tensors = model_tensors(open_checkpoint(FIXTURES / name / "checkpoint.pt"))
-    reference = Reference(tensors, attention_heads=4, activation="gelu", head_activation="gelu")
+    reference = Reference(tensors, Arguments(attention_heads=4))
     expected = np.load(FIXTURES / name / "expected.npz")
     input_ids = torch.from_numpy(expected["input_ids"])
     real = input_ids != 1
@@ -33,7 +33,7 @@ def test_every_stage_is_what_fairseq_computed(name: str) -> None:
 
 def test_it_uses_every_tensor_that_matters() -> None:
     tensors = model_tensors(open_checkpoint(FIXTURES / "dinkytrain-mlm" / "checkpoint.pt"))
-    reference = Reference(tensors, attention_heads=4, activation="gelu", head_activation="gelu")
+    reference = Reference(tensors, Arguments(attention_heads=4))
     features = dict(reference.stages(torch.tensor([[0, 5, 2]])))["layer_norm"]["out"]
     reference.logits(features[0])
     assert set(tensors) - reference.used == {"encoder.sentence_encoder.version"}
@@ -44,7 +44,20 @@ def test_it_shares_no_code_with_model_or_mapping() -> None:
     from pathlib import Path
 
     import converter.parity.reference as module
+    import converter.parity.reference_names as names
 
     tree = ast.parse(Path(str(module.__file__)).read_text())
     imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    assert imported <= {"__future__", "collections.abc", "torch", "converter.checkpoint.tensors"}
+    tables = ast.parse(Path(str(names.__file__)).read_text())
+    assert {node.module for node in ast.walk(tables) if isinstance(node, ast.ImportFrom)} <= {
+        "__future__",
+        "collections.abc",
+    }
+    assert imported <= {
+        "__future__",
+        "collections.abc",
+        "torch",
+        "converter.checkpoint.tensors",
+        "converter.parity.reference_names",
+        "dataclasses",
+    }

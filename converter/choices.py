@@ -1,0 +1,33 @@
+"""What a user can choose from, by the names the command line uses. It imports nothing, so that `--help` is quick."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+AUTO = "auto"
+
+
+class TaskKind(str, Enum):
+    """What a folder is for: the values of `--task`, `auto` aside."""
+
+    MASKED_LM = "masked-lm"
+    SEQUENCE_CLASSIFICATION = "sequence-classification"
+    MULTIPLE_CHOICE = "multiple-choice"
+    ENCODER = "encoder"
+
+
+TASKS = (AUTO, *(kind.value for kind in TaskKind))
+WEIGHTS = ("model", "ema")
+
+# fairseq's names of activations, and Hugging Face's of the same functions. `gelu_fast` is an old name of `gelu_accurate`
+# to fairseq (Hugging Face's own `gelu_fast` is the same function with its constants rounded).
+ACTIVATIONS = {
+    "gelu": "gelu",
+    "gelu_accurate": "gelu_new",
+    "gelu_fast": "gelu_new",
+    "gelu_new": "gelu_new",
+    "linear": "linear",
+    "relu": "relu",
+    "relu_squared": "relu2",
+    "tanh": "tanh",
+}

@@ -1,0 +1,54 @@
+"""Under which names the reference finds its weights: fairseq's, and those of older files and of DeepSpeed's kernels.
+
+A table of its own, so that a mistake in `source/layouts.py` shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container
+
+Pair = tuple[str, str]
+
+
+def encoder_prefix(keys: Container[str]) -> tuple[str, str]:
+    """The prefixes of the encoder and of the LM head; until 2019 fairseq's RoBERTa called its encoder a decoder."""
+    for word in ("encoder", "decoder"):
+        if f"{word}.sentence_encoder.embed_tokens.weight" in keys:
+            return f"{word}.sentence_encoder.", f"{word}.lm_head."
+    raise ValueError("the reference finds no encoder")
+
+
+def embedding_norm(keys: Container[str], at: str) -> Pair | None:
+    """Weight and bias of the norm after the embeddings, if there is one."""
+    for name in ("layernorm_embedding", "emb_layer_norm"):
+        if f"{at}{name}.weight" in keys:
+            return _pair(at + name)
+    return None
+
+
+def layer_names(keys: Container[str], at: str) -> dict[str, Pair]:
+    """Weight and bias of each part of the layer `at`. Where q, k and v are stacked, `qkv` has them."""
+    if at + "attn_qkvw" in keys:
+        return {
+            "attention_norm": (at + "norm_w", at + "norm_b"),
+            "qkv": (at + "attn_qkvw", at + "attn_qkvb"),
+            "out": (at + "attn_ow", at + "attn_ob"),
+            "ffn_norm": (at + "attn_nw", at + "attn_nb"),
+            "fc1": (at + "inter_w", at + "inter_b"),
+            "fc2": (at + "output_w", at + "output_b"),
+        }
+    numbered = f"{at}layer_norms.0.weight" in keys
+    names = {
+        "attention_norm": _pair(at + ("layer_norms.0" if numbered else "self_attn_layer_norm")),
+        "out": _pair(at + "self_attn.out_proj"),
+        "ffn_norm": _pair(at + ("layer_norms.1" if numbered else "final_layer_norm")),
+        "fc1": _pair(at + "fc1"),
+        "fc2": _pair(at + "fc2"),
+    }
+    if f"{at}self_attn.in_proj_weight" in keys:
+        return {**names, "qkv": (at + "self_attn.in_proj_weight", at + "self_attn.in_proj_bias")}
+    return {**names, **{part: _pair(f"{at}self_attn.{part}_proj") for part in ("q", "k", "v")}}
+
+
+def _pair(name: str) -> Pair:
+    return f"{name}.weight", f"{name}.bias"

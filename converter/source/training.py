@@ -1,0 +1,60 @@
+"""What the checkpoint records of its training: which program, for which task, with which settings."""
+
+from __future__ import annotations
+
+from converter.checkpoint import Checkpoint
+from converter.source.arguments import Arguments
+from converter.source.layouts import DEEPSPEED, Canonical
+
+# What a reader of the model card wants to know of the training; numbers only, so no path or name can slip through.
+_FACTS = (
+    ("mask_prob", "task"), ("leave_unmasked_prob", "task"), ("random_token_prob", "task"),
+    ("tokens_per_sample", "task"), ("max_update", "optimization"), ("batch_size", "dataset"),
+    ("seed", "common"),
+)  # fmt: skip
+
+
+def recorded_task(arguments: Arguments) -> str:
+    """The name of the fairseq task, or 'unknown'."""
+    task = arguments.find("_name", "task") if "task" in arguments.sections else arguments.find("task")
+    return task if isinstance(task, str) else "unknown"
+
+
+def recorded_head(arguments: Arguments, task: str) -> str | None:
+    """The name of the head that the task trained, where it is recorded."""
+    argument = {"sentence_prediction": "classification_head_name", "sentence_ranking": "ranking_head_name"}.get(task)
+    name = arguments.find(argument, "task") if argument else None
+    return name if isinstance(name, str) else None
+
+
+def is_regression(arguments: Arguments) -> bool:
+    """Whether the classification head was trained on numbers (`--regression-target`)."""
+    return arguments.find("regression_target", "task", "criterion") is True
+
+
+def producer(checkpoint: Checkpoint, canonical: Canonical) -> str:
+    """Which program wrote the file, as far as its keys give it away; for the reader, nothing depends on it."""
+    if DEEPSPEED in canonical.layouts:
+        return "DinkyTrain with DeepSpeed kernels"
+    config = checkpoint.content.get("cfg")
+    if any("fused kernel" in item.reason for item in canonical.dropped):
+        return "fairseq 0.12"
+    if isinstance(config, dict):
+        return "DinkyTrain" if "simul_type" in config else "fairseq since 2021"
+    if config is not None:
+        return "fairseq since 2021"
+    return "fairseq up to 0.10" if checkpoint.content.get("args") is not None else "unknown"
+
+
+def training_facts(checkpoint: Checkpoint, arguments: Arguments) -> dict[str, object]:
+    """The settings that are recorded, by fairseq's names."""
+    facts: dict[str, object] = {}
+    for name, section in _FACTS:
+        value = arguments.find(name, section)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            facts[name] = value
+    history = checkpoint.content.get("optimizer_history")
+    last = history[-1] if isinstance(history, list) and history else None
+    if isinstance(last, dict) and type(last.get("num_updates")) is int:
+        facts["num_updates"] = last["num_updates"]
+    return facts
