@@ -83,5 +83,5 @@ def describe(error: PrenormError) -> str:
     cause = error.cause if error.subject is None else f"{error.subject}: {error.cause}"
     sentence = cause if cause.endswith((".", "!", "?")) else cause + "."
     if error.advice:
-        sentence += f" {error.advice}" if error.advice.endswith((".", "!", "?")) else f" {error.advice}."
+        sentence += f" {error.advice}" if error.advice.endswith((".", "!", "?", ":")) else f" {error.advice}."
     return "\n  ".join([sentence, *error.problems])

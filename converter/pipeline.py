@@ -194,6 +194,14 @@ def prepare(checkpoint: Checkpoint, options: Options) -> Prepared:
 
 def prepare_tokenization(source: Path, options: Options, description: SourceDescription) -> Tokenization | None:
     """The tokenizer's parts, if there are a dictionary and a BPE; a dictionary that does not fit is refused either way."""
+    if description.pad_id != USUAL_PAD_ID:
+        if options.bpe_dir is not None or options.dictionary is not None:
+            raise UsageProblem(
+                f"the pad has id {description.pad_id}, so the dictionary's first rows are not <s> <pad> </s> <unk>, and no "
+                "tokenizer can be made of it",
+                advice="Leave --dict and --bpe-dir out",
+            )
+        return None
     path = find_dictionary(source, options.dictionary)
     if path is None:
         if options.bpe_dir is not None:
@@ -206,12 +214,6 @@ def prepare_tokenization(source: Path, options: Options, description: SourceDesc
     check_rows(dictionary, description.vocab_size)
     if options.bpe_dir is None:
         return None
-    if description.pad_id != USUAL_PAD_ID:
-        raise UsageProblem(
-            f"the pad has id {description.pad_id}, so the dictionary's first rows are not <s> <pad> </s> <unk>, and no "
-            "tokenizer can be made of it",
-            advice="Leave --bpe-dir out",
-        )
     bpe = read_bpe(options.bpe_dir)
     return Tokenization(dictionary, bpe, plan_vocabulary(dictionary, bpe))
 

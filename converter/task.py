@@ -11,11 +11,6 @@ from converter.errors import NotRepresentable, UsageProblem
 from converter.source.description import SourceDescription
 from converter.source.sizes import HeadDescription
 
-_FAIRSEQ_TASKS = {
-    "sentence_prediction": TaskKind.SEQUENCE_CLASSIFICATION,
-    "sentence_prediction_adapters": TaskKind.SEQUENCE_CLASSIFICATION,
-    "sentence_ranking": TaskKind.MULTIPLE_CHOICE,
-}
 _USES_HEAD = (TaskKind.SEQUENCE_CLASSIFICATION, TaskKind.MULTIPLE_CHOICE)
 
 
@@ -60,7 +55,8 @@ def choose_task(
         if label_dict is not None:
             raise UsageProblem("--label-dict is for classification; a choice has no labels", advice="Leave it out")
         return Task(kind, why, head)
-    regression = description.regression and head.outputs == 1 and description.trained_head in (None, head.name)
+    trained = description.trained_head
+    regression = description.regression and (trained is None or trained.name == head.name)
     if regression and label_dict is not None:
         raise UsageProblem("--label-dict is for classes; this head was trained on numbers", advice="Leave it out")
     labels = read_labels(label_dict, head.outputs) if label_dict else tuple(f"LABEL_{n}" for n in range(head.outputs))
@@ -68,9 +64,9 @@ def choose_task(
 
 
 def _trained_for(description: SourceDescription, head_name: str | None) -> tuple[TaskKind, str]:
-    recorded = _FAIRSEQ_TASKS.get(description.task)
-    if recorded is not None and description.heads:
-        return recorded, f"the checkpoint was trained for {description.task}"
+    trained = description.trained_head
+    if trained is not None and description.heads:
+        return trained.kind, trained.why
     if head_name is not None or (description.heads and description.task == "unknown"):
         names = ", ".join(head.name for head in description.heads) or "none"
         raise UsageProblem(

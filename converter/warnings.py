@@ -20,7 +20,7 @@ def warnings(checkpoint: Checkpoint, plan: ConversionPlan, *, has_tokenizer: boo
         yield f"the checkpoint names {', '.join(risky[:5])}, which unpickling it would have run or imported; nothing was run"
     yield from _task(plan)
     yield from _source(plan)
-    if not has_tokenizer:
+    if not has_tokenizer and plan.description.pad_id == USUAL_PAD_ID:
         yield "the folder gets no tokenizer: give --bpe-dir (and --dict, if dict.txt is not beside the checkpoint)"
     if plan.extra_rows:
         yield (

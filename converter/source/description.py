@@ -70,7 +70,7 @@ class SourceDescription:
     tied: bool
     dtype: str
     heads: tuple[HeadDescription, ...]
-    trained_head: str | None
+    trained_head: training.TrainedHead | None
     regression: bool
     training: Mapping[str, object]
 
@@ -127,14 +127,13 @@ def describe(
     positions, pad_id = find_positions(tensors, arguments, hidden_size, vocab_size)
     trained_with = _activation_recorded(arguments)
     chosen = _activation(canonical, trained_with, activation)
-    task = training.recorded_task(arguments)
     return SourceDescription(
         layout=canonical.name,
         container=checkpoint.container,
         producer=training.producer(checkpoint, canonical),
         arguments_from=arguments.origin,
-        arch=str(arguments.find("_name") or arguments.find("arch") or "unknown"),
-        task=task,
+        arch=training.plain_name(arguments.find("_name") or arguments.find("arch")),
+        task=training.recorded_task(arguments),
         weights=weights,
         vocab_size=vocab_size,
         hidden_size=hidden_size,
@@ -158,7 +157,7 @@ def describe(
         tied=tied,
         dtype=common_dtype(tensors),
         heads=heads,
-        trained_head=training.recorded_head(arguments, task),
+        trained_head=training.trained_head(arguments),
         regression=training.is_regression(arguments),
         training=training.training_facts(checkpoint, arguments),
     )

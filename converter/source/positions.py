@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from converter.errors import UnreadableCheckpoint
 from converter.mapping import Moved
 from converter.source.arguments import Arguments
-from converter.source.sizes import POSITIONS, TABLE, is_zero_row, matrix
+from converter.source.sizes import POSITIONS, is_zero_row, matrix
 
 if TYPE_CHECKING:
     import torch
@@ -72,18 +72,20 @@ def _stated(arguments: Arguments) -> int | None:
 
 
 def _pad_id(tensors: Mapping[str, Moved], stated: int | None, rows: int, vocab_size: int) -> int:
-    """The pad's id: how many rows the table has beyond the positions, and both tables have a zero row there."""
+    """The pad's id: how many rows the table has beyond the positions; its own row there is zero, and stays so in training.
+
+    (Its row in the table of words is not: a tied LM head trains it.)
+    """
     if stated is None or rows == stated + USUAL_PAD_ID + 1:
         return USUAL_PAD_ID
     pad_id = rows - stated - 1
-    zero = 0 <= pad_id < vocab_size and is_zero_row(tensors[POSITIONS], pad_id) and is_zero_row(tensors[TABLE], pad_id)
-    if zero:
+    if 0 <= pad_id < vocab_size and is_zero_row(tensors[POSITIONS], pad_id):
         return pad_id
     raise UnreadableCheckpoint(
         f"the arguments say max_positions={stated}, but '{tensors[POSITIONS].source}' has {rows} rows",
         problems=[
-            f"with <pad> as id {USUAL_PAD_ID} it would have {stated + USUAL_PAD_ID + 1}; and no other id can be the pad, "
-            "whose rows are zero in the tables of words and positions"
+            f"with <pad> as id {USUAL_PAD_ID} it would have {stated + USUAL_PAD_ID + 1} rows; and it would be "
+            f"id {pad_id} otherwise, but the pad's row is zero, and row {pad_id} is not"
         ],
         advice="Arguments and tensors contradict each other:",
     )

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 
+from converter.choices import TaskKind
 from converter.errors import NotRepresentable, UnreadableCheckpoint
 from converter.mapping import Dropped, Moved
 from converter.source.arguments import Arguments
 from converter.source.layouts import ENCODER
 from converter.source.sizes import LM_MATRIX, TABLE, HeadDescription, first_number
-from converter.source.training import recorded_head, recorded_task
+from converter.source.training import trained_head
 
 
 def refuse_other_models(keys: list[str]) -> None:
@@ -156,13 +157,14 @@ def refuse_contradictions(
             problems.append(
                 f"{name}={recorded} in the arguments, {'a' if has else 'no'} '{ENCODER}{key}' in the tensors"
             )
-    trained = recorded_head(arguments, recorded_task(arguments))
+    trained = trained_head(arguments)
     classes = arguments.find("num_classes", "task")
-    ranking = recorded_task(arguments) == "sentence_ranking"  # there it counts the choices, each with one output
     problems += [
         f"num_classes={classes} in the arguments, {head.outputs} outputs in head '{head.name}'"
         for head in heads
-        if head.name == trained and type(classes) is int and classes != head.outputs and not ranking
+        # For a choice it counts the choices, each with one output.
+        if trained is not None and trained.kind is TaskKind.SEQUENCE_CLASSIFICATION and trained.name == head.name
+        if type(classes) is int and classes != head.outputs
     ]
     if problems:
         raise UnreadableCheckpoint(

@@ -119,7 +119,7 @@ def classification_heads(tensors: Mapping[str, Moved]) -> tuple[HeadDescription,
     """The heads that fairseq's `register_classification_head` made, in the file's order."""
     found = []
     for key, item in tensors.items():
-        name = re.fullmatch(re.escape(HEADS) + r"([^.{}]+)\.dense\.weight", key)
+        name = re.fullmatch(re.escape(HEADS) + r"([\w\-]{1,80})\.dense\.weight", key)
         if name is None or len(item.tensor.shape) != 2:
             continue
         at = f"{HEADS}{name[1]}.out_proj.weight"

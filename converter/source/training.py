@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
+
 from converter.checkpoint import Checkpoint
+from converter.choices import TaskKind
 from converter.source.arguments import Arguments
 from converter.source.layouts import DEEPSPEED, Canonical
 
@@ -14,17 +18,50 @@ _FACTS = (
 )  # fmt: skip
 
 
+def plain_name(value: object) -> str:
+    """`value` if it is a name as programs give them, else 'unknown': what a checkpoint says is shown and published."""
+    return value if isinstance(value, str) and re.fullmatch(r"[\w.\-]{1,80}", value) else "unknown"
+
+
 def recorded_task(arguments: Arguments) -> str:
     """The name of the fairseq task, or 'unknown'."""
-    task = arguments.find("_name", "task") if "task" in arguments.sections else arguments.find("task")
-    return task if isinstance(task, str) else "unknown"
+    return plain_name(arguments.find("_name", "task") if "task" in arguments.sections else arguments.find("task"))
 
 
-def recorded_head(arguments: Arguments, task: str) -> str | None:
-    """The name of the head that the task trained, where it is recorded."""
-    argument = {"sentence_prediction": "classification_head_name", "sentence_ranking": "ranking_head_name"}.get(task)
-    name = arguments.find(argument, "task") if argument else None
-    return name if isinstance(name, str) else None
+@dataclass(frozen=True)
+class TrainedHead:
+    """The classification head that was trained: what for, under which name, and what says so."""
+
+    kind: TaskKind
+    name: str
+    why: str
+
+
+# The arguments that name a head, with what fairseq's tasks and criteria train it for, and its name by default.
+_HEAD_ARGUMENTS = (
+    ("sentence_prediction", "classification_head_name", TaskKind.SEQUENCE_CLASSIFICATION),
+    ("sentence_ranking", "ranking_head_name", TaskKind.MULTIPLE_CHOICE),
+)
+_DEFAULT_HEAD = "sentence_classification_head"
+
+
+def trained_head(arguments: Arguments) -> TrainedHead | None:
+    """The head that the task trained; None if it is no task for a head.
+
+    A task of somebody's own (`--user-dir`) is known by the argument that names its head.
+    """
+    task = recorded_task(arguments)
+    for name, argument, kind in _HEAD_ARGUMENTS:
+        recorded = arguments.find(argument, "task", "criterion")
+        if task == name:
+            return TrainedHead(
+                kind, recorded if isinstance(recorded, str) else _DEFAULT_HEAD, f"the checkpoint was trained for {task}"
+            )
+    for _, argument, kind in _HEAD_ARGUMENTS:
+        recorded = arguments.find(argument, "task", "criterion")
+        if isinstance(recorded, str) and task != "masked_lm":
+            return TrainedHead(kind, recorded, f"the checkpoint was trained for {task}, with {argument}={recorded}")
+    return None
 
 
 def is_regression(arguments: Arguments) -> bool:

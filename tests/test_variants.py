@@ -1,0 +1,48 @@
+"""Every variant converts and agrees with its own program, or is refused with the reason; the table says the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from variant_cases import CASES
+from variants import TABLE, VARIANTS, Case, row, run
+
+ROWS = {line.split(" | ")[0].removeprefix("| "): line for line in TABLE.read_text(encoding="utf-8").splitlines()}
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.title)
+def test_variant(case: Case, tmp_path: Path) -> None:
+    outcome, _ = run(case, tmp_path / "out")
+    if case.refusal is not None:
+        assert outcome.refusal is not None
+        assert outcome.refusal[0] == case.refusal[0]
+        assert not (tmp_path / "out").exists()
+        with pytest.raises(Exception, match="") as caught:
+            raise_refusal(case, tmp_path)
+        assert case.refusal[1] in str(caught.value)
+    else:
+        assert outcome.target == case.target
+        assert outcome.fairseq is not None
+        assert outcome.float64 is not None
+        assert outcome.fairseq <= 1e-5
+        assert outcome.float64 <= 1e-10
+    # The table's figures are of the machine that wrote it; all else in its line is what this run gave.
+    assert without_figures(ROWS[case.title]) == without_figures(row(case, outcome))
+
+
+def raise_refusal(case: Case, scratch: Path) -> None:
+    from converter import convert
+
+    convert(case.checkpoint, scratch / "again", **case.options)
+
+
+def without_figures(line: str) -> list[str]:
+    """The cells of a line; a figure counts as being there."""
+    cells = [cell.strip() for cell in line.strip("|").split("|")]
+    return [*cells[:3], *("figure" if cell else "" for cell in cells[3:])]
+
+
+def test_no_fixture_is_left_out() -> None:
+    made = {path.parent.name for path in VARIANTS.glob("*/about.json")}
+    assert made <= {case.name for case in CASES}

@@ -1,0 +1,159 @@
+"""Every variant that a checkpoint can be, converted and held against what its own program computed.
+
+`python tests/variants.py` writes the table that fixtures/variants/README.md shows; `test_variants.py` checks every row of it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+from conftest import FIXTURES
+
+from converter import convert
+from converter.errors import PrenormError
+from converter.pipeline import Conversion
+
+VARIANTS = FIXTURES / "variants"
+TABLE = VARIANTS / "README.md"
+AUTO_CLASSES = {
+    "masked-lm": "AutoModelForMaskedLM",
+    "sequence-classification": "AutoModelForSequenceClassification",
+    "multiple-choice": "AutoModelForMultipleChoice",
+    "encoder": "AutoModel",
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A checkpoint, the options it is converted with, and what must come of it: a class, or a refusal."""
+
+    name: str
+    target: str = ""
+    options: dict[str, Any] = field(default_factory=dict)
+    refusal: tuple[int, str] | None = None  # exit code, and what the message must say
+    expected: str = "expected.npz"
+
+    @property
+    def folder(self) -> Path:
+        """Where the checkpoint lies."""
+        return VARIANTS / self.name if (VARIANTS / self.name).is_dir() else FIXTURES / self.name
+
+    @property
+    def checkpoint(self) -> Path:
+        """The file that is given to `convert`."""
+        return self.folder / str(self.about.get("checkpoint", "checkpoint.pt"))
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What made it."""
+        file = self.folder / "about.json"
+        return json.loads(file.read_text()) if file.exists() else {"program": _program(self.name)}
+
+    @property
+    def title(self) -> str:
+        """The name with the options, as in the table."""
+        words = [f"--{key.replace('_', '-')} {_shown(value)}" for key, value in self.options.items()]
+        return " ".join([self.name, *words])
+
+
+def _program(name: str) -> str:
+    return "DinkyTrain" if name.startswith("dinkytrain") else f"fairseq {name.split('-')[1]}"
+
+
+def _shown(value: object) -> str:
+    return value.name if isinstance(value, Path) else str(value)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a case: the class and two distances, or exit code and message."""
+
+    target: str
+    fairseq: float | None = None
+    float64: float | None = None
+    refusal: tuple[int, str] | None = None
+
+    @property
+    def cells(self) -> tuple[str, str, str]:
+        """Target, and the two distances, as in the table."""
+        if self.refusal is not None:
+            return f"refused, exit {self.refusal[0]}: {self.refusal[1]}", "", ""
+        return self.target, f"{self.fairseq:.1e}", f"{self.float64:.1e}"
+
+
+def run(case: Case, output: Path) -> tuple[Outcome, Conversion | None]:
+    """Converts, loads the folder in transformers in float32, and measures."""
+    try:
+        result = convert(case.checkpoint, output, **case.options)
+    except PrenormError as error:
+        return Outcome("", refusal=(int(error.exit_code), re.split(r"[;:,] |\. ", error.cause)[0])), None
+    assert result.report.passed
+    kind = str(result.report.target["task"])
+    options = {"add_pooling_layer": False} if kind == "encoder" else {}
+    model, info = getattr(transformers, AUTO_CLASSES[kind]).from_pretrained(
+        output, output_loading_info=True, dtype=torch.float32, trust_remote_code=False, **options
+    )
+    assert not any(info.values()), info
+    assert type(model).__name__ == result.plan.architecture
+    distance = _distance(model.eval(), kind, result, np.load(case.folder / case.expected))
+    return Outcome(result.plan.architecture, distance, _float64(result)), result
+
+
+def _distance(model: Any, kind: str, result: Conversion, expected: Any) -> float:
+    """The largest difference to what the checkpoint's own program computed."""
+    ids = torch.from_numpy(expected["input_ids"])
+    real = ids != result.plan.description.pad_id
+    shape = (lambda x: x[:, None]) if kind == "multiple-choice" else (lambda x: x)
+    with torch.inference_mode():
+        output = model(input_ids=shape(ids), attention_mask=shape(real.long()))
+    if kind == "encoder":
+        found, recorded = output.last_hidden_state[real], torch.from_numpy(expected["features"])[real]
+    elif kind == "masked-lm":
+        recorded = torch.from_numpy(expected["logits"])[real]
+        found = output.logits[real][:, : recorded.shape[-1]]
+    else:
+        assert result.plan.task.head is not None
+        found, recorded = output.logits, torch.from_numpy(expected[f"head.{result.plan.task.head.name}"])
+    assert found.shape == recorded.shape
+    return float((found - recorded).abs().max())
+
+
+def _float64(result: Conversion) -> float:
+    """The largest difference, over outputs and modules, that the tool itself found in float64."""
+    return max(
+        float(check.metrics["max_abs_diff"])
+        for check in result.report.checks
+        if check.name in ("logits", "modules", "extra rows")
+    )
+
+
+def row(case: Case, outcome: Outcome) -> str:
+    """The case's line of the table."""
+    target, fairseq, float64 = outcome.cells
+    return f"| {case.title} | {case.about['program']} | {target} | {fairseq} | {float64} |"
+
+
+def main() -> None:
+    """Runs everything and writes the table."""
+    from variant_cases import CASES
+
+    lines = []
+    for case in CASES:
+        with tempfile.TemporaryDirectory() as scratch:
+            lines.append(row(case, run(case, Path(scratch) / "out")[0]))
+        print(lines[-1], flush=True)
+    text = TABLE.read_text(encoding="utf-8")
+    head, rule, _ = text.partition("|---|---|---|---|---|\n")
+    TABLE.write_text(head + rule + "\n".join(lines) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
