@@ -17,10 +17,8 @@ def test_variant(case: Case, tmp_path: Path) -> None:
     if case.refusal is not None:
         assert outcome.refusal is not None
         assert outcome.refusal[0] == case.refusal[0]
-        assert not (tmp_path / "out").exists()
-        with pytest.raises(Exception, match="") as caught:
-            raise_refusal(case, tmp_path)
-        assert case.refusal[1] in str(caught.value)
+        assert case.refusal[1] in outcome.refusal[1]
+        assert list(tmp_path.iterdir()) == []
     else:
         assert outcome.target == case.target
         assert outcome.fairseq is not None
@@ -29,12 +27,6 @@ def test_variant(case: Case, tmp_path: Path) -> None:
         assert outcome.float64 <= 1e-10
     # The table's figures are of the machine that wrote it; all else in its line is what this run gave.
     assert without_figures(ROWS[case.title]) == without_figures(row(case, outcome))
-
-
-def raise_refusal(case: Case, scratch: Path) -> None:
-    from converter import convert
-
-    convert(case.checkpoint, scratch / "again", **case.options)
 
 
 def without_figures(line: str) -> list[str]:

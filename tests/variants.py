@@ -85,7 +85,8 @@ class Outcome:
     def cells(self) -> tuple[str, str, str]:
         """Target, and the two distances, as in the table."""
         if self.refusal is not None:
-            return f"refused, exit {self.refusal[0]}: {self.refusal[1]}", "", ""
+            code, message = self.refusal
+            return f"refused, exit {code}: {re.split(r'[;:,] |[.] ', message)[0]}", "", ""
         return self.target, f"{self.fairseq:.1e}", f"{self.float64:.1e}"
 
 
@@ -94,7 +95,7 @@ def run(case: Case, output: Path) -> tuple[Outcome, Conversion | None]:
     try:
         result = convert(case.checkpoint, output, **case.options)
     except PrenormError as error:
-        return Outcome("", refusal=(int(error.exit_code), re.split(r"[;:,] |\. ", error.cause)[0])), None
+        return Outcome("", refusal=(int(error.exit_code), str(error).removeprefix(f"{error.subject}: "))), None
     assert result.report.passed
     kind = str(result.report.target["task"])
     options = {"add_pooling_layer": False} if kind == "encoder" else {}
