@@ -286,8 +286,20 @@ def extend(row: Row, rows: int, *, copy_row: int | None = None, fill: float = 0.
     )
 
 
-def invert(rules: Sequence[Rename | Split | Drop | Constant]) -> list[Rename]:
-    """The renaming rules turned round, target to source; what is dropped or constant has no way back."""
-    return [
-        Rename(rule.targets[0], (rule.source,), rule.shape, rule.reason) for rule in rules if isinstance(rule, Rename)
-    ]
+@dataclass(frozen=True)
+class Join:
+    """The tensors of `sources` become one, one after another along dimension 0: a `Split` turned round."""
+
+    sources: tuple[str, ...]
+    target: str
+
+
+def invert(rules: Sequence[Rename | Split | Drop | Constant]) -> list[Rename | Join]:
+    """The rules turned round, target to source; what is dropped or constant has no way back."""
+    turned: list[Rename | Join] = []
+    for rule in rules:
+        if isinstance(rule, Rename):
+            turned.append(Rename(rule.targets[0], (rule.source,), rule.shape, rule.reason))
+        elif isinstance(rule, Split):
+            turned.append(Join(rule.targets, rule.source))
+    return turned

@@ -101,7 +101,10 @@ def _equal_to_table(item: Dropped, table: SourceTensor | None) -> bool | None:
     """For a tied LM-head matrix: whether it is the word embedding, bit by bit. None for tensors of no target."""
     if table is None or not item.source.endswith("lm_head.weight"):
         return None
-    return is_same_place(item.tensor, table) or _same_bits(item.tensor.read(), table.read())
+    if is_same_place(item.tensor, table):
+        return True
+    wanted = table.read()  # widened where the checkpoint has tensors of several types
+    return _same_bits(item.tensor.read().to(wanted.dtype), wanted)
 
 
 def _is_as_planned(row: Row, actual: Tensor) -> bool:
