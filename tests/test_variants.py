@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from conftest import OLD_TRANSFORMERS_PYTHON, run_worker
 from variant_cases import CASES
-from variants import TABLE, VARIANTS, Case, row, run
+from variants import TABLE, VARIANTS, Case, job, row, run
+
+from converter import convert
 
 ROWS = {line.split(" | ")[0].removeprefix("| "): line for line in TABLE.read_text(encoding="utf-8").splitlines()}
 
@@ -27,6 +30,41 @@ def test_variant(case: Case, tmp_path: Path) -> None:
         assert outcome.float64 <= 1e-10
     # The table's figures are of the machine that wrote it; all else in its line is what this run gave.
     assert without_figures(ROWS[case.title]) == without_figures(row(case, outcome))
+
+
+# One of each class, and what differs in the config.
+IN_TRANSFORMERS_4 = (
+    "dinkytrain-no-embedding-norm --task encoder",
+    "sequence-classification --label-dict label_dict.txt",
+    "regression",
+    "spectral-norm-head",
+    "sentence-ranking",
+    "prenorm-masked-lm",
+    "prenorm-classification",
+    "prenorm-ranking",
+    "activation-gelu-accurate --task encoder",
+    "activation-linear --task encoder",
+    "activation-relu-squared --task encoder",
+    "scaled-embedding",
+    "untied",
+    "other-pad-id",
+)
+
+
+def test_folders_load_in_transformers_4_too(tmp_path: Path) -> None:
+    cases = {case.title: case for case in CASES}
+    jobs, classes = [], []
+    for number, title in enumerate(IN_TRANSFORMERS_4):
+        case = cases[title]
+        result = convert(case.checkpoint, tmp_path / str(number), **case.options)
+        jobs.append(job(case, result))
+        classes.append(result.plan.architecture)
+    script = Path(__file__).with_name("folder_distance.py")
+    found = run_worker(OLD_TRANSFORMERS_PYTHON, script, stdin=jobs)
+    assert {item["version"].rpartition(".")[0] for item in found} == {"4.57"}
+    assert [item["class"] for item in found] == classes
+    assert not any(item["loading"] for item in found)
+    assert max(item["apart"] for item in found) <= 1e-5
 
 
 def without_figures(line: str) -> list[str]:

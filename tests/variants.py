@@ -12,10 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-import transformers
 from conftest import FIXTURES
+from folder_distance import measure
 
 from converter import convert
 from converter.errors import PrenormError
@@ -23,12 +21,6 @@ from converter.pipeline import Conversion
 
 VARIANTS = FIXTURES / "variants"
 TABLE = VARIANTS / "README.md"
-AUTO_CLASSES = {
-    "masked-lm": "AutoModelForMaskedLM",
-    "sequence-classification": "AutoModelForSequenceClassification",
-    "multiple-choice": "AutoModelForMultipleChoice",
-    "encoder": "AutoModel",
-}
 
 
 @dataclass(frozen=True)
@@ -97,34 +89,22 @@ def run(case: Case, output: Path) -> tuple[Outcome, Conversion | None]:
     except PrenormError as error:
         return Outcome("", refusal=(int(error.exit_code), str(error).removeprefix(f"{error.subject}: "))), None
     assert result.report.passed
-    kind = str(result.report.target["task"])
-    options = {"add_pooling_layer": False} if kind == "encoder" else {}
-    model, info = getattr(transformers, AUTO_CLASSES[kind]).from_pretrained(
-        output, output_loading_info=True, dtype=torch.float32, trust_remote_code=False, **options
-    )
-    assert not any(info.values()), info
-    assert type(model).__name__ == result.plan.architecture
-    distance = _distance(model.eval(), kind, result, np.load(case.folder / case.expected))
-    return Outcome(result.plan.architecture, distance, _float64(result)), result
+    found = measure(**job(case, result))
+    assert not found["loading"]
+    assert found["class"] == result.plan.architecture
+    return Outcome(result.plan.architecture, found["apart"], _float64(result)), result
 
 
-def _distance(model: Any, kind: str, result: Conversion, expected: Any) -> float:
-    """The largest difference to what the checkpoint's own program computed."""
-    ids = torch.from_numpy(expected["input_ids"])
-    real = ids != result.plan.description.pad_id
-    shape = (lambda x: x[:, None]) if kind == "multiple-choice" else (lambda x: x)
-    with torch.inference_mode():
-        output = model(input_ids=shape(ids), attention_mask=shape(real.long()))
-    if kind == "encoder":
-        found, recorded = output.last_hidden_state[real], torch.from_numpy(expected["features"])[real]
-    elif kind == "masked-lm":
-        recorded = torch.from_numpy(expected["logits"])[real]
-        found = output.logits[real][:, : recorded.shape[-1]]
-    else:
-        assert result.plan.task.head is not None
-        found, recorded = output.logits, torch.from_numpy(expected[f"head.{result.plan.task.head.name}"])
-    assert found.shape == recorded.shape
-    return float((found - recorded).abs().max())
+def job(case: Case, result: Conversion) -> dict[str, Any]:
+    """What `folder_distance.measure` needs to know of a conversion."""
+    task = result.plan.task
+    return {
+        "folder": str(result.output),
+        "kind": task.kind.value,
+        "head": task.head.name if task.head else None,
+        "pad": result.plan.description.pad_id,
+        "expected": str(case.folder / case.expected),
+    }
 
 
 def _float64(result: Conversion) -> float:
