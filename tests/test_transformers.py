@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import ARCHITECTURES, CONVERTIBLE, FIXTURES, OLD_TRANSFORMERS_PYTHON, run_worker
-from transformers import AutoModelForMaskedLM, AutoTokenizer, pipeline
+from conftest import ARCHITECTURES, BPE, CONVERTIBLE, FIXTURES, OLD_TRANSFORMERS_PYTHON, run_worker
+from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer, pipeline
+
+from converter import convert
 
 Folder = Callable[[str], Path]
 
@@ -63,6 +65,31 @@ def test_config_says_what_fairseq_computes(converted: Folder) -> None:
 def test_half_precision_is_kept(converted: Folder) -> None:
     model = AutoModelForMaskedLM.from_pretrained(converted("dinkytrain-deepspeed-fp16"), dtype="auto")
     assert model.dtype == torch.float16
+
+
+def test_text_classification_runs_with_the_labels(tmp_path: Path) -> None:
+    source = FIXTURES / "dinkytrain-classification"
+    convert(source / "checkpoint.pt", tmp_path / "out", bpe_dir=BPE, label_dict=source / "label_dict.txt")
+    classify = pipeline("text-classification", model=str(tmp_path / "out"), tokenizer=str(tmp_path / "out"), top_k=None)
+    scores = classify(["You may copy it.", "The GNU General Public License"])
+    assert [{item["label"] for item in answer} for answer in scores] == [{"0", "1", "2"}] * 2
+    assert all(abs(sum(item["score"] for item in answer) - 1) < 1e-5 for answer in scores)
+    encoder = AutoModel.from_pretrained(tmp_path / "out", add_pooling_layer=False)
+    expected = np.load(source / "expected.npz")
+    ids = torch.from_numpy(expected["input_ids"])
+    with torch.inference_mode():
+        features = encoder.eval()(ids, attention_mask=(ids != 1).long()).last_hidden_state
+    assert (features - torch.from_numpy(expected["features"]))[ids != 1].abs().max() <= 1e-5
+
+
+def test_encoder_folder_has_the_tokenizer_and_its_rows(tmp_path: Path) -> None:
+    convert(FIXTURES / "dinkytrain-mlm" / "checkpoint.pt", tmp_path / "out", bpe_dir=BPE, task="encoder")
+    model, info = AutoModel.from_pretrained(tmp_path / "out", output_loading_info=True, add_pooling_layer=False)
+    assert not any(info.values())
+    table = model.embeddings.word_embeddings.weight
+    assert table.shape == (438, 48)
+    assert torch.equal(table[433:], table[3].expand(5, -1))
+    assert len(AutoTokenizer.from_pretrained(tmp_path / "out")) == 438
 
 
 def test_fill_mask_runs_and_fills(converted: Folder) -> None:

@@ -145,6 +145,13 @@ REFUSALS: dict[str, tuple[Edit, str]] = {
         put(segment_embeddings__weight=torch.ones(2, 48)),
         "segment_embeddings.weight' rules it out",
     ),
+    "adaptive embeddings": (
+        both(
+            put(embed_tokens__embeddings__0__0__weight=torch.ones(9, 48)),
+            lambda content: content["model"].pop(f"{AT}embed_tokens.weight"),
+        ),
+        "embed_tokens.embeddings.0.0.weight' rules it out: its input embeddings are adaptive",
+    ),
     "adaptive input": (say(adaptive_input=True), "adaptive_input=True"),
     "scalar quantization": (say(quant_noise_scalar=0.5), "quant_noise_scalar=0.5"),
     "pruned heads": (

@@ -108,8 +108,8 @@ def describe(
         UsageProblem: if the number of heads is recorded nowhere and not given.
     """
     tensors = canonical.tensors
-    refusals.refuse_other_models(list(tensors))
     refusals.refuse_tensors(tensors)
+    refusals.refuse_other_models(list(tensors))
     layers = count_layers(tensors)
     refusals.refuse_post_norm(tensors, arguments)
     refusals.refuse_arguments(arguments)
@@ -192,6 +192,11 @@ def _activation_recorded(arguments: Arguments) -> str | None:
 def _activation(canonical: Canonical, recorded: str | None, chosen: str | None) -> str:
     if chosen is None:
         return recorded or str(_DEFAULTS["activation_fn"])
+    if DEEPSPEED in canonical.layouts and chosen not in ("gelu", "gelu_new"):
+        raise UsageProblem(
+            f"--activation {chosen} is none of DinkyTrain's DeepSpeed kernels, which compute gelu or its tanh form",
+            advice="Choose gelu or gelu_new",
+        )
     if recorded is not None and DEEPSPEED not in canonical.layouts and chosen != recorded:
         raise UsageProblem(
             f"--activation {chosen} contradicts the checkpoint, which records activation_fn={recorded}; only the one of "

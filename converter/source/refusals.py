@@ -63,19 +63,20 @@ _RULED_OUT: tuple[tuple[str, Callable[[object], bool], str], ...] = (
     ("adaptive_input", bool, "its input embeddings are adaptive"),
     ("quant_noise_scalar", bool, "its weights pass through scalar quantization, at evaluation too"),
 )
-# Tensors that do the same.
+# Tensors of the encoder that do the same.
 _RULED_OUT_TENSORS: tuple[tuple[str, str], ...] = (
-    (r".*\.self_attn\.bias_[kv]", "its attention has a learned extra key and value (add_bias_kv)"),
-    (r".*\.(segment_embeddings|embed_segments)\..*", "it has segment embeddings, which are trained, not zero"),
-    (r".*\.compress(_k|_v|_layer)\..*|.*\.compress_[kv]", "it is a Linformer, whose keys and values are compressed"),
-    (r".*\.embed_tokens\.embeddings\..*", "its input embeddings are adaptive"),
+    (r"layers\.\d+\.self_attn\.bias_[kv]", "its attention has a learned extra key and value (add_bias_kv)"),
+    (r"(segment_embeddings|embed_segments)\..*", "it has segment embeddings, which are trained, not zero"),
+    (r"(.*\.)?compress(_k|_v|_layer)\..*", "it is a Linformer, whose keys and values are compressed"),
+    (r"embed_tokens\.embeddings\..*", "its input embeddings are adaptive"),
 )
 
 
 def refuse_tensors(tensors: Mapping[str, Moved]) -> None:
     """Raises `NotRepresentable` for the first tensor that makes the model another one."""
     for pattern, why in _RULED_OUT_TENSORS:
-        key = next((item.source or key for key, item in tensors.items() if re.fullmatch(pattern, key)), None)
+        whole = re.compile(re.escape(ENCODER) + pattern)
+        key = next((item.source or key for key, item in tensors.items() if whole.fullmatch(key)), None)
         if key is not None:
             raise NotRepresentable(f"'{key}' rules it out: {why}", advice=_CANNOT)
 
