@@ -13,8 +13,9 @@ from safetensors.torch import load_file
 
 from converter import convert
 from converter.checkpoint import open_checkpoint
-from converter.mapping import Rename, Split, apply_layout, as_moved, match
+from converter.mapping import apply_layout, as_moved
 from converter.pipeline import Options, prepare
+from converter.rules import Rename, Split, match
 from converter.source.contents import model_tensors
 from converter.source.layouts import LAYER
 

@@ -14,8 +14,8 @@ from variants import Case
 
 from converter import convert
 from converter.checkpoint import open_checkpoint
-from converter.mapping import Join, Rename, expand, invert, match
 from converter.pipeline import Options, Prepared, prepare
+from converter.rules import Join, Rename, expand, invert, match
 from converter.source.layouts import ENCODER
 from converter.targets import target_for
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from converter.checkpoint.tensors import SourceTensor
 from converter.errors import UnreadableCheckpoint
-from converter.mapping import Drop, Dropped, Moved, Rename, Split, apply_layout, as_moved, match
+from converter.mapping import Dropped, Moved, apply_layout, as_moved
+from converter.rules import Drop, Rename, Split, match
 
 ENCODER = "encoder.sentence_encoder."
 LAYER = ENCODER + "layers.{n}."

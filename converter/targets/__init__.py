@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from converter.choices import TaskKind
-from converter.mapping import Constant, Drop, Rename
+from converter.rules import Constant, Drop, Rename
 from converter.source.description import SourceDescription
 from converter.task import Task
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from converter.choices import ACTIVATIONS, TaskKind
 from converter.errors import NotRepresentable
-from converter.mapping import Drop, Rename
+from converter.rules import Drop, Rename
 from converter.source.description import SourceDescription
 from converter.source.layouts import HEADS
 from converter.task import Task

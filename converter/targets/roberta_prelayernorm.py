@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from converter.choices import ACTIVATIONS, TaskKind
-from converter.mapping import Constant, Drop, Rename
+from converter.rules import Constant, Drop, Rename
 from converter.source.description import SourceDescription
 from converter.source.layouts import ENCODER, LAYER
 from converter.source.positions import USUAL_PAD_ID

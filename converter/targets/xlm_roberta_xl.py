@@ -9,7 +9,7 @@ goes to the architecture that has none.
 from __future__ import annotations
 
 from converter.choices import TaskKind
-from converter.mapping import Constant, Drop, Rename
+from converter.rules import Constant, Drop, Rename
 from converter.source.description import SourceDescription
 from converter.source.layouts import ENCODER, LAYER
 from converter.targets import roberta_prelayernorm
