@@ -1,22 +1,25 @@
-"""All or nothing: a staging folder beside OUTPUT, and the one step that makes it OUTPUT."""
+"""All or nothing: a staging folder beside OUTPUT, and the one step that makes it OUTPUT.
+
+A run works in `.OUTPUT.prenorm-staging-X` and holds a lock on it, which the system releases when the process ends, however
+it ends. So whatever is not locked was left behind by a killed run, and the next run into the same OUTPUT removes it.
+
+Where the system cannot swap two folders in one step (NFS, macOS), replacing takes two renames, and the old OUTPUT stands
+aside as `.OUTPUT.prenorm-old-X` between them. A run killed just there leaves no OUTPUT; the next run puts it back first.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import os
 import shutil
-import sys
-import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from converter.errors import UsageProblem
+from converter.filesystem import alone_in, exchange, lock_folder, rename_new, sync
 
-_MARK = ".prenorm-staging-"
-_AT_FDCWD = -100
-_RENAME_NOREPLACE, _RENAME_EXCHANGE = 1, 2
+_STAGING, _OLD = "prenorm-staging", "prenorm-old"
 # What shows that an existing folder is a model folder, so that --overwrite cannot eat somebody's home directory.
 _MODEL_FILES = ("config.json", "parity_report.json")
 
@@ -32,16 +35,21 @@ def check_output(output: Path, *, overwrite: bool, inputs: Iterable[Path]) -> No
         raise UsageProblem(
             "the folder it should go into does not exist", subject=output, advice=f"Create {parent} first"
         )
-    if os.path.lexists(output):
-        _check_existing(output, overwrite=overwrite)
+    # Read as well: leftovers of killed runs are looked for in it, and it is synced once OUTPUT is in place.
+    if not os.access(parent, os.R_OK | os.W_OK | os.X_OK):
+        raise UsageProblem(
+            "the folder it should go into is read-only or unreadable", subject=output, advice="Choose another OUTPUT"
+        )
+    with alone_in(parent):
+        _settle_old(output)
+        if os.path.lexists(output):
+            _check_existing(output, overwrite=overwrite)
     target = output.resolve()
     for path in inputs:
         if target in (path.resolve(), *path.resolve().parents) and os.path.lexists(output):
             raise UsageProblem(
                 f"the input {path.name} lies in it and would be lost", subject=output, advice="Choose another OUTPUT"
             )
-    if not os.access(parent, os.W_OK | os.X_OK):
-        raise UsageProblem("the folder it should go into is read-only", subject=output, advice="Choose another OUTPUT")
 
 
 def _check_existing(output: Path, *, overwrite: bool) -> None:
@@ -52,6 +60,10 @@ def _check_existing(output: Path, *, overwrite: bool) -> None:
     if output.is_symlink() or not output.is_dir():
         raise UsageProblem(
             "exists and is no folder, so it is not replaced", subject=output, advice="Choose another OUTPUT"
+        )
+    if not os.access(output, os.R_OK | os.W_OK | os.X_OK):  # its files could not be removed
+        raise UsageProblem(
+            "exists and is read-only, so it is not replaced", subject=output, advice="Choose another OUTPUT"
         )
     if any(output.iterdir()) and not any((output / name).is_file() for name in _MODEL_FILES):
         raise UsageProblem(
@@ -70,125 +82,126 @@ def staging_folder(output: Path) -> Iterator[Path]:
     Raises:
         UsageProblem: if no folder can be made there.
     """
-    parent = output.absolute().parent
-    _remove_leftovers(parent, output.name)
+    _remove_leftovers(output)
+    lock: int | None = None
+    # Named before it is made, so that an interruption in between leaves nothing.
+    folder = _beside(output, _STAGING)
     try:
-        folder = Path(tempfile.mkdtemp(prefix=f".{output.name}{_MARK}", dir=parent))
-    except OSError as error:
-        raise UsageProblem(
-            f"nothing can be written beside it ({error.strerror})", subject=output, advice="Choose another OUTPUT"
-        ) from error
-    lock = _lock(folder)
-    try:
-        folder.chmod(0o777 & ~_umask())
+        while True:
+            try:
+                lock = _make_locked(folder)
+                break
+            except (BlockingIOError, FileNotFoundError):  # another run took it for a leftover before it was locked
+                folder = _beside(output, _STAGING)
         yield folder
     finally:
-        if folder.exists():
-            shutil.rmtree(folder, ignore_errors=True)
+        _remove(folder)
         if lock is not None:
             os.close(lock)
 
 
 def publish(folder: Path, output: Path, *, overwrite: bool) -> None:
-    """Makes the staging folder OUTPUT, in one step; an existing OUTPUT is exchanged for it, then removed.
+    """Makes the staging folder OUTPUT, in one step; an existing OUTPUT is exchanged for it, and goes with the staging folder.
 
     Raises:
         UsageProblem: if OUTPUT came into being meanwhile and may not be replaced.
     """
     for entry in (*folder.iterdir(), folder):
-        _sync(entry)
+        sync(entry)
     parent = output.absolute().parent
-    if overwrite and output.is_dir() and not output.is_symlink():
-        _exchange(folder, output)
-    else:
-        try:
-            _rename_new(folder, output)
-        except OSError as error:
-            if error.errno in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
-                raise UsageProblem(
-                    "was created while the conversion ran", subject=output, advice="Run it again"
-                ) from error
-            raise
-    _sync(parent)
+    with alone_in(parent):
+        _take_place(folder, output, overwrite=overwrite)
+        sync(parent)
 
 
-def _exchange(folder: Path, output: Path) -> None:
-    """Swaps the two; what was OUTPUT is then under the staging name, to be removed."""
-    if _renameat2(folder, output, _RENAME_EXCHANGE):
+def _take_place(folder: Path, output: Path, *, overwrite: bool) -> None:
+    if overwrite and os.path.lexists(output):
+        _check_existing(output, overwrite=True)  # it may be another one than at the start
+        if not exchange(folder, output):
+            _swap(folder, output)
         return
-    # No atomic exchange on this system: two renames, the second one undone if it fails.
-    aside = folder.with_name(folder.name + "-old")
-    output.rename(aside)
     try:
+        rename_new(folder, output)
+    except FileExistsError as error:
+        raise UsageProblem(
+            "was created while the conversion ran",
+            subject=output,
+            advice="Pass --overwrite to replace it, or choose another OUTPUT",
+        ) from error
+
+
+def _swap(folder: Path, output: Path) -> None:
+    """Replaces OUTPUT by two renames. Whatever fails between them, OUTPUT is put back; if we are killed, by the next run."""
+    aside = _beside(output, _OLD)
+    try:
+        output.rename(aside)
         folder.rename(output)
-    except OSError:
-        aside.rename(output)
-        raise
-    aside.rename(folder)
-
-
-def _rename_new(folder: Path, output: Path) -> None:
-    """Renames, but never onto something that exists (plain rename would replace an empty folder)."""
-    if not _renameat2(folder, output, _RENAME_NOREPLACE):
+        sync(aside.parent)
+    finally:
         if os.path.lexists(output):
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(output))
-        folder.rename(output)
+            _remove(aside)
+        else:
+            aside.rename(output)
 
 
-def _renameat2(old: Path, new: Path, flags: int) -> bool:
-    """Linux's renameat2; False where the system or the file system has none."""
-    if not sys.platform.startswith("linux"):
-        return False
-    call = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
-    if call is None:
-        return False
-    if call(_AT_FDCWD, os.fsencode(old.absolute()), _AT_FDCWD, os.fsencode(new.absolute()), flags) == 0:
-        return True
-    code = ctypes.get_errno()
-    if code in (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP):
-        return False
-    raise OSError(code, os.strerror(code), str(new))
+def _settle_old(output: Path) -> None:
+    """Ends what a run began that was killed in `_swap`: the old OUTPUT is put back, or goes if there is a new one."""
+    for aside in _named(output, _OLD):
+        if os.path.lexists(output):
+            _remove(aside)
+        else:
+            aside.rename(output)
 
 
-def _lock(folder: Path) -> int | None:
-    """Locks the folder for this process; the system releases the lock when the process ends, however it ends."""
-    try:
-        import fcntl
-    except ImportError:  # Windows: no folder locks, so leftovers are not cleaned there
-        return None
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(handle)
-        return None
-    return handle
-
-
-def _remove_leftovers(parent: Path, name: str) -> None:
-    try:
-        leftovers = [entry for entry in parent.iterdir() if entry.name.startswith(f".{name}{_MARK}")]
-    except OSError:
-        return
-    for entry in leftovers:
-        lock = _lock(entry) if entry.is_dir() and not entry.is_symlink() else None
+def _remove_leftovers(output: Path) -> None:
+    """Removes the staging folders of killed runs; those of running ones are locked."""
+    for entry in _named(output, _STAGING):
+        try:
+            lock = lock_folder(entry)
+        except OSError:  # held by a running conversion, gone meanwhile, or no folder of ours
+            continue
         if lock is not None:
-            shutil.rmtree(entry, ignore_errors=True)
+            _remove(entry)
             os.close(lock)
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _named(output: Path, kind: str) -> list[Path]:
+    path = output.absolute()
+    return [entry for entry in sorted(path.parent.iterdir()) if entry.name.startswith(f".{path.name}.{kind}-")]
 
 
-def _sync(path: Path) -> None:
-    """Makes sure that a file or folder is on the disk."""
-    if os.name == "nt" and path.is_dir():  # Windows opens no folders, and syncs them by itself
-        return
-    handle = os.open(path, os.O_RDONLY)
+def _remove(folder: Path) -> None:
+    """Removes the folder, as far as that is allowed. An interruption waits until it is done, a second one does not."""
     try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        shutil.rmtree(folder, ignore_errors=True)
+    except BaseException as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        # Interrupted while it closes a folder, rmtree closes it once more, and that error hides the interruption.
+        interruption = error.__context__ if isinstance(error, OSError) else None
+        raise interruption or error from None
+
+
+def _beside(output: Path, kind: str) -> Path:
+    """A new name beside OUTPUT, hidden."""
+    path = output.absolute()
+    return path.parent / f".{path.name}.{kind}-{os.urandom(8).hex()}"
+
+
+def _make_locked(folder: Path) -> int | None:
+    """Makes the folder and locks it.
+
+    Raises:
+        UsageProblem: if it cannot be made.
+        BlockingIOError, FileNotFoundError: if another run removes it before it is locked.
+    """
+    try:
+        folder.mkdir()
+    except OSError as error:
+        raise UsageProblem(
+            f"cannot be made ({error.strerror})", subject=folder, advice="Choose another OUTPUT"
+        ) from error
+    lock = lock_folder(folder)
+    if lock is not None and not folder.exists():
+        os.close(lock)
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(folder))
+    return lock
