@@ -11,6 +11,7 @@ import click
 
 from converter.choices import ACTIVATIONS, AUTO, TASKS, WEIGHTS
 from converter.errors import ExitCode, ParityFailed, PrenormError, UsageProblem, describe
+from converter.signals import Terminated, raise_on_termination
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _PATH = click.Path(path_type=Path)
@@ -156,12 +157,15 @@ def _show_failure(error: ParityFailed, reports: tuple[Path, ...], *, as_json: bo
 def main() -> NoReturn:
     """Runs the command and turns every error into one message and an exit code."""
     debug = "--debug" in sys.argv
+    raise_on_termination()
     try:
         prenorm(standalone_mode=False)
     except PrenormError as error:
         _fail(describe(error), error.exit_code, debug)
     except click.Abort:
-        _fail("interrupted; OUTPUT is as it was", 130, debug)
+        _fail("interrupted; OUTPUT is as it was, or complete.", 130, debug)
+    except Terminated as ended:
+        _fail("terminated; OUTPUT is as it was, or complete.", ended.exit_code, debug)
     except click.ClickException as error:
         error.show()
         sys.exit(ExitCode.USAGE)
@@ -171,7 +175,7 @@ def main() -> NoReturn:
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         _fail(
-            f"{place}{error.strerror or error}; OUTPUT is as it was. Free space or choose another folder.",
+            f"{place}{error.strerror or error}; OUTPUT is as it was, or complete. Free space or choose another folder.",
             ExitCode.USAGE,
             debug,
         )
