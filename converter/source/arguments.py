@@ -9,7 +9,7 @@ so do we. Forks save dataclasses, objects of their own, configs in parts; see `c
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from converter.errors import UnreadableCheckpoint
@@ -35,6 +35,7 @@ _DECISIVE = (
     "no_token_positional_embeddings", "adaptive_input", "quant_noise_scalar",
 )  # fmt: skip
 _MOST_UNREAD = 50
+_IGNORED = "; there is a cfg too, which fairseq does not read then"
 
 
 @dataclass(frozen=True)
@@ -122,24 +123,29 @@ def find_arguments(content: Mapping[str, object]) -> Arguments:
         UnreadableCheckpoint: if they unfold into more than any training run records, or if one that the model's numbers
             depend on is there but cannot be read.
     """
-    config, old = content.get("cfg"), content.get("args")
-    if _is_filled(old):
-        beside = "; there is a cfg too, which fairseq does not read then" if _is_filled(config) else ""
-        return _arguments("args", old, beside)
-    return _arguments("cfg", config) if _is_filled(config) else Arguments("none")
+    problems: list[str] = []
+    for where, value in (("args", content.get("args")), ("cfg", content.get("cfg"))):
+        # fairseq makes a config of `cfg`, and so looks for references in it; what `args` holds it takes as it stands.
+        reader = ConfigReader()
+        found = reader.read(value, live=where == "cfg")
+        if isinstance(found, dict) and found:
+            arguments = _arguments(where, value, found, reader.not_plain)
+            is_beside = where == "args" and bool(content.get("cfg"))
+            return replace(arguments, origin=f"{arguments.origin}{_IGNORED}") if is_beside else arguments
+        problems += [f"{where} is {_kind(value)}: {why}" for path, why in reader.not_plain.items() if path == ()]
+    if problems:
+        raise UnreadableCheckpoint(
+            "it records its training arguments in a form that cannot be read",
+            problems=problems,
+            advice="Save it again with plain values there, or without them",
+        )
+    return Arguments("none")
 
 
-def _is_filled(value: object) -> bool:
-    found = members(held_by(value))
-    return isinstance(found, Mapping) and any(isinstance(key, str) for key in found)
-
-
-def _arguments(where: str, value: object, beside: str = "") -> Arguments:
+def _arguments(
+    where: str, value: object, found: dict[str, object], not_plain: Mapping[tuple[str, ...], str]
+) -> Arguments:
     """The arguments of one configuration: those of its section `model`, or all of it where it has no sections."""
-    reader = ConfigReader()
-    # fairseq makes a config of all of `cfg`, and so looks for references in it; what `args` holds it takes as it stands.
-    found = reader.read(value, live=where == "cfg")
-    assert isinstance(found, dict)
     kind = _kind(value)
     if isinstance(found.get("model"), dict) or (where == "cfg" and not _is_flat(found)):
         sections = {name: section for name, part in found.items() if (section := _section(name, part))}
@@ -153,9 +159,9 @@ def _arguments(where: str, value: object, beside: str = "") -> Arguments:
     flat, groups = _flattened(model)
     if groups:
         origin += f", and in it {' and '.join(repr(group) for group in groups)}"
-    _refuse_unreadable(reader.not_plain, prefix, flat)
-    unread = {_dotted(path): why for path, why in islice(reader.not_plain.items(), _MOST_UNREAD)}
-    return Arguments(origin + beside, flat, sections, unread)
+    _refuse_unreadable(not_plain, prefix, flat)
+    unread = {_dotted(path): why for path, why in islice(not_plain.items(), _MOST_UNREAD)}
+    return Arguments(origin, flat, sections, unread)
 
 
 def _is_flat(found: Mapping[str, object]) -> bool:

@@ -25,7 +25,9 @@ _MAX_WRAPPERS = 8  # nodes around one value; omegaconf needs 2, for unions
 
 _NEVER_GIVEN = NotPlain("it was never given")
 _LOOP = NotPlain("it contains itself")
+_WRAPPED = NotPlain("it is wrapped in more nodes than omegaconf ever does")
 _CIRCLE = NotPlain("it refers to itself")
+_NO_TEXT = NotPlain("it puts a container, or what was never given, into text")
 _DEEP = NotPlain(f"it is nested more than {MAX_DEPTH} levels deep")
 
 
@@ -45,7 +47,7 @@ def held_by(value: object) -> object:
         if state is None:
             return value
         value = state["_content"] if "_content" in state else state["_val"]
-    return _LOOP
+    return _WRAPPED
 
 
 class Place:
@@ -90,28 +92,17 @@ class Place:
             place = None if place is None else place.parent
         return place
 
-    def holds_itself(self) -> bool:
-        """Whether one of the containers around it is the same."""
-        place = self.parent
-        while place is not None:
-            if place.held is self.held:
-                return True
-            place = place.parent
-        return False
-
 
 def _above(value: object) -> Place | None:
     """The containers that a config's `_parent` leads to: what references in it count from."""
-    chain: list[object] = []
-    state = node_state(value)
-    while state is not None and len(chain) < MAX_DEPTH:
-        value = state.get("_parent")
-        if node_state(value) is None or any(value is known for known in chain):
+    chain = [value]
+    while (state := node_state(chain[-1])) is not None and len(chain) <= MAX_DEPTH:
+        above = state.get("_parent")
+        if node_state(above) is None or any(above is known for known in chain):
             break
-        chain.append(value)
-        state = node_state(value)
+        chain.append(above)
     place: Place | None = None
-    for item in reversed(chain):
+    for item in reversed(chain[1:]):
         place = Place(item, parent=place, live=True)
     return place
 
@@ -123,8 +114,10 @@ class ConfigReader:
         self.not_plain: dict[tuple[str, ...], str] = {}
         self._values_left = MAX_VALUES
         self._text_left = MAX_TEXT
-        self._active: set[tuple[int, object]] = set()
+        self._open: set[int] = set()  # the containers that are being read
+        self._active: set[tuple[int, object]] = set()  # the references that are being followed
         self._members: dict[int, object] = {}
+        self._pieces: dict[int, list[str | Reference] | None] = {}
 
     def read(self, value: object, *, live: bool) -> object:
         """`value` as None, bool, number, text, list, or dictionary with text keys.
@@ -147,22 +140,29 @@ class ConfigReader:
         return None
 
     def _value(self, place: Place, depth: int) -> object:
-        self._spend(1)
         held = place.held
         if isinstance(held, str) and place.live:
             return self._text(place, held, depth)
         inside = self._members_of(held)
         if inside is None:
             return held if isinstance(held, NotPlain) else single(held)
+        if id(held) in self._open:
+            return _LOOP
         if depth >= MAX_DEPTH:
             return _DEEP
-        if place.holds_itself():
-            return _LOOP
+        self._open.add(id(held))
+        try:
+            return self._all_of(place, inside, depth + 1)
+        finally:
+            self._open.discard(id(held))
+
+    def _all_of(self, place: Place, inside: object, depth: int) -> object:
+        assert isinstance(inside, Mapping | list | tuple)
+        self._spend(len(inside))
         if isinstance(inside, Mapping):
             named = ((_key(key), key, item) for key, item in inside.items())
-            return {name: self._plain(place.child(key, item), depth + 1) for name, key, item in named if name}
-        assert isinstance(inside, list | tuple)
-        return [self._plain(place.child(index, item), depth + 1) for index, item in enumerate(inside)]
+            return {name: self._plain(place.child(key, item), depth) for name, key, item in named if name is not None}
+        return [self._plain(place.child(index, item), depth) for index, item in enumerate(inside)]
 
     def _members_of(self, held: object) -> object:
         if not isinstance(held, Placeholder):
@@ -185,31 +185,31 @@ class ConfigReader:
     def _text(self, place: Place, text: str, depth: int) -> object:
         if text == MISSING:
             return _NEVER_GIVEN
-        if not has_references(text):
-            return text
-        pieces = parse(text)
+        # A text is looked through once, however often it is referred to: it can be long.
+        if id(text) not in self._pieces:
+            self._pieces[id(text)] = parse(text) if has_references(text) else [text]
+        pieces = self._pieces[id(text)]
         if pieces is None:
             return NotPlain("it is to be computed, which only the program that wrote it can do")
         if len(pieces) > 1:
             return self._joined(place, pieces, depth)
-        assert isinstance(pieces[0], Reference)
-        return _converted(place.value, self._referred(place, pieces[0], depth))
+        whole = pieces[0] if pieces else text
+        return whole if isinstance(whole, str) else _converted(place.value, self._referred(place, whole, depth))
 
     def _joined(self, place: Place, pieces: list[str | Reference], depth: int) -> object:
         parts: list[str] = []
         for piece in pieces:
             part = piece if isinstance(piece, str) else self._referred(place, piece, depth)
             if isinstance(part, NotPlain | dict | list):
-                return part if isinstance(part, NotPlain) else NotPlain("it puts a container into text")
+                return part if isinstance(part, NotPlain) and part is not _NEVER_GIVEN else _NO_TEXT
             parts.append(str(part))
-        whole = "".join(parts)
-        self._text_left -= len(whole)
+        self._text_left -= sum(map(len, parts))
         if self._text_left < 0:
             raise UnreadableCheckpoint(
                 f"references among its training arguments unfold into more than {MAX_TEXT} characters",
                 advice="The file is damaged or was made to do harm",
             )
-        return _converted(place.value, whole)
+        return _converted(place.value, "".join(parts))
 
     def _referred(self, place: Place, reference: Reference, depth: int) -> object:
         """The plain value that a reference at `place` leads to."""
@@ -219,6 +219,7 @@ class ConfigReader:
         if depth >= MAX_DEPTH:
             return _DEEP
         self._active.add(mark)
+        self._spend(1)
         try:
             target = self._find(place, reference, depth + 1)
             if isinstance(target, NotPlain):
@@ -247,7 +248,7 @@ class ConfigReader:
     def _follow(self, at: Place, depth: int) -> Place | NotPlain:
         """The place that the reference at `at` names."""
         if depth >= MAX_DEPTH:
-            return _CIRCLE
+            return _DEEP
         pieces = parse(at.held) if at.live and isinstance(at.held, str) else None
         if pieces is None or len(pieces) != 1 or not isinstance(pieces[0], Reference):
             return NotPlain("it refers into a text")
