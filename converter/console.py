@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.markup import escape
+from rich.markup import escape as escape_markup
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from converter.checkpoint import Risk
+from converter.errors import printable
 from converter.parity.table import parity_rows
 
 if TYPE_CHECKING:
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
     from converter.pipeline import Conversion
 
 _RISK_STYLES = {Risk.PLAIN: "", Risk.FOREIGN: "yellow", Risk.CODE: "bold red"}
+
+
+def escape(text: str) -> str:
+    """Text from a file, as the console shows it: no markup, and nothing a terminal acts on, but for the ends of lines."""
+    return escape_markup("\n".join(map(printable, text.split("\n"))))
 
 
 class ConsoleProgress:
@@ -61,7 +67,19 @@ class ConsoleProgress:
 
 def print_json(content: Mapping[str, object]) -> None:
     """One JSON document on stdout."""
-    sys.stdout.write(json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n")
+    text = json.dumps(content, indent=2, ensure_ascii=False, default=str)
+    if not _is_plain(text):
+        text = json.dumps(content, indent=2, default=str)
+    sys.stdout.write(text + "\n")
+
+
+def _is_plain(text: str) -> bool:
+    """Whether stdout can hold the text, and a terminal would only print it."""
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return text.replace("\n", "").isprintable()
 
 
 def print_error(message: str) -> None:

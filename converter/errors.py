@@ -79,9 +79,36 @@ class ShadowedPackage(PrenormError):
 
 
 def describe(error: PrenormError) -> str:
-    """The message for `error`: subject, cause, advice in one sentence each; the single problems below, one a line."""
-    cause = error.cause if error.subject is None else f"{error.subject}: {error.cause}"
+    """The message for `error`: subject, cause, advice in one sentence each; the single problems below, one a line.
+
+    Whatever came from a file is shown so that it cannot act on a terminal or pass for a line of its own, and cut where it
+    is longer than anybody reads.
+    """
+    cause = _line(error.cause, _CAUSE_CHARACTERS)
+    if error.subject is not None:
+        cause = f"{printable(error.subject)}: {cause}"
     sentence = cause if cause.endswith((".", "!", "?")) else cause + "."
     if error.advice:
         sentence += f" {error.advice}" if error.advice.endswith((".", "!", "?", ":")) else f" {error.advice}."
-    return "\n  ".join([sentence, *error.problems])
+    problems = [_line(problem, _PROBLEM_CHARACTERS) for problem in error.problems[:_MOST_PROBLEMS]]
+    if len(error.problems) > _MOST_PROBLEMS:
+        problems.append(f"... and {len(error.problems) - _MOST_PROBLEMS} more")
+    return "\n  ".join([sentence, *problems])
+
+
+_CAUSE_CHARACTERS = 1000
+_PROBLEM_CHARACTERS = 300
+_MOST_PROBLEMS = 100
+
+
+def _line(text: str, limit: int) -> str:
+    if len(text) > limit:  # what comes from the file stands in the middle
+        text = f"{text[: limit * 3 // 4]} ... {text[-limit // 4 :]}"
+    return printable(text)
+
+
+def printable(text: str) -> str:
+    """`text` in one line, with what a terminal would act on (controls, marks of writing direction) spelled out."""
+    if text.isprintable():
+        return text
+    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)

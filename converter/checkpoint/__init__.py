@@ -13,15 +13,19 @@ from pathlib import Path
 from converter.checkpoint.archive import Record, ZipArchive, check_crc
 from converter.checkpoint.globals import NamedGlobal, Risk, describe_globals
 from converter.checkpoint.legacy import MAGIC_PREFIX, read_legacy
+from converter.checkpoint.limits import MAX_PICKLE_BYTES
 from converter.checkpoint.mapped_file import ByteRange, MappedFile
 from converter.checkpoint.pickle_reader import PickleReader
+from converter.checkpoint.placeholders import Placeholder
 from converter.checkpoint.rebuild import Rebuilder
+from converter.checkpoint.shown import shown
 from converter.checkpoint.tensors import ITEM_SIZES, LazyTensor, Storage
 from converter.errors import UnreadableCheckpoint
 
 __all__ = ["Checkpoint", "LazyTensor", "MappedFile", "NamedGlobal", "Risk", "open_checkpoint"]
 
-MAX_PICKLE_BYTES = 256 << 20
+_HARM = "The file is damaged or was made to do harm"
+_BYTE_ORDERS = (b"little", b"big")
 
 
 @dataclass(frozen=True)
@@ -77,10 +81,7 @@ def _open_zip(file: MappedFile) -> Checkpoint:
     if pickled.data.size > MAX_PICKLE_BYTES:
         raise UnreadableCheckpoint(f"its pickle has {pickled.data.size} bytes, more than any checkpoint's")
     check_crc(file, pickled)
-    if "byteorder" in archive and bytes(file.view(archive["byteorder"].data)) != b"little":
-        raise UnreadableCheckpoint(
-            "it was saved on a big-endian machine", advice="Save it again on a little-endian one"
-        )
+    _check_byte_order(archive)
 
     def locate(storage: Storage) -> ByteRange:
         record = archive[f"data/{storage.key}"]
@@ -88,7 +89,7 @@ def _open_zip(file: MappedFile) -> Checkpoint:
             raise UnreadableCheckpoint(
                 f"storage '{storage.key}' claims {storage.numel} elements of {storage.dtype}, but its record has "
                 f"{record.data.size} bytes",
-                advice="The file is damaged or was made to do harm",
+                advice=_HARM,
             )
         return record.data
 
@@ -97,6 +98,20 @@ def _open_zip(file: MappedFile) -> Checkpoint:
     content = machine.load()
     records = {record.data: record for name, record in archive.records.items() if name.startswith("data/")}
     return _checkpoint(file, "zip", content, describe_globals(machine.globals), records)
+
+
+def _check_byte_order(archive: ZipArchive) -> None:
+    """Torch says since 2.1 which way round its numbers are; all earlier files are little-endian."""
+    if "byteorder" not in archive:
+        return
+    span = archive["byteorder"].data
+    said = archive.file.read(span.start, min(span.size, max(map(len, _BYTE_ORDERS)) + 1))
+    if said not in _BYTE_ORDERS:
+        raise UnreadableCheckpoint("its byte order is neither 'little' nor 'big'", advice="The file is damaged")
+    if said == b"big":
+        raise UnreadableCheckpoint(
+            "it was saved on a big-endian machine", advice="Save it again on a little-endian one"
+        )
 
 
 def _checkpoint(
@@ -112,11 +127,19 @@ def _checkpoint(
             advice="Give the .pt file that fairseq saved",
         )
     named = {key: value for key, value in content.items() if isinstance(key, str)}
+    model = named.get("model")
+    for key in model if isinstance(model, dict) else ():
+        if not isinstance(key, str):
+            raise UnreadableCheckpoint(f"'model' has a key that is no text ({shown(key)})", advice=_HARM)
     return Checkpoint(file, container, named, found, records)
 
 
 def _kind(value: object) -> str:
-    return "a tensor" if isinstance(value, LazyTensor) else f"a value of type {type(value).__name__}"
+    if isinstance(value, LazyTensor):
+        return "a tensor"
+    if isinstance(value, Placeholder):
+        return shown(value)
+    return f"a value of type {type(value).__name__}"
 
 
 def _what_it_seems(file: MappedFile, start: bytes) -> str:

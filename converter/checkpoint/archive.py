@@ -7,43 +7,35 @@ uniquely named, non-overlapping records. Layout of the records: PKWARE APPNOTE.T
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 from dataclasses import dataclass
 
+from converter.checkpoint.limits import MAX_RECORD_NAME_BYTES
 from converter.checkpoint.mapped_file import ByteRange, MappedFile
+from converter.checkpoint.zip_directory import CENTRAL, UNSET32, Directory, broken, find_directory, unpack
 from converter.errors import UnreadableCheckpoint
 
-MAX_RECORDS = 1_000_000  # a fairseq checkpoint has one per storage: hundreds, thousands with optimizer state
-MAX_NAME_BYTES = 1024
-
 _LOCAL = struct.Struct("<4s5H3I2H")
-_CENTRAL = struct.Struct("<4s6H3I5H2I")
-_END = struct.Struct("<4s4H2IH")
-_END64_LOCATOR = struct.Struct("<4sIQI")
-_END64 = struct.Struct("<4sQ2H2I4Q")
-
 _ENCRYPTED = 0x1 | 0x40 | 0x2000
+_SIZES_BEHIND = 0x8  # the local header leaves CRC and sizes 0; torch writes it so
+_MAX_DESCRIPTOR = 24  # CRC and sizes once more, behind the bytes
 _ZIP64_EXTRA = 0x0001
-_UNSET16, _UNSET32 = 0xFFFF, 0xFFFFFFFF
+# What torch calls a record: `archive/data.pkl`, `archive/data/0`, `archive/.data/serialization_id`. The archive's name is
+# the file's, so it can hold any letter. Nothing is ever unpacked under such a name; but a name with a path in it, or with
+# what a terminal acts on, is no checkpoint's.
+_NAME = re.compile(r"(?!\.{1,2}/)[^/\\]+(/(?!\.{1,2}(/|$))[^/\\\ufffd]+)*")
 
 
 @dataclass(frozen=True)
 class Record:
-    """One stored member: where its bytes lie, and the CRC-32 the archive states for them."""
+    """One stored member: where its header and its bytes lie, and the CRC-32 the archive states for the bytes."""
 
     name: str
+    header: int
     data: ByteRange
     crc32: int
-
-
-@dataclass(frozen=True)
-class _Directory:
-    """The central directory: its byte range and number of entries."""
-
-    start: int
-    size: int
-    entries: int
 
 
 class ZipArchive:
@@ -56,8 +48,9 @@ class ZipArchive:
             UnreadableCheckpoint: if the file is truncated, damaged, or not what `torch.save` writes.
         """
         self.file = file
-        records = _read_records(file)
-        _refuse_overlaps(file, records)
+        directory = find_directory(file)
+        records = _read_records(file, directory)
+        _refuse_overlaps_and_gaps(file, directory, records)
         self.records = _strip_folder(file, records)
 
     def __getitem__(self, name: str) -> Record:
@@ -95,105 +88,71 @@ def _no_record(file: MappedFile, name: str) -> UnreadableCheckpoint:
     )
 
 
-def _broken(file: MappedFile, what: str) -> UnreadableCheckpoint:
-    return UnreadableCheckpoint(
-        what, subject=file.name, advice="The file is truncated or damaged; copy or download it again"
-    )
-
-
-def _unpack(form: struct.Struct, file: MappedFile, offset: int, signature: bytes, what: str) -> tuple[int, ...]:
-    """The fields after the signature of the structure at `offset`."""
-    if offset < 0 or offset + form.size > file.size:
-        raise _broken(file, f"the zip {what} would lie outside the file")
-    fields = form.unpack(file.read(offset, form.size))
-    if fields[0] != signature:
-        raise _broken(file, f"there is no zip {what} where one must be (offset {offset})")
-    return fields[1:]
-
-
-def _find_directory(file: MappedFile) -> _Directory:
-    tail_start = max(0, file.size - _END.size - 0xFFFF)
-    tail = file.read(tail_start, file.size - tail_start)
-    at = tail.rfind(b"PK\x05\x06")
-    if at < 0:
-        raise _broken(file, "the file starts like a zip archive but has no end record")
-    end_at = tail_start + at
-    disk, first_disk, here, entries, size, start, _comment = _unpack(_END, file, end_at, b"PK\x05\x06", "end record")
-    # Like every reader of zip64, trust the 64-bit record only where the 32-bit one says that it overflowed; torch
-    # writes the 64-bit one always, and then both must agree.
-    if end_at >= _END64_LOCATOR.size and file.read(end_at - _END64_LOCATOR.size, 4) == b"PK\x06\x07":
-        _, end64_at, _ = _unpack(_END64_LOCATOR, file, end_at - _END64_LOCATOR.size, b"PK\x06\x07", "64-bit locator")
-        *_, disk64, first64, here64, entries64, size64, start64 = _unpack(
-            _END64, file, end64_at, b"PK\x06\x06", "64-bit end record"
-        )
-        pairs = (
-            (here, here64, _UNSET16),
-            (entries, entries64, _UNSET16),
-            (size, size64, _UNSET32),
-            (start, start64, _UNSET32),
-        )
-        if any(short not in (wide, unset) for short, wide, unset in pairs):
-            raise _broken(file, "the two zip end records contradict each other")
-        disk, first_disk, here, entries, size, start = disk64, first64, here64, entries64, size64, start64
-    if disk or first_disk or here != entries:
-        raise _broken(file, "the zip archive claims to span several disks")
-    if entries > MAX_RECORDS or size < entries * _CENTRAL.size or start + size > end_at:
-        raise _broken(
-            file, f"the zip directory claims {entries} records in {size} bytes at offset {start}, which cannot be"
-        )
-    return _Directory(start, size, entries)
-
-
-def _read_records(file: MappedFile) -> list[Record]:
-    directory = _find_directory(file)
+def _read_records(file: MappedFile, directory: Directory) -> list[Record]:
     raw = file.read(directory.start, directory.size)
     if b"data.pkl" not in raw:
         raise _no_record(file, "data.pkl")
     records: list[Record] = []
     at = 0
     for _ in range(directory.entries):
-        if at + _CENTRAL.size > len(raw):
-            raise _broken(file, "the zip directory ends inside a record")
-        fields = _CENTRAL.unpack_from(raw, at)
+        if at + CENTRAL.size > len(raw):
+            raise broken(file, "the zip directory ends inside a record")
+        fields = CENTRAL.unpack_from(raw, at)
         name_len, extra_len, comment_len = fields[10:13]
-        body = at + _CENTRAL.size
+        body = at + CENTRAL.size
         at = body + name_len + extra_len + comment_len
         if fields[0] != b"PK\x01\x02" or at > len(raw):
-            raise _broken(file, "the zip directory is damaged")
-        if name_len > MAX_NAME_BYTES:
-            raise _broken(file, f"a zip record has a name of {name_len} bytes")
-        name = raw[body : body + name_len].decode("utf-8", "replace")
+            raise broken(file, "the zip directory is damaged")
+        if name_len > MAX_RECORD_NAME_BYTES:
+            raise broken(file, f"a zip record has a name of {name_len} bytes")
+        name = raw[body : body + name_len]
         extra = raw[body + name_len : body + name_len + extra_len]
         records.append(_check_record(file, directory, name, fields, extra))
+    if at != len(raw):
+        raise broken(file, f"the zip directory holds more than the {directory.entries} records it claims")
     return records
 
 
-def _check_record(file: MappedFile, directory: _Directory, name: str, fields: tuple[int, ...], extra: bytes) -> Record:
+def _check_record(
+    file: MappedFile, directory: Directory, raw_name: bytes, fields: tuple[int, ...], extra: bytes
+) -> Record:
     """Turns one directory entry into a `Record`, or says why it is none that torch would have written."""
+    name = raw_name.decode("utf-8", "replace")
     flags, method, crc32, packed, size = fields[3], fields[4], fields[7], fields[8], fields[9]
-    offset = fields[16]
-    size, packed, offset = _widen(file, name, extra, size, packed, offset)
+    size, packed, offset = _widen(file, name, extra, size, packed, fields[16])
+    if not name.isprintable() or not _NAME.fullmatch(name.removesuffix("/") if size == 0 else name):
+        raise broken(file, f"record '{name}' has a name that torch does not write")
     if flags & _ENCRYPTED:
-        raise _broken(file, f"record '{name}' is encrypted")
+        raise broken(file, f"record '{name}' is encrypted")
     if method != 0 or packed != size:
         raise UnreadableCheckpoint(
             f"record '{name}' is compressed; torch stores records uncompressed, and only those can be mapped",
             subject=file.name,
             advice="Unpack the archive and give the checkpoint inside it",
         )
-    local = _unpack(_LOCAL, file, offset, b"PK\x03\x04", f"header of record '{name}'")
-    local_method, name_len, extra_len = local[2], local[8], local[9]
+    _, local_flags, local_method, _, _, *told, name_len, extra_len = unpack(
+        _LOCAL, file, offset, b"PK\x03\x04", f"header of record '{name}'"
+    )
     start = offset + _LOCAL.size + name_len + extra_len
-    if local_method != 0 or file.read(offset + _LOCAL.size, name_len).decode("utf-8", "replace") != name:
-        raise _broken(file, f"the header of record '{name}' contradicts the directory")
     if start + size > directory.start:
-        raise _broken(file, f"record '{name}' claims {size} bytes at offset {start}, beyond the records' end")
-    return Record(name, ByteRange(start, size), crc32)
+        raise broken(file, f"record '{name}' claims {size} bytes at offset {start}, beyond the records' end")
+    # Readers that go by the headers, not by the directory, must see the same records.
+    unknown = 0 if local_flags & _SIZES_BEHIND else None
+    if (
+        local_method != 0
+        or local_flags & _ENCRYPTED
+        or name_len != len(raw_name)
+        or file.read(offset + _LOCAL.size, name_len) != raw_name
+        or told[0] not in (crc32, unknown)
+        or any(value not in (size, unknown, UNSET32) for value in told[1:])
+    ):
+        raise broken(file, f"the header of record '{name}' contradicts the directory")
+    return Record(name, offset, ByteRange(start, size), crc32)
 
 
 def _widen(file: MappedFile, name: str, extra: bytes, size: int, packed: int, offset: int) -> tuple[int, int, int]:
     """Replaces the 32-bit fields that are all ones by their 64-bit values from the zip64 extra field."""
-    wanted = [value == _UNSET32 for value in (size, packed, offset)]
+    wanted = [value == UNSET32 for value in (size, packed, offset)]
     if not any(wanted):
         return size, packed, offset
     at = 0
@@ -204,20 +163,28 @@ def _widen(file: MappedFile, name: str, extra: bytes, size: int, packed: int, of
             values = [next(wide) if want else value for want, value in zip(wanted, (size, packed, offset), strict=True)]
             return values[0], values[1], values[2]
         at += 4 + length
-    raise _broken(file, f"record '{name}' lacks the 64-bit sizes it refers to")
+    raise broken(file, f"record '{name}' lacks the 64-bit sizes it refers to")
 
 
-def _refuse_overlaps(file: MappedFile, records: list[Record]) -> None:
-    end, last = 0, ""
-    for record in sorted(records, key=lambda r: (r.data.start, r.data.size)):
-        if record.data.start < end:
-            raise _broken(file, f"records '{last}' and '{record.name}' overlap")
-        end, last = record.data.start + record.data.size, record.name
+def _refuse_overlaps_and_gaps(file: MappedFile, directory: Directory, records: list[Record]) -> None:
+    """The records must follow one another from the file's start to the directory, so that nothing hides between them."""
+    end, last = 0, "the start"
+    places = [(record.header, record.data.end, f"record '{record.name}'") for record in records]
+    for header, data_end, name in [*sorted(places), (directory.start, directory.start, "the directory")]:
+        if header < end:
+            raise broken(file, f"{last} and {name} overlap")
+        if header - end > _MAX_DESCRIPTOR:
+            raise broken(file, f"{header - end} bytes between {last} and {name} belong to no record")
+        end, last = data_end, name
 
 
 def _strip_folder(file: MappedFile, records: list[Record]) -> dict[str, Record]:
-    """Drops the one leading folder torch puts every record into, whatever its name."""
+    """Drops the one leading folder torch puts every record into, whatever its name.
+
+    Names that differ in case only are refused too: torch's own reader takes them for one.
+    """
     named: dict[str, Record] = {}
+    taken: set[str] = set()
     folders = {record.name.partition("/")[0] for record in records if "/" in record.name}
     if len(folders) > 1:
         raise UnreadableCheckpoint(
@@ -227,7 +194,8 @@ def _strip_folder(file: MappedFile, records: list[Record]) -> dict[str, Record]:
         )
     for record in records:
         short = record.name.partition("/")[2] or record.name
-        if short in named:
-            raise _broken(file, f"two zip records are called '{record.name}'")
+        if short.casefold() in taken:
+            raise broken(file, f"two zip records are called '{record.name}'")
+        taken.add(short.casefold())
         named[short] = record
     return named

@@ -6,10 +6,11 @@ what the file tries.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import Enum
 
-from converter.checkpoint.pickle_machine import GlobalName
+from converter.checkpoint.placeholders import GlobalName
 
 
 class Risk(str, Enum):
@@ -54,15 +55,20 @@ _FOREIGN_PACKAGES = {
 }  # fmt: skip
 # Parts of otherwise ordinary packages that load, compile or call what their arguments say.
 _CODE_PARTS = {
-    ("torch", "load"), ("torch.storage", "_load_from_bytes"), ("torch.jit", "load"), ("torch.serialization", "load"),
+    ("torch", "load"), ("torch.storage", "_load_from_bytes"),
+    ("torch._utils", "_import_dotted_name"), ("torch.serialization", "load"),
     ("numpy", "load"), ("numpy", "loads"), ("numpy", "fromfile"), ("numpy.core.numeric", "loads"),
     ("omegaconf", "OmegaConf"), ("hydra.utils", "instantiate"), ("hydra.utils", "call"), ("hydra.utils", "get_class"),
 }  # fmt: skip
 _CODE_PREFIXES = (
-    "torch.hub", "torch.utils.cpp_extension", "torch.multiprocessing", "torch.distributed", "torch._dynamo",
+    "torch.hub", "torch.jit", "torch.utils.cpp_extension", "torch.multiprocessing", "torch.distributed", "torch._dynamo",
     "torch._inductor", "torch.fx", "torch.package", "numpy.testing", "numpy.f2py", "numpy.distutils",
     "fairseq.file_utils", "fairseq.hub_utils",
 )  # fmt: skip
+# Letters of other alphabets, spaces and the like only make one name look like another; and what Python itself calls
+# `__globals__` or `__builtins__` leads everywhere.
+_ORDINARY_MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
+_ORDINARY_NAME = re.compile(r"(?!__)[A-Za-z_]\w*", re.ASCII)
 
 
 def classify(name: GlobalName) -> Risk:
@@ -76,7 +82,9 @@ def classify(name: GlobalName) -> Risk:
     if name.module == "torch" and name.name.lstrip("bfloatuincmpexq").isdigit():
         return Risk.PLAIN  # a type: torch.float16, torch.int64, ...
     package = name.module.partition(".")[0]
-    if (name.module, name.name) in _CODE_PARTS or name.module.startswith(_CODE_PREFIXES) or "." in name.name:
+    if not _ORDINARY_MODULE.fullmatch(name.module) or not _ORDINARY_NAME.fullmatch(name.name):
+        return Risk.CODE
+    if (name.module, name.name) in _CODE_PARTS or name.module.startswith(_CODE_PREFIXES):
         return Risk.CODE
     # Everything of the standard library that is not listed above, and every package nobody here has heard of, can
     # reach the interpreter; only the packages that fairseq checkpoints are known to name get the milder word.

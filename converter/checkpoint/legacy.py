@@ -9,16 +9,21 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
+from converter.checkpoint.limits import MAX_HEADER_OPERATIONS, MAX_STORAGES
 from converter.checkpoint.mapped_file import ByteRange, MappedFile
-from converter.checkpoint.pickle_machine import GlobalName
 from converter.checkpoint.pickle_reader import PickleReader
+from converter.checkpoint.placeholders import GlobalName
 from converter.checkpoint.rebuild import Rebuilder
+from converter.checkpoint.shown import shown
 from converter.checkpoint.tensors import ITEM_SIZES, Storage
 from converter.errors import UnreadableCheckpoint
 
 MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
 MAGIC_PREFIX = MAGIC_NUMBER.to_bytes(10, "little")
 PROTOCOL_VERSION = 1001
+_COPY_AGAIN = "The file is truncated or damaged; copy or download it again"
+_OPERATIONS_PER_KEY = 4
+_HARM = "The file is damaged or was made to do harm"
 _COUNT = struct.Struct("<q")
 
 
@@ -53,7 +58,7 @@ def read_legacy(file: MappedFile) -> tuple[dict[GlobalName, bool], object]:
     machine = PickleReader(whole, first.table, first.persistent, position=position)
     machine.load()
     keys_machine = PickleReader(whole, {}, _no_storage, position=machine.position)
-    keys = keys_machine.load()
+    keys = keys_machine.load(_OPERATIONS_PER_KEY * MAX_STORAGES)
     places.spans = _place_storages(file, keys, keys_machine.position, first.storages)
     second = Rebuilder(file, places.locate)
     machine = PickleReader(whole, second.table, second.persistent, position=position)
@@ -66,8 +71,10 @@ def _read_preamble(whole: memoryview) -> int:
     values: list[object] = []
     for _ in range(3):
         machine = PickleReader(whole, {}, _no_storage, position=position)
-        values.append(machine.load())
+        values.append(machine.load(MAX_HEADER_OPERATIONS))
         position = machine.position
+        if machine.globals:
+            raise UnreadableCheckpoint(f"its header names a class ({shown(next(iter(machine.globals)))})", advice=_HARM)
     magic, protocol, system = values
     if magic != MAGIC_NUMBER or protocol != PROTOCOL_VERSION or not isinstance(system, dict):
         raise UnreadableCheckpoint("it starts like a torch file of before 1.6, but its header is none")
@@ -81,14 +88,14 @@ def _read_preamble(whole: memoryview) -> int:
 def _place_storages(
     file: MappedFile, keys: object, position: int, storages: dict[str, Storage]
 ) -> dict[str, ByteRange]:
-    if not isinstance(keys, list) or len(set(map(str, keys))) != len(keys):
-        raise UnreadableCheckpoint("its list of storages is damaged")
+    if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys) or len(set(keys)) != len(keys):
+        raise UnreadableCheckpoint("its list of storages is damaged", advice=_COPY_AGAIN)
     spans: dict[str, ByteRange] = {}
     for key in keys:
-        storage = storages.get(key) if isinstance(key, str) else None
+        storage = storages.get(key)
         if storage is None:
             raise UnreadableCheckpoint(
-                f"it lists a storage '{str(key)[:80]}' that no tensor uses", advice="It is damaged"
+                f"it lists a storage '{shown(key)}' that no tensor uses", advice="The file is damaged"
             )
         count = _COUNT.unpack(file.read(position, _COUNT.size))[0]
         size = storage.numel * ITEM_SIZES[storage.dtype]
@@ -96,7 +103,7 @@ def _place_storages(
             raise UnreadableCheckpoint(
                 f"storage '{key}' claims {storage.numel} elements, its block {count}, and the file ends after "
                 f"{file.size - position} bytes",
-                advice="The file is truncated or damaged; copy or download it again",
+                advice=_COPY_AGAIN,
             )
         spans[key] = ByteRange(position + _COUNT.size, size)
         position += _COUNT.size + size
@@ -104,4 +111,4 @@ def _place_storages(
 
 
 def _no_storage(pid: object) -> object:
-    raise UnreadableCheckpoint("its header refers to a storage", advice="The file is damaged or was made to do harm")
+    raise UnreadableCheckpoint("its header refers to a storage", advice=_HARM)

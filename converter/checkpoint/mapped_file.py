@@ -40,7 +40,7 @@ class MappedFile:
         self.path = Path(path)
         self.name = self.path.name  # messages and reports name the file, never the user's folders
         try:
-            with self.path.open("rb", buffering=0) as handle:
+            with open(path, "rb", buffering=0, opener=_open_at_once) as handle:
                 status = os.fstat(handle.fileno())
                 if not stat.S_ISREG(status.st_mode):
                     raise UsageProblem("is not a regular file", subject=path, advice="Give the checkpoint's .pt file")
@@ -94,3 +94,8 @@ class MappedFile:
         last = span.end // mmap.PAGESIZE * mmap.PAGESIZE
         if last > first:
             self.map.madvise(mmap.MADV_DONTNEED, first, last - first)
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Opens without waiting: a named pipe that nobody writes to would hold the command for ever."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))

@@ -5,51 +5,34 @@ execute. This one has no such step: a global is a pair of strings, "calling" it 
 functions (`rebuild.py`), and whatever is not in the table becomes a `Placeholder` that records its arguments. Nothing is
 imported, no `__setstate__`, `__init__` or hash of a foreign class exists to be run.
 
-It also bounds what a stream can cost: operations, text, nesting of marks, integer sizes and dictionary keys. Opcodes and
-their arguments: Python's `pickletools` documentation (protocols 0 to 5).
+It also bounds what a stream can cost (`limits.py`): operations, text, nesting of marks, integer sizes, names, and
+dictionary keys. Opcodes and their arguments: Python's `pickletools` documentation (protocols 0 to 5).
 """
 
 from __future__ import annotations
 
 import codecs
+import re
 import struct
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
 
+from converter.checkpoint.limits import (
+    MAX_CLASS_CHARACTERS,
+    MAX_CLASSES,
+    MAX_INTEGER_BYTES,
+    MAX_KEY_CHARACTERS,
+    MAX_LINE_BYTES,
+    MAX_MARKS,
+    MAX_TEXT_BYTES,
+)
+from converter.checkpoint.placeholders import GlobalName, Placeholder
+from converter.checkpoint.tensors import LazyTensor, Storage
 from converter.errors import UnreadableCheckpoint
 
-MAX_OPERATIONS = 2_000_000  # a roberta-large training checkpoint has about 60,000
-MAX_TEXT_BYTES = 32 << 20
-MAX_LINE_BYTES = 4096
-MAX_INTEGER_BYTES = 512
-MAX_MARKS = 10_000
+__all__ = ["GlobalName", "PickleMachine", "Placeholder", "Rebuild"]
+
 _LARGEST_KEY = 1 << 60  # beyond, integers can be chosen to collide in a dictionary
-
-
-class GlobalName(NamedTuple):
-    """A class or function that the stream names: `module` and `name`, nothing more."""
-
-    module: str
-    name: str
-
-    def __str__(self) -> str:
-        return f"{self.module}.{self.name}"
-
-
-class Placeholder:
-    """What stands for an object of a class that is not in the table: its name and what the stream gave it."""
-
-    __slots__ = ("args", "entries", "items", "name", "state")
-
-    def __init__(self, name: GlobalName, args: object = ()) -> None:
-        self.name = name
-        self.args = args
-        self.state: object = None
-        self.items: list[object] = []
-        self.entries: list[tuple[object, object]] = []
-
-    def __repr__(self) -> str:
-        return f"<{self.name}, not built>"
+_TEXT_INTEGER = re.compile(rb"[+-]?[0-9]{1,150}L?")  # at most as large as a binary one
 
 
 class _Mark:
@@ -76,6 +59,7 @@ class PickleMachine:
         self.rebuild = rebuild
         self.persistent = persistent
         self.globals: dict[GlobalName, bool] = {}  # True: the stream calls it, False: it only names it
+        self._named: dict[GlobalName, GlobalName] = {}
         self.stack: list[object] = []
         self.memo: dict[int, object] = {}
         self._marks = 0
@@ -107,13 +91,17 @@ class PickleMachine:
         if length < 0:
             raise self.broken("a text operation has no end of line")
         self.position += length + 1
+        self.charge_text(length)
         return chunk[:length]
 
     def text_bytes(self, size: int) -> bytes:
+        self.charge_text(size)
+        return bytes(self.take(size))
+
+    def charge_text(self, size: int) -> None:
         self._text += max(size, 0)
         if self._text > MAX_TEXT_BYTES:
             raise self.broken(f"it holds more than {MAX_TEXT_BYTES >> 20} MB of text")
-        return bytes(self.take(size))
 
     # -- the stack
 
@@ -152,16 +140,22 @@ class PickleMachine:
     # -- what the operations mean
 
     def put_global(self, module: str, name: str) -> None:
+        length = len(module) + len(name)
+        if length > MAX_CLASS_CHARACTERS:
+            raise self.broken(f"a global's name has {length} characters")
         found = GlobalName(module, name)
+        found = self._named.setdefault(found, found)  # one object for one name
         self.globals.setdefault(found, False)
+        if len(self.globals) > MAX_CLASSES:
+            raise self.broken(f"it names more than {MAX_CLASSES} classes")
         self.stack.append(found)
 
-    def call(self, function: object, args: object) -> object:
-        """What REDUCE and its kin come to: our own function, or a placeholder."""
+    def call(self, function: object, args: object, keywords: object = None) -> object:
+        """What REDUCE and its kin come to: our own function (none takes keywords), or a placeholder."""
         if isinstance(function, GlobalName):
             self.globals[function] = True
             build = self.rebuild.get(function)
-            if build is not None and isinstance(args, tuple):
+            if build is not None and isinstance(args, tuple) and keywords is None:
                 return build(args)
             return Placeholder(function, args)
         if isinstance(function, Placeholder):  # the result of one call is called again: still nothing happens
@@ -171,20 +165,29 @@ class PickleMachine:
     def set_items(self, target: object, pairs: list[object]) -> None:
         if len(pairs) % 2:
             raise self.broken("a dictionary gets a key without a value")
-        keyed = zip(map(_as_key, pairs[::2]), pairs[1::2], strict=True)
         if isinstance(target, dict):
-            target.update(keyed)
-        elif isinstance(target, Placeholder):
-            target.entries.extend(keyed)
-        else:
+            target.update(zip(map(self.key, pairs[::2]), pairs[1::2], strict=True))
+        elif not isinstance(target, Placeholder):
             raise self.broken("an operation sets items of something that is no dictionary")
+
+    def key(self, key: object) -> object:
+        """A dictionary key that is cheap to hash and compare; whatever might not be gets a stand-in that equals nothing.
+
+        Text and bytes are hashed with the process's own secret. Tuples are not: two million integers can be paired so that
+        all pairs collide. Nothing ever looks up such a key.
+        """
+        if isinstance(key, str):
+            if len(key) > MAX_KEY_CHARACTERS:
+                raise self.broken(f"a dictionary key of {len(key)} characters")
+            return key
+        if key is None or isinstance(key, bool) or (isinstance(key, int) and -_LARGEST_KEY < key < _LARGEST_KEY):
+            return key
+        return Placeholder(key if isinstance(key, GlobalName) else GlobalName("builtins", type(key).__name__))
 
     def append(self, target: object, items: list[object]) -> None:
         if isinstance(target, list):
             target.extend(items)
-        elif isinstance(target, Placeholder):
-            target.items.extend(items)
-        else:
+        elif not isinstance(target, Placeholder):
             raise self.broken("an operation appends to something that is no list")
 
     def build(self) -> None:
@@ -192,7 +195,9 @@ class PickleMachine:
         target = self.top()
         if isinstance(target, Placeholder):
             target.state = state
-        # Anything else is a value of ours (a dictionary, a tensor): attributes set on it carry no weights.
+        elif isinstance(target, LazyTensor) and not _is_harmless_state(state):
+            raise self.broken("a tensor is given other contents by a later operation")
+        # Anything else is a list, a dictionary or the like: attributes set on it carry no weights.
 
     def remember(self, index: int) -> None:
         self.memo[index] = self.top()
@@ -203,16 +208,15 @@ class PickleMachine:
         except KeyError:
             raise self.broken(f"it refers to memo entry {index}, which does not exist") from None
 
-    def integer(self, raw: bytes) -> int:
-        if len(raw) > MAX_INTEGER_BYTES:
-            raise self.broken(f"it holds an integer of {len(raw)} bytes")
-        return int.from_bytes(raw, "little", signed=True)
+    def integer(self, size: int) -> int:
+        if size > MAX_INTEGER_BYTES:
+            raise self.broken(f"it holds an integer of {size} bytes")
+        return int.from_bytes(self.text_bytes(size), "little", signed=True)
 
     def text_integer(self, raw: bytes) -> int:
-        try:
-            return int(raw[:MAX_INTEGER_BYTES].rstrip(b"L"))
-        except ValueError:
-            raise self.broken("a text integer is none") from None
+        if _TEXT_INTEGER.fullmatch(raw) is None:
+            raise self.broken(f"a text integer of {len(raw)} characters is none, or too long")
+        return int(raw.rstrip(b"L"))
 
     def text_float(self, raw: bytes) -> float:
         try:
@@ -230,12 +234,6 @@ class PickleMachine:
             raise self.broken("a text string has a damaged escape") from None
 
 
-def _as_key(key: object, depth: int = 0) -> object:
-    """A dictionary key that costs a constant time to hash and compare; anything else becomes a unique stand-in."""
-    if key is None or isinstance(key, str | bytes | bool | GlobalName | Placeholder):
-        return key
-    if isinstance(key, int | float):
-        return key if -_LARGEST_KEY < key < _LARGEST_KEY else str(key)
-    if type(key) is tuple and len(key) <= 8 and depth < 2:
-        return tuple(_as_key(item, depth + 1) for item in key)
-    return Placeholder(GlobalName("builtins", type(key).__name__))
+def _is_harmless_state(state: object) -> bool:
+    """Whether a tensor's state is what torch before 0.4 wrote: (requires_grad, volatile, hooks), and no other contents."""
+    return isinstance(state, tuple) and len(state) == 3 and not any(isinstance(x, LazyTensor | Storage) for x in state)

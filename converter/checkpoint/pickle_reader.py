@@ -5,21 +5,22 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 
-from converter.checkpoint.pickle_machine import MAX_INTEGER_BYTES, MAX_OPERATIONS, PickleMachine
+from converter.checkpoint.limits import MAX_OPERATIONS
+from converter.checkpoint.pickle_machine import PickleMachine
 
 
 class PickleReader(PickleMachine):
     """Reads one pickle from `data`, starting at `position`; afterwards `position` is behind its STOP."""
 
-    def load(self) -> object:
-        """The object the stream describes.
+    def load(self, max_operations: int = MAX_OPERATIONS) -> object:
+        """The object the stream describes, in at most so many operations.
 
         Raises:
             UnreadableCheckpoint: if the stream is damaged, ends early, or exceeds a bound.
         """
         operations = _OPERATIONS
         data, end = self.data, len(self.data)
-        for _ in range(MAX_OPERATIONS):
+        for _ in range(max_operations):
             if self.position >= end:
                 raise self.broken("it ends before its end mark")
             code = data[self.position]
@@ -33,11 +34,13 @@ class PickleReader(PickleMachine):
                 operation(self)
             except (ValueError, OverflowError, struct.error) as error:  # undecodable text and the like
                 raise self.broken(str(error)) from error
-        raise self.broken(f"it has more than {MAX_OPERATIONS} operations")
+        raise self.broken(f"it has more than {max_operations} operations")
 
 
 _U1, _U2, _U4, _U8 = struct.Struct("<B"), struct.Struct("<H"), struct.Struct("<I"), struct.Struct("<Q")
 _I4, _F8 = struct.Struct("<i"), struct.Struct(">d")
+
+_LAST_PROTOCOL = 5
 
 _Operation = Callable[[PickleMachine], None]
 
@@ -50,7 +53,19 @@ def _push(read: Callable[[PickleMachine], object]) -> _Operation:
 
 
 def _unicode(size: struct.Struct) -> _Operation:
-    return _push(lambda m: m.text_bytes(m.number(size)).decode("utf-8", "surrogatepass"))
+    return _push(lambda m: _decode(m.text_bytes(m.number(size))))
+
+
+def _decode(raw: bytes) -> str:
+    """Text as Python pickles it; a lone surrogate, which no terminal and no file can hold, is spelled out: `\\ud800`."""
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return _without_surrogates(raw.decode("utf-8", "surrogatepass"))
+
+
+def _without_surrogates(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _old_unicode(size: struct.Struct) -> _Operation:
@@ -114,7 +129,7 @@ def _reduce(machine: PickleMachine) -> None:
 
 def _new_with_keywords(machine: PickleMachine) -> None:
     keywords, args, cls = machine.pop(), machine.pop(), machine.pop()
-    machine.stack.append(machine.call(cls, (args, keywords)))
+    machine.stack.append(machine.call(cls, args, keywords))
 
 
 def _inst(machine: PickleMachine) -> None:
@@ -134,11 +149,17 @@ def _drop_to_mark(machine: PickleMachine) -> None:
     machine.pop_to_mark()
 
 
-def _skip(size: int) -> _Operation:
-    def operation(machine: PickleMachine) -> None:
-        machine.take(size)
+def _proto(machine: PickleMachine) -> None:
+    version = machine.number(_U1)
+    if version > _LAST_PROTOCOL:
+        raise machine.broken(f"it is of pickle protocol {version}, which does not exist")
 
-    return operation
+
+def _frame(machine: PickleMachine) -> None:
+    """Only a hint for buffered readers; but one that reaches past the end stands in no whole file."""
+    size, left = machine.number(_U8), len(machine.data) - machine.position
+    if size > left:
+        raise machine.broken(f"a frame of {size} bytes, more than there are")
 
 
 def _int(machine: PickleMachine) -> None:
@@ -158,15 +179,15 @@ _OPERATIONS: dict[int, _Operation] = {
     ord("K"): _push(lambda m: m.number(_U1)),
     ord("L"): _push(lambda m: m.text_integer(m.line())),
     ord("M"): _push(lambda m: m.number(_U2)),
-    0x8A: _push(lambda m: m.integer(bytes(m.take(m.number(_U1))))),
-    0x8B: _push(lambda m: m.integer(bytes(m.take(m.number(_I4))[: MAX_INTEGER_BYTES + 1]))),
+    0x8A: _push(lambda m: m.integer(m.number(_U1))),
+    0x8B: _push(lambda m: m.integer(m.number(_I4))),
     ord("N"): _push(lambda m: None),
     0x88: _push(lambda m: True),
     0x89: _push(lambda m: False),
     ord("S"): _push(lambda m: m.old_string(m.line())),
     ord("T"): _old_unicode(_I4),
     ord("U"): _old_unicode(_U1),
-    ord("V"): _push(lambda m: m.line().decode("raw-unicode-escape", "replace")),
+    ord("V"): _push(lambda m: _without_surrogates(m.line().decode("raw-unicode-escape", "replace"))),
     ord("X"): _unicode(_U4),
     0x8C: _unicode(_U1),
     0x8D: _unicode(_U8),
@@ -211,6 +232,6 @@ _OPERATIONS: dict[int, _Operation] = {
     0x92: _new_with_keywords,
     ord("P"): _push(lambda m: m.persistent(m.line().decode("utf-8", "replace"))),
     ord("Q"): _push(lambda m: m.persistent(m.pop())),
-    0x80: _skip(1),  # PROTO
-    0x95: _skip(8),  # FRAME: only a hint for buffered readers
+    0x80: _proto,
+    0x95: _frame,
 }

@@ -8,13 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from converter.checkpoint.limits import (
+    MAX_COPIED_ENTRIES,
+    MAX_KEY_CHARACTERS,
+    MAX_SHARING,
+    MAX_STORAGES,
+    MAX_TENSORS,
+    MAX_TEXT_BYTES,
+)
 from converter.checkpoint.mapped_file import ByteRange, MappedFile
-from converter.checkpoint.pickle_machine import GlobalName, Rebuild
+from converter.checkpoint.pickle_machine import Rebuild
+from converter.checkpoint.placeholders import GlobalName
+from converter.checkpoint.shown import shown
 from converter.checkpoint.tensors import ITEM_SIZES, LazyTensor, Storage, check_view
 from converter.errors import UnreadableCheckpoint
 
-MAX_STORAGES = 1_000_000
-_COPIED_ENTRIES = 1_000_000  # what all `OrderedDict(pairs)` calls of one stream may copy together
+_STORAGE_MODULES = ("torch", "torch.storage", "torch.cuda")
 
 _STORAGE_DTYPES = {
     "DoubleStorage": "float64",
@@ -43,6 +52,9 @@ class Rebuilder:
         self.locate = locate
         self.storages: dict[str, Storage] = {}
         self._copied = 0
+        self._encoded = 0
+        self._tensors = 0
+        self._claimed = 0
         self.table: Rebuild = {
             GlobalName("torch._utils", "_rebuild_tensor"): self._tensor,
             GlobalName("torch._utils", "_rebuild_tensor_v2"): self._tensor,
@@ -54,7 +66,7 @@ class Rebuilder:
             GlobalName("torch", "device"): _first,
             GlobalName("collections", "OrderedDict"): self._ordered_dict,
             GlobalName("collections", "defaultdict"): lambda args: {},
-            GlobalName("_codecs", "encode"): _latin1_bytes,
+            GlobalName("_codecs", "encode"): self._latin1_bytes,
         }
 
     def persistent(self, pid: object) -> object:
@@ -62,11 +74,14 @@ class Rebuilder:
         if not isinstance(pid, tuple) or len(pid) < 5 or pid[0] != "storage":
             raise _damaged("a persistent reference is no storage")
         kind, key, numel = pid[1], pid[2], pid[4]
-        dtype = _STORAGE_DTYPES.get(kind.name) if isinstance(kind, GlobalName) else None
+        known_kind = isinstance(kind, GlobalName) and kind.module in _STORAGE_MODULES
+        dtype = _STORAGE_DTYPES.get(kind.name) if known_kind else None
         if dtype is None:
-            raise _damaged(f"storage type '{str(kind)[:80]}' is not one of torch's plain types")
+            raise _damaged(f"storage type '{shown(kind)}' is not one of torch's plain types")
         if type(key) is not str or type(numel) is not int or not 0 <= numel < 1 << 62 or len(key) > 256:
             raise _damaged("a storage has no sound key or size")
+        if numel * ITEM_SIZES[dtype] > self.file.size:
+            raise _damaged(f"storage '{key}' claims {numel} elements of {dtype}, in a file of {self.file.size} bytes")
         if len(pid) > 5 and pid[5] is not None:
             raise _damaged(f"storage '{key}' is a view of another, which torch stopped writing in 2017")
         storage = Storage(key, dtype, numel)
@@ -81,8 +96,7 @@ class Rebuilder:
         storage = args[0] if args else None
         if not isinstance(storage, Storage) or len(args) < 4:
             raise _damaged("a tensor is rebuilt from something that is no storage")
-        offset, shape, stride = check_view(storage, *args[1:4])
-        return LazyTensor(self.file, self.locate(storage), storage.dtype, shape, stride, offset)
+        return self._view(storage, self.locate(storage), args)
 
     def _typed_tensor(self, args: tuple[object, ...]) -> LazyTensor:
         """`_rebuild_tensor_v3`: as v2, over an untyped storage, with the type as seventh argument."""
@@ -91,29 +105,49 @@ class Rebuilder:
         if not isinstance(storage, Storage) or name not in ITEM_SIZES:
             raise _damaged("a tensor is rebuilt from something that is no storage, or with an unknown type")
         typed = Storage(storage.key, name, storage.numel // ITEM_SIZES[name])
-        offset, shape, stride = check_view(typed, *args[1:4])
-        return LazyTensor(self.file, self.locate(storage), name, shape, stride, offset)
+        return self._view(typed, self.locate(storage), args)
+
+    def _view(self, storage: Storage, span: ByteRange, args: tuple[object, ...]) -> LazyTensor:
+        """The tensor, once its numbers are held against its storage, and all tensors together against the file."""
+        offset, shape, stride = check_view(storage, *args[1:4])
+        tensor = LazyTensor(self.file, span, storage.dtype, shape, stride, offset)
+        self._tensors += 1
+        self._claimed += tensor.numel * ITEM_SIZES[storage.dtype]
+        if self._tensors > MAX_TENSORS:
+            raise _damaged(f"it has more than {MAX_TENSORS} tensors")
+        if self._claimed > MAX_SHARING * self.file.size:
+            raise _damaged(
+                f"its tensors claim {self._claimed} bytes together, in a file of {self.file.size}, by sharing storages"
+            )
+        return tensor
 
     def _ordered_dict(self, args: tuple[object, ...]) -> dict[object, object]:
         """`OrderedDict()` or, from Python 2, `OrderedDict([[key, value], ...])`."""
         pairs = args[0] if args else []
-        if not isinstance(pairs, list) or not all(isinstance(p, list | tuple) and len(p) == 2 for p in pairs):
-            return {}
+        if not isinstance(pairs, list | tuple | dict):
+            raise _damaged(f"a dictionary is made of {shown(pairs)}")
         self._copied += len(pairs)
-        if self._copied > _COPIED_ENTRIES:
+        if self._copied > MAX_COPIED_ENTRIES:
             raise _damaged("its dictionaries copy one another without end")
-        return {pair[0]: pair[1] for pair in pairs if isinstance(pair[0], str)}
+        if isinstance(pairs, dict):
+            return dict(pairs)
+        if not all(isinstance(pair, list | tuple) and len(pair) == 2 for pair in pairs):
+            raise _damaged("a dictionary is made of something that is no pairs")
+        return {key: value for key, value in pairs if isinstance(key, str) and len(key) <= MAX_KEY_CHARACTERS}
+
+    def _latin1_bytes(self, args: tuple[object, ...]) -> object:
+        """How protocol 2 writes bytes: `_codecs.encode(text, 'latin1')`."""
+        text = args[0] if args else None
+        if not isinstance(text, str):
+            return None
+        self._encoded += len(text)
+        if self._encoded > MAX_TEXT_BYTES:
+            raise _damaged(f"it holds more than {MAX_TEXT_BYTES >> 20} MB of text")
+        return text.encode("latin-1") if all(ord(character) < 256 for character in text) else None
 
 
 def _first(args: tuple[object, ...]) -> object:
     return args[0] if args else None
-
-
-def _latin1_bytes(args: tuple[object, ...]) -> object:
-    """How protocol 2 writes bytes: `_codecs.encode(text, 'latin1')`."""
-    if args and isinstance(args[0], str) and all(ord(character) < 256 for character in args[0]):
-        return args[0].encode("latin-1")
-    return None
 
 
 def _damaged(what: str) -> UnreadableCheckpoint:

@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
+from converter.checkpoint.limits import MAX_DIMENSIONS
 from converter.checkpoint.mapped_file import ByteRange, MappedFile
+from converter.checkpoint.shown import shown
 from converter.errors import UnreadableCheckpoint
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ ITEM_SIZES = {
     "complex64": 8,
     "complex128": 16,
 }
-MAX_DIMENSIONS = 16
+_MOST_ELEMENTS = 1 << 62
 
 
 @dataclass(frozen=True)
@@ -174,16 +176,12 @@ def check_view(
         UnreadableCheckpoint: if a number is not a small non-negative integer or an element lies outside the storage.
     """
     sizes, steps = _as_ints(shape), _as_ints(stride)
-    if (
-        sizes is None
-        or steps is None
-        or len(sizes) != len(steps)
-        or len(sizes) > MAX_DIMENSIONS
-        or not _is_count(offset)
-    ):
+    if sizes is None or steps is None or len(sizes) != len(steps) or not _is_count(offset):
         raise _impossible(storage, offset, shape, stride)
     assert isinstance(offset, int)
     numel = math.prod(sizes)
+    if math.prod(max(size, 1) for size in sizes) >= _MOST_ELEMENTS:  # torch cannot make even an empty tensor of it
+        raise _impossible(storage, offset, shape, stride)
     last = offset + sum((n - 1) * s for n, s in zip(sizes, steps, strict=True)) if numel else 0
     # A stride of 0 can make a huge tensor of a tiny storage: fairseq saves none, and it would be a way to fill memory.
     if numel and (last >= storage.numel or numel > storage.numel):
@@ -192,17 +190,17 @@ def check_view(
 
 
 def _is_count(value: object) -> bool:
-    return type(value) is int and 0 <= value < 1 << 62
+    return type(value) is int and 0 <= value < _MOST_ELEMENTS
 
 
 def _as_ints(value: object) -> tuple[int, ...] | None:
-    if not isinstance(value, tuple | list) or not all(_is_count(item) for item in value):
+    if not isinstance(value, tuple | list) or len(value) > MAX_DIMENSIONS or not all(map(_is_count, value)):
         return None
     return tuple(value)
 
 
 def _impossible(storage: Storage, offset: object, shape: object, stride: object) -> UnreadableCheckpoint:
-    claim = f"offset {str(offset)[:40]}, shape {str(shape)[:80]}, stride {str(stride)[:80]}"
+    claim = f"offset {shown(offset)}, shape {shown(shape)}, stride {shown(stride)}"
     return UnreadableCheckpoint(
         f"a tensor claims to lie outside its storage ({claim}; storage '{storage.key}' has {storage.numel} elements)",
         advice="The file is damaged or was made to do harm; do not use it",
