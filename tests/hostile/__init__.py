@@ -1,0 +1,1 @@
+"""Files made to hurt, and the proof that none of them does."""
