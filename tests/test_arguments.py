@@ -17,11 +17,12 @@ from conftest import FIXTURES, MLM
 from stand_ins import config, namespace, stand_in, value_node
 
 from converter.checkpoint import open_checkpoint
-from converter.checkpoint.pickle_machine import GlobalName, Placeholder
+from converter.checkpoint.placeholders import GlobalName, Placeholder
 from converter.errors import UnreadableCheckpoint
 from converter.source.arguments import Arguments, find_arguments
 from converter.source.containers import ConfigReader
-from converter.source.description import describe, model_tensors
+from converter.source.contents import model_tensors
+from converter.source.description import describe
 from converter.source.foreign import NotPlain, single
 from converter.source.layouts import normalize
 
@@ -125,7 +126,7 @@ def test_a_checkpoint_with_a_pickled_config_is_described(generation: str, name: 
     checkpoint = open_checkpoint(MLM)
     canonical = normalize(model_tensors(checkpoint))
     content = {**checkpoint.content, "cfg": content_of(f"{generation}/{name}")["cfg"]}
-    described = describe(replace(checkpoint, content=content), canonical)
+    described = describe(replace(checkpoint, content=content), canonical, find_arguments(content))
     assert (described.attention_heads, described.dropout, described.arch) == (4, 0.15, "roberta_base")
 
 

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from stand_ins import config, namespace, stand_in, value_node
 
-from converter.checkpoint.pickle_machine import Placeholder
 from converter.checkpoint.pickle_reader import PickleReader
+from converter.checkpoint.placeholders import Placeholder
 from converter.errors import UnreadableCheckpoint
 from converter.source.arguments import find_arguments
 from converter.source.containers import MAX_DEPTH, MAX_VALUES, ConfigReader

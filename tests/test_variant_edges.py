@@ -104,7 +104,7 @@ CONTRADICTIONS: dict[str, tuple[Edit, str]] = {
         say(encoder_layers_to_keep="0,7"),
         "encoder_layers_to_keep=0,7 in the arguments, but the tensors",
     ),
-    "no list of layers": (say(encoder_layers_to_keep="first"), "encoder_layers_to_keep='first' is no list"),
+    "no list of layers": (say(encoder_layers_to_keep="first"), "argument encoder_layers_to_keep='first' is no list"),
     "width": (say(encoder_embed_dim=768), "encoder_embed_dim=768 in the arguments, 48 in the tensors"),
     "layers": (say(encoder_layers=12), "encoder_layers=12 in the arguments, 3 in the tensors"),
     "two names for one norm": (

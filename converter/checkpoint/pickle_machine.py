@@ -165,9 +165,12 @@ class PickleMachine:
     def set_items(self, target: object, pairs: list[object]) -> None:
         if len(pairs) % 2:
             raise self.broken("a dictionary gets a key without a value")
+        entries = zip(map(self.key, pairs[::2]), pairs[1::2], strict=True)
         if isinstance(target, dict):
-            target.update(zip(map(self.key, pairs[::2]), pairs[1::2], strict=True))
-        elif not isinstance(target, Placeholder):
+            target.update(entries)
+        elif isinstance(target, Placeholder):
+            target.add_entries(entries)
+        else:
             raise self.broken("an operation sets items of something that is no dictionary")
 
     def key(self, key: object) -> object:
@@ -187,7 +190,9 @@ class PickleMachine:
     def append(self, target: object, items: list[object]) -> None:
         if isinstance(target, list):
             target.extend(items)
-        elif not isinstance(target, Placeholder):
+        elif isinstance(target, Placeholder):
+            target.add_items(items)
+        else:
             raise self.broken("an operation appends to something that is no list")
 
     def build(self) -> None:

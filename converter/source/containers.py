@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from converter.checkpoint.pickle_machine import Placeholder
+from converter.checkpoint.placeholders import Placeholder
 from converter.errors import UnreadableCheckpoint
 from converter.source.foreign import NotPlain, is_namespace, members, single
 from converter.source.interpolation import MISSING, Reference, has_references, parse, taken_as

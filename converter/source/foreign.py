@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath, PureWindowsPath
 
-from converter.checkpoint.pickle_machine import GlobalName, Placeholder
+from converter.checkpoint.placeholders import GlobalName, Placeholder
 from converter.checkpoint.tensors import ITEM_SIZES, LazyTensor
 
 _NAMESPACE = GlobalName("argparse", "Namespace")

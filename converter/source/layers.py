@@ -25,10 +25,10 @@ def keep_layers(canonical: Canonical, arguments: Arguments) -> tuple[Canonical, 
     Raises:
         UnreadableCheckpoint: if the list names layers that the file does not have.
     """
-    recorded = arguments.find("encoder_layers_to_keep")
-    if not recorded or not any(_LAYER.fullmatch(key) for key in canonical.tensors):
+    listed = arguments.layers_to_keep
+    if listed is None or not any(_LAYER.fullmatch(key) for key in canonical.tensors):
         return canonical, None
-    listed = _numbers(recorded)
+    recorded = arguments.find("encoder_layers_to_keep")
     count = count_layers(canonical.tensors)
     if len(listed) == count:
         return canonical, None
@@ -47,12 +47,3 @@ def keep_layers(canonical: Canonical, arguments: Arguments) -> tuple[Canonical, 
         else:
             dropped.append(Dropped(item.source or key, item.tensor, f"encoder_layers_to_keep={recorded}: not kept"))
     return replace(canonical, tensors=tensors, dropped=tuple(dropped)), listed
-
-
-def _numbers(recorded: object) -> tuple[int, ...]:
-    """'0,2,4', or a list of numbers, as numbers without doubles, rising."""
-    parts = recorded.split(",") if isinstance(recorded, str) else recorded if isinstance(recorded, list) else []
-    texts = [str(part).strip() for part in parts]
-    if not texts or not all(text.isdecimal() and len(text) < 6 for text in texts):
-        raise UnreadableCheckpoint(f"the argument encoder_layers_to_keep={recorded!r} is no list of layers")
-    return tuple(sorted({int(text) for text in texts}))

@@ -43,8 +43,8 @@ def find_positions(
     Raises:
         UnreadableCheckpoint: if arguments and tensors contradict each other, or the table is missing.
     """
-    kind = SINUSOIDAL if arguments.find("encoder_learned_pos") is False else LEARNED
-    if arguments.find("no_token_positional_embeddings"):
+    kind = SINUSOIDAL if arguments.flag("encoder_learned_pos") is False else LEARNED
+    if arguments.flag("no_token_positional_embeddings"):
         kind = NONE
     stated = _stated(arguments)
     if kind == LEARNED:
@@ -56,7 +56,7 @@ def find_positions(
             f"the arguments say {argument}, but there is a learned table of positions, '{tensors[POSITIONS].source}'",
             advice="Arguments and tensors contradict each other",
         )
-    count = _FAIRSEQ_DEFAULT if stated is None else stated
+    count = stated or arguments.max_positions or _FAIRSEQ_DEFAULT
     if count > _MOST_POSITIONS or hidden_size % 2 or hidden_size < 4:
         raise UnreadableCheckpoint(f"the arguments ask for a table of {count} positions, {hidden_size} wide")
     return PositionTable(kind, count + USUAL_PAD_ID + 1), USUAL_PAD_ID

@@ -25,7 +25,7 @@ def plain_name(value: object) -> str:
 
 def recorded_task(arguments: Arguments) -> str:
     """The name of the fairseq task, or 'unknown'."""
-    return plain_name(arguments.find("_name", "task") if "task" in arguments.sections else arguments.find("task"))
+    return plain_name(arguments.task)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from conftest import MLM, run_command, save_edited
 
 from converter.checkpoint import Risk, open_checkpoint
 from converter.checkpoint.globals import classify
-from converter.checkpoint.pickle_machine import GlobalName
+from converter.checkpoint.placeholders import GlobalName
 
 
 class Call:
