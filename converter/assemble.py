@@ -66,8 +66,8 @@ def prove_folder(prepared: Prepared, staging: Path, watch: Progress) -> ParityRe
             more_checks=_tokenizer_check(prepared, staging),
             tick=watch.advance,
         )
-        source_digest, file_digests = digests.result()
-    report = replace(report, source={**report.source, "sha256": source_digest})
+        source_digests, file_digests = digests.result()
+    report = replace(report, source={**report.source, **_source_digests(prepared, source_digests)})
     if report.agrees:
         card = staging / CARD_FILE
         write_text(card, model_card(plan, report, has_tokenizer=prepared.tokenization is not None))
@@ -91,6 +91,15 @@ def _source_facts(prepared: Prepared) -> dict[str, object]:
         "producer": description.producer,
         "dtype": description.dtype,
     }
+
+
+def _source_digests(prepared: Prepared, digests: list[str]) -> dict[str, object]:
+    """The file's SHA-256; of a checkpoint in several files the first one's, and `parts` with all of them."""
+    parts = [
+        {"name": file.name, "bytes": file.size, "sha256": digest}
+        for file, digest in zip(prepared.checkpoint.files, digests, strict=True)
+    ]
+    return {"sha256": digests[0], **({"parts": parts} if len(parts) > 1 else {})}
 
 
 def _target_facts(plan: ConversionPlan) -> dict[str, object]:

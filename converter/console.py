@@ -150,6 +150,8 @@ def print_inspection(found: Inspection) -> None:
 
 def _facts(found: Inspection) -> Iterable[tuple[str, str]]:
     yield "size", f"{found.size:,} bytes, {found.container}"
+    if len(found.files) > 1:
+        yield "files", ", ".join(found.files)
     yield "contents", ", ".join(found.contents)
     if found.layout is not None:
         yield "layout", found.layout

@@ -5,6 +5,7 @@ Like `LazyTensor` they cost nothing until they are read; the numbers exist for a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -53,7 +54,10 @@ class ComputedTensor:
 
 @dataclass(frozen=True)
 class JoinedTensor:
-    """`parts`, one after another along dimension `axis`, seen in `shape`. All are of one type."""
+    """`parts`, one after another along dimension `axis`. All are of one type.
+
+    Along dimension 0 they may be rows of it, or pieces of its numbers in row-major order; they are seen in `shape`.
+    """
 
     parts: tuple[SourceTensor, ...]
     axis: int
@@ -69,11 +73,22 @@ class JoinedTensor:
         """The tensors in files that the parts are."""
         return tuple(view for part in self.parts for view in part.views)
 
-    def narrow(self, start: int, length: int) -> ComputedTensor:
-        """Rows `start` to `start + length` of dimension 0."""
-        return ComputedTensor(
-            self.dtype, (length, *self.shape[1:]), lambda: self.read()[start : start + length], self.parts
-        )
+    def narrow(self, start: int, length: int) -> JoinedTensor:
+        """Rows `start` to `start + length` of dimension 0: those of the parts that they lie in, and no others."""
+        shape = (length, *self.shape[1:])
+        if self.axis:
+            return JoinedTensor(tuple(part.narrow(start, length) for part in self.parts), self.axis, shape)
+        row = math.prod(self.shape[1:])
+        begin, end = start * row, (start + length) * row
+        pieces = []
+        for part in self.parts:
+            size, unit = math.prod(part.shape), math.prod(part.shape[1:])
+            low, high = max(begin, 0), min(end, size)
+            if low < high:
+                assert low % unit == 0 and high % unit == 0, "the parts' rows are no whole rows of the tensor's"
+                pieces.append(part.narrow(low // unit, (high - low) // unit))
+            begin, end = begin - size, end - size
+        return JoinedTensor(tuple(pieces) or (self.parts[0].narrow(0, 0),), 0, shape)
 
     def read(self) -> torch.Tensor:
         """The numbers, in memory of their own."""

@@ -88,6 +88,26 @@ def _parse(path: Path, number: int, line: str) -> tuple[str, bool]:
     return token, overwrite
 
 
+def fill_up(dictionary: Dictionary, rows: int, multiple: int) -> Dictionary:
+    """`dictionary` as fairseq fills it up for a model with `rows` rows: with names that no text has, behind the last one.
+
+    One that would not come out at `rows` stays as it is, and does not fit.
+
+    Args:
+        multiple: what the number of rows is a multiple of (fairseq's `Dictionary.pad_to_multiple_`).
+    """
+    if rows % multiple or not len(dictionary) < rows < len(dictionary) + multiple:
+        return dictionary
+    symbols, known = list(dictionary.symbols), set(dictionary.symbols)
+    number = 0
+    while len(symbols) < rows:
+        name = f"madeupword{number:04d}"
+        if name not in known:  # fairseq-preprocess may have filled it up before
+            symbols.append(name)
+        number += 1
+    return Dictionary(dictionary.path, tuple(symbols))
+
+
 def check_rows(dictionary: Dictionary, rows: int) -> None:
     """Holds the dictionary against the embedding.
 

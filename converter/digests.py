@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from converter.checkpoint import Checkpoint
-from converter.checkpoint.mapped_file import ByteRange
+from converter.checkpoint.mapped_file import ByteRange, MappedFile
 from converter.checkpoint.tensors import SourceTensor
 
 _CHUNK = 4 << 20
@@ -32,6 +32,7 @@ class Digests:
         self._views = [view for tensor in tensors for view in tensor.views]
         self._folder = folder
         self._found: dict[str, str] = {}
+        self._sources: list[str] = []
         self._failure: Exception | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="digests", daemon=True)
@@ -44,8 +45,8 @@ class Digests:
         self._stop.set()
         self._thread.join()
 
-    def result(self) -> tuple[str, dict[str, str]]:
-        """SHA-256 of the source, and of each of the folder's files by name, in hexadecimal; waits for them.
+    def result(self) -> tuple[list[str], dict[str, str]]:
+        """SHA-256 of the checkpoint's files in their order, and of the folder's by name, in hexadecimal; waits for them.
 
         Raises:
             UnreadableCheckpoint: if the tensors' bytes are not what was saved.
@@ -54,19 +55,18 @@ class Digests:
         self._thread.join()
         if self._failure is not None:
             raise self._failure
-        files = dict(self._found)
-        return files.pop(""), files
+        return self._sources, self._found
 
     def _run(self) -> None:
         try:
-            checked: set[ByteRange] = set()
+            checked: set[tuple[MappedFile, ByteRange]] = set()
             for view in self._views:
-                if view.span not in checked and not self._stop.is_set():
+                if (view.file, view.span) not in checked and not self._stop.is_set():
                     self._checkpoint.check_integrity(view)
-                    checked.add(view.span)
+                    checked.add((view.file, view.span))
             for path in sorted(self._folder.iterdir()):
                 self._found[path.name] = self._sha256(path)
-            self._found[""] = self._sha256(self._checkpoint.file.path)
+            self._sources += [self._sha256(file.path) for file in self._checkpoint.files]
         except Exception as error:  # raised again in the thread that asks for the result
             self._failure = error
 

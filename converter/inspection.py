@@ -29,10 +29,14 @@ class TensorLine:
 
 @dataclass(frozen=True)
 class Inspection:
-    """What `inspect` found. `refusal` is the reason why it cannot be converted, with `refusal_code` as exit code."""
+    """What `inspect` found. `refusal` is the reason why it cannot be converted, with `refusal_code` as exit code.
+
+    `files` are all files the checkpoint lies in, `file` the first of them and `size` their bytes together.
+    """
 
     file: str
     size: int
+    files: tuple[str, ...]
     container: str
     contents: tuple[str, ...]
     layout: str | None
@@ -85,7 +89,8 @@ def inspect(
         return _refused(opened, error)
     return Inspection(
         file=opened.file.name,
-        size=opened.file.size,
+        size=sum(file.size for file in opened.files),
+        files=tuple(file.name for file in opened.files),
         container=opened.container,
         contents=tuple(opened.content),
         layout=prepared.canonical.name,
@@ -118,7 +123,8 @@ def _refused(opened: Checkpoint, error: PrenormError) -> Inspection:
         tensors = tensors or {key: item for key, item in opened.content.items() if isinstance(item, LazyTensor)}
     return Inspection(
         file=opened.file.name,
-        size=opened.file.size,
+        size=sum(file.size for file in opened.files),
+        files=tuple(file.name for file in opened.files),
         container=opened.container,
         contents=tuple(opened.content),
         layout=layout,

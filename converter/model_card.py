@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from converter.choices import TaskKind
@@ -59,8 +60,7 @@ def model_card(plan: ConversionPlan, report: ParityReport, *, has_tokenizer: boo
 def _origin(plan: ConversionPlan, report: ParityReport) -> list[str]:
     d = plan.description
     rows = [
-        ("File", f"`{report.source['file']}`, {report.source['bytes']:,} bytes"),
-        ("SHA-256", f"`{report.source['sha256']}`"),
+        *_files(report.source),
         ("Written by", d.producer),
         ("Layout of its keys", d.layout),
         ("Weights", "moving average (EMA)" if d.weights == "ema" else "as trained"),
@@ -81,6 +81,16 @@ def _origin(plan: ConversionPlan, report: ParityReport) -> list[str]:
         "|---|---|",
         *(f"| {name} | {value} |" for name, value in rows),
         "",
+    ]
+
+
+def _files(source: Mapping[str, object]) -> list[tuple[str, str]]:
+    parts = source.get("parts", [{"name": source["file"], "bytes": source["bytes"], "sha256": source["sha256"]}])
+    assert isinstance(parts, list)
+    return [
+        row
+        for part in parts
+        for row in (("File", f"`{part['name']}`, {part['bytes']:,} bytes"), ("SHA-256", f"`{part['sha256']}`"))
     ]
 
 

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from converter.checkpoint import Checkpoint, open_checkpoint
 from converter.choices import AUTO, TASKS, WEIGHTS
-from converter.dictionary import Dictionary, check_rows, find_dictionary, read_dictionary
+from converter.dictionary import Dictionary, check_rows, fill_up, find_dictionary, read_dictionary
 from converter.errors import ParityFailed, UsageProblem
+from converter.parts.model_parallel import vocabulary_multiple
 from converter.plan import ConversionPlan, plan_conversion
 from converter.progress import Progress, Silent
 from converter.source.arguments import find_arguments
@@ -178,7 +179,8 @@ def prepare(checkpoint: Checkpoint, options: Options) -> Prepared:
         attention_heads=options.attention_heads, activation=options.activation,
     )  # fmt: skip
     task = choose_task(description, options.task, options.head, options.label_dict)
-    tokenization = prepare_tokenization(checkpoint.file.path, options, description)
+    multiple = vocabulary_multiple(arguments)
+    tokenization = prepare_tokenization(checkpoint.file.path, options, description, multiple)
     extra_rows = tokenization.vocabulary.extra_rows if tokenization else 0
     plan = plan_conversion(description, fold(canonical, description), task, extra_rows)
     return Prepared(
@@ -192,8 +194,14 @@ def prepare(checkpoint: Checkpoint, options: Options) -> Prepared:
     )
 
 
-def prepare_tokenization(source: Path, options: Options, description: SourceDescription) -> Tokenization | None:
-    """The tokenizer's parts, if there are a dictionary and a BPE; a dictionary that does not fit is refused either way."""
+def prepare_tokenization(
+    source: Path, options: Options, description: SourceDescription, multiple: int = 1
+) -> Tokenization | None:
+    """The tokenizer's parts, if there are a dictionary and a BPE; a dictionary that does not fit is refused either way.
+
+    Args:
+        multiple: what fairseq filled the dictionary up to a multiple of, for this model.
+    """
     if description.pad_id != USUAL_PAD_ID:
         if options.bpe_dir is not None or options.dictionary is not None:
             raise UsageProblem(
@@ -210,7 +218,7 @@ def prepare_tokenization(source: Path, options: Options, description: SourceDesc
                 advice="Give it with --dict",
             )
         return None
-    dictionary = read_dictionary(path)
+    dictionary = fill_up(read_dictionary(path), description.vocab_size, multiple)
     check_rows(dictionary, description.vocab_size)
     if options.bpe_dir is None:
         return None

@@ -1,6 +1,7 @@
 """Reading checkpoints: never execute, never load what is not needed.
 
 `open_checkpoint` maps the file, recognizes its container, and returns its contents with every tensor still in the file.
+Where the checkpoint lies in several files (see `converter/parts/`), it opens them all.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from converter.checkpoint.shown import shown
 from converter.checkpoint.tensors import ITEM_SIZES, LazyTensor, Storage
 from converter.errors import UnreadableCheckpoint
 
-__all__ = ["Checkpoint", "LazyTensor", "MappedFile", "NamedGlobal", "Risk", "open_checkpoint"]
+__all__ = ["Checkpoint", "LazyTensor", "MappedFile", "NamedGlobal", "Risk", "open_checkpoint", "open_file"]
 
 _HARM = "The file is damaged or was made to do harm"
 _BYTE_ORDERS = (b"little", b"big")
@@ -30,13 +31,22 @@ _BYTE_ORDERS = (b"little", b"big")
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """An opened checkpoint. `content` is what was pickled, foreign objects replaced by placeholders."""
+    """An opened checkpoint. `content` is what was pickled, foreign objects replaced by placeholders.
+
+    `parts` are the single files of a checkpoint that lies in several; `file` is the first of them, then.
+    """
 
     file: MappedFile
     container: str
     content: Mapping[str, object]
     globals: tuple[NamedGlobal, ...]
     records: Mapping[ByteRange, Record]
+    parts: tuple[Checkpoint, ...] = ()
+
+    @property
+    def files(self) -> tuple[MappedFile, ...]:
+        """All files that the checkpoint lies in."""
+        return tuple(part.file for part in self.parts) or (self.file,)
 
     def check_integrity(self, tensor: LazyTensor) -> None:
         """Holds the bytes of the tensor's storage against the container's checksum, where it has one.
@@ -44,18 +54,30 @@ class Checkpoint:
         Raises:
             UnreadableCheckpoint: if the file was damaged after it was written.
         """
-        record = self.records.get(tensor.span)
+        holder = next((part for part in self.parts if part.file is tensor.file), self)
+        record = holder.records.get(tensor.span)
         if record is not None:
-            check_crc(self.file, record)
+            check_crc(holder.file, record)
 
 
 def open_checkpoint(path: str | Path) -> Checkpoint:
-    """Opens a checkpoint of either container without running anything it carries and without reading its weights.
+    """Opens a checkpoint without running anything it carries and without reading its weights.
+
+    Args:
+        path: the file; of a checkpoint in several, any of them. The others are looked for beside it.
 
     Raises:
         UsageProblem: if `path` is no file.
-        UnreadableCheckpoint: if the file is no checkpoint, damaged, or made to do harm.
+        UnreadableCheckpoint: if a file is no checkpoint, missing, damaged, or made to do harm.
+        NotRepresentable: for model-parallel parts without a final norm.
     """
+    from converter.parts import complete  # which opens files itself, with this module
+
+    return complete(open_file(path))
+
+
+def open_file(path: str | Path) -> Checkpoint:
+    """Opens one file of either container; see `open_checkpoint`."""
     file = MappedFile(path)
     try:
         checkpoint = _open(file)
