@@ -62,4 +62,11 @@ CASES = (
     Case("no-positions", MASKED_LM),
     Case("scaled-sinusoidal-prenorm", XL_MASKED_LM),
     Case("other-pad-id", MASKED_LM),
+    Case("fsdp-shards", MASKED_LM),
+    Case("fsdp-shards-one-wrapper", MASKED_LM),
+    Case("fsdp-shards-unflattened", MASKED_LM),
+    Case("fsdp-shards-old-metadata", MASKED_LM),
+    Case("model-parallel-parts", XL_MASKED_LM),
+    Case("model-parallel-shards", CLASSIFICATION),
+    Case("model-parallel-shards", MASKED_LM, {"task": "masked-lm"}),
 )  # fmt: skip

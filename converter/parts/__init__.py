@@ -13,6 +13,7 @@ from pathlib import Path
 from converter.checkpoint import Checkpoint, open_file
 from converter.checkpoint.globals import NamedGlobal, describe_globals
 from converter.checkpoint.pickle_machine import GlobalName
+from converter.checkpoint.shown import shown
 from converter.checkpoint.tensors import LazyTensor, SourceTensor
 from converter.errors import UnreadableCheckpoint
 from converter.parts.agreement import check_agreement, check_rank
@@ -137,7 +138,7 @@ def _tensors(file: Checkpoint, state: object) -> _Named:
     if not isinstance(state, dict) or not state:
         raise UnreadableCheckpoint("it has no dictionary 'model' with tensors", subject=file.file.name)
     named = {key: value for key, value in state.items() if isinstance(key, str) and isinstance(value, LazyTensor)}
-    strange = [f"'{str(key)[:80]}'" for key in state if key not in named]
+    strange = [f"'{shown(key)}'" for key in state if key not in named]
     if strange:
         raise UnreadableCheckpoint(
             "entries of 'model' are no plain tensors", subject=file.file.name, problems=strange[:20]

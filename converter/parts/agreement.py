@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from converter.checkpoint import Checkpoint
+from converter.checkpoint.shown import shown
 from converter.errors import UnreadableCheckpoint
 from converter.parts.place import Grid, recorded
 from converter.source.arguments import Arguments
@@ -26,7 +27,9 @@ def check_agreement(files: Sequence[Checkpoint], arguments: Sequence[Arguments])
     first, *others = (_facts(file, found) for file, found in zip(files, arguments, strict=True))
     for file, facts in zip(files[1:], others, strict=True):
         differences = [
-            f"{name} is {found!r}, not {first[name]!r}" for name, found in facts.items() if found != first[name]
+            f"{name} is {shown(found)}, not {shown(first[name])}"
+            for name, found in facts.items()
+            if found != first[name]
         ]
         if differences:
             raise UnreadableCheckpoint(
@@ -53,12 +56,12 @@ def check_rank(file: Checkpoint, arguments: Arguments, *, part: int, shard: int,
 
 
 def _facts(file: Checkpoint, arguments: Arguments) -> dict[str, object]:
-    facts = {name: _short(arguments.find(name, section)) for name, section in _COMMON}
+    facts = {name: _plain(arguments.find(name, section)) for name, section in _COMMON}
     history = file.content.get("optimizer_history")
     last = history[-1] if isinstance(history, list) and history else None
-    facts["num_updates"] = _short(last.get("num_updates")) if isinstance(last, dict) else None
+    facts["num_updates"] = _plain(last.get("num_updates")) if isinstance(last, dict) else None
     return facts
 
 
-def _short(value: object) -> object:
-    return value if isinstance(value, bool | int | float) or value is None else str(value)[:60]
+def _plain(value: object) -> object:
+    return value if isinstance(value, bool | int | float | str) or value is None else shown(value)

@@ -12,7 +12,7 @@ from converter.source.arguments import Arguments
 
 # fairseq names them checkpoint_last-model_part-0.pt (model parallel), checkpoint_last-shard0.pt (FSDP with
 # --use-sharded-state), and where both are used checkpoint_last-model_part-0-shard0.pt.
-_NUMBER = r"(0|[1-9]\d{0,5})"
+_NUMBER = r"(0|[1-9][0-9]{0,5})"
 _NAME = re.compile(rf"(?P<stem>.+?)(?:-model_part-(?P<part>{_NUMBER}))?(?:-shard(?P<shard>{_NUMBER}))?\.pt")
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from converter.checkpoint.tensors import MAX_DIMENSIONS
+from converter.checkpoint.limits import MAX_DIMENSIONS
+from converter.checkpoint.shown import shown
 from converter.errors import UnreadableCheckpoint
 
 METADATA_KEYS = ("fsdp_metadata", "shard_metadata")  # fairseq's name, and its successor metaseq's
@@ -142,7 +143,7 @@ def _parameter(
         raise _Lies(f"'{key[:80]}' has {len(full)} names, {len(sizes)} shapes and {len(counts)} numels")
     for name, size, count in zip(full, sizes, counts, strict=True):
         if math.prod(size) != count:
-            raise _Lies(f"'{name[:80]}' has shape {list(size)} and {count} numbers")
+            raise _Lies(f"'{name[:80]}' has shape {shown(size)} and {count} numbers")
         if count == 0:
             raise _Lies(f"'{name[:80]}' has no numbers")
     return FlatParameter(key, full, sizes, _count(padding))
@@ -166,13 +167,13 @@ def _list(value: object, what: str) -> list[object]:
 
 def _text(value: object) -> str:
     if not isinstance(value, str) or len(value) > 1000:
-        raise _Lies(f"{str(value)[:80]!r} is no name")
+        raise _Lies(f"{shown(value)} is no name")
     return value
 
 
 def _count(value: object) -> int:
     if type(value) is not int or not 0 <= value < _LIMIT:
-        raise _Lies(f"{str(value)[:80]!r} is no count")
+        raise _Lies(f"{shown(value)} is no count")
     return value
 
 
