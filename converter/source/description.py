@@ -111,7 +111,7 @@ def describe(
     refusals.refuse_tensors(tensors)
     refusals.refuse_other_models(list(tensors))
     layers = count_layers(tensors)
-    refusals.refuse_post_norm(tensors, arguments)
+    refusals.refuse_post_norm(tensors, arguments, canonical.dropped)
     refusals.refuse_arguments(arguments)
     refusals.refuse_old_version(canonical.dropped)
     vocab_size, hidden_size = matrix(tensors, TABLE)

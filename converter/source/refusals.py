@@ -20,7 +20,7 @@ def refuse_other_models(keys: list[str]) -> None:
         return
     seen = (
         (
-            r"(roberta|bert|model)\.(embeddings|encoder\.layer)\..*",
+            r"((roberta|bert|model)\.)?(embeddings\.word_embeddings|encoder\.layer)\..*",
             "a Hugging Face model already; nothing is to be converted",
         ),
         (r"feature_extractor\.conv_layers\..*|.*w2v_encoder.*", "a wav2vec 2.0 or HuBERT speech model"),
@@ -39,11 +39,22 @@ def refuse_other_models(keys: list[str]) -> None:
     )
 
 
-def refuse_post_norm(tensors: Mapping[str, Moved], arguments: Arguments) -> None:
-    """The final norm decides, never the flag: fairseq up to 0.10.2 records the flag as true and ignores it."""
+def refuse_post_norm(tensors: Mapping[str, Moved], arguments: Arguments, dropped: Iterable[Dropped]) -> None:
+    """The final norm decides, never the flag: fairseq up to 0.10.2 records the flag as true and ignores it.
+
+    fairseq takes the norm out of a model whose weights say version 1. Its own moving average does so to itself: it reloads
+    itself after every step, without the version (fairseq/models/ema/ema.py), and goes on computing without the norm.
+    """
     final_norm = f"{ENCODER}layer_norm.weight"
     if final_norm in tensors:
         return
+    old = next((item for item in dropped if item.source.endswith(".version") and first_number(item.tensor) < 2), None)
+    if old is not None and arguments.find("encoder_normalize_before"):
+        raise NotRepresentable(
+            f"this is a pre-LayerNorm model that lost its final norm: there is no '{final_norm}', and '{old.source}' is "
+            f"{first_number(old.tensor):g}, with which fairseq takes that norm away. Its moving averages (--store-ema) all do",
+            advice="No Hugging Face architecture computes without that norm; convert the trained weights instead",
+        )
     if arguments.find("encoder_normalize_before"):
         cause = (
             "this is a post-LayerNorm model, although its arguments say encoder_normalize_before=True: it has no "
@@ -68,6 +79,7 @@ _RULED_OUT_TENSORS: tuple[tuple[str, str], ...] = (
     (r"layers\.\d+\.self_attn\.bias_[kv]", "its attention has a learned extra key and value (add_bias_kv)"),
     (r"(segment_embeddings|embed_segments)\..*", "it has segment embeddings, which are trained, not zero"),
     (r"(.*\.)?compress(_k|_v|_layer)\..*", "it is a Linformer, whose keys and values are compressed"),
+    (r"quant_noise\..*", "quantization noise puts a linear layer between the embeddings and the first layer"),
     (r"embed_tokens\.embeddings\..*", "its input embeddings are adaptive"),
 )
 
@@ -141,10 +153,13 @@ def refuse_contradictions(
     Args:
         sizes: what the tensors say, by the arguments' names.
     """
+    removed = arguments.find("ffn_blocks_to_remove")  # fairseq's pruning leaves encoder_ffn_embed_dim as it was
+    pruned = removed if type(removed) is int and removed > 0 else 0
     problems = [
         f"{name}={recorded} in the arguments, {found} in the tensors"
         for name, found in sizes.items()
-        if type(recorded := arguments.find(name)) is int and recorded != found
+        if type(recorded := arguments.find(name)) is int
+        and found not in (recorded, recorded - pruned if name == "encoder_ffn_embed_dim" else recorded)
     ]
     if not tied and arguments.find("untie_weights_roberta") is False:
         problems.append(
