@@ -52,7 +52,7 @@ def refuse_post_norm(tensors: Mapping[str, Moved], arguments: Arguments, dropped
     if old is not None and arguments.find("encoder_normalize_before"):
         raise NotRepresentable(
             f"this is a pre-LayerNorm model that lost its final norm: there is no '{final_norm}', and '{old.source}' is "
-            f"{first_number(old.tensor):g}, with which fairseq takes that norm away. Its moving averages (--store-ema) all do",
+            f"{first_number(old.tensor):g}, with which fairseq takes that norm away. Its moving averages (--store-ema) do",
             advice="No Hugging Face architecture computes without that norm; convert the trained weights instead",
         )
     if arguments.find("encoder_normalize_before"):
