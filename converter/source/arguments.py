@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
+from converter.checkpoint.shown import shown
 from converter.errors import UnreadableCheckpoint
 from converter.source.containers import ConfigReader, held_by, node_state
 from converter.source.foreign import kind_of, members
@@ -98,7 +99,7 @@ class Arguments:
         known = {number for number in numbers if number is not None}
         if not numbers or len(known) != len(numbers):
             raise UnreadableCheckpoint(
-                f"the argument encoder_layers_to_keep={str(recorded)[:80]!r} is no list of different layer numbers"
+                f"the argument encoder_layers_to_keep={shown(recorded)!r} is no list of different layer numbers"
             )
         return tuple(sorted(known))
 
@@ -113,7 +114,7 @@ class Arguments:
             return value
         if value in (0, 1):
             return bool(value)
-        raise UnreadableCheckpoint(f"the argument {name}={str(value)[:80]!r} is neither true nor false")
+        raise UnreadableCheckpoint(f"the argument {name}={shown(value)!r} is neither true nor false")
 
 
 def find_arguments(content: Mapping[str, object]) -> Arguments:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from converter.checkpoint import Checkpoint
+from converter.checkpoint.shown import shown
 from converter.errors import UnreadableCheckpoint, UsageProblem
 from converter.source import refusals, training
 from converter.source.arguments import Arguments
@@ -147,7 +148,7 @@ def describe(
         activation=chosen,
         activation_recorded=trained_with is not None or activation is not None,
         head_activation=trained_with or (chosen if DEEPSPEED not in canonical.layouts else "gelu"),
-        pooler_activation=str(_argument(arguments, "pooler_activation_fn")),
+        pooler_activation=shown(_argument(arguments, "pooler_activation_fn")),
         dropout=_rate(arguments, "dropout"),
         attention_dropout=_rate(arguments, "attention_dropout"),
         pooler_dropout=_rate(arguments, "pooler_dropout"),
@@ -186,7 +187,7 @@ def _attention_heads(arguments: Arguments, given: int | None, hidden_size: int) 
 
 def _activation_recorded(arguments: Arguments) -> str | None:
     value = arguments.find("activation_fn")
-    return None if value is None else str(value)
+    return None if value is None else shown(value)
 
 
 def _activation(canonical: Canonical, recorded: str | None, chosen: str | None) -> str:
@@ -215,4 +216,4 @@ def _rate(arguments: Arguments, name: str) -> float:
     value = _argument(arguments, name)
     if isinstance(value, int | float) and 0.0 <= cast(float, value) < 1.0:
         return float(value)
-    raise UnreadableCheckpoint(f"the argument {name}={value!r} is no dropout rate between 0 and 1")
+    raise UnreadableCheckpoint(f"the argument {name}={shown(value)} is no dropout rate between 0 and 1")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
+from converter.checkpoint.shown import shown
 from converter.errors import UnreadableCheckpoint
 from converter.mapping import Dropped
 from converter.source.arguments import Arguments
@@ -34,7 +35,7 @@ def keep_layers(canonical: Canonical, arguments: Arguments) -> tuple[Canonical, 
         return canonical, None
     if listed[-1] >= count:
         raise UnreadableCheckpoint(
-            f"encoder_layers_to_keep={recorded} in the arguments, but the tensors are {count} layers",
+            f"encoder_layers_to_keep={shown(recorded)} in the arguments, but the tensors are {count} layers",
             advice="Arguments and tensors contradict each other",
         )
     tensors, dropped = {}, list(canonical.dropped)
@@ -45,5 +46,7 @@ def keep_layers(canonical: Canonical, arguments: Arguments) -> tuple[Canonical, 
         elif int(found[1]) in listed:
             tensors[f"{ENCODER}layers.{listed.index(int(found[1]))}.{found[2]}"] = item
         else:
-            dropped.append(Dropped(item.source or key, item.tensor, f"encoder_layers_to_keep={recorded}: not kept"))
+            dropped.append(
+                Dropped(item.source or key, item.tensor, f"encoder_layers_to_keep={shown(recorded)}: not kept")
+            )
     return replace(canonical, tensors=tensors, dropped=tuple(dropped)), listed

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 
+from converter.checkpoint.shown import shown
 from converter.choices import TaskKind
 from converter.errors import NotRepresentable, UnreadableCheckpoint
 from converter.mapping import Dropped, Moved
@@ -98,7 +99,7 @@ def refuse_arguments(arguments: Arguments) -> None:
     for name, rules_out, why in _RULED_OUT:
         value = arguments.find(name)
         if value is not None and rules_out(value):
-            raise NotRepresentable(f"the checkpoint was trained with {name}={value}: {why}", advice=_CANNOT)
+            raise NotRepresentable(f"the checkpoint was trained with {name}={shown(value)}: {why}", advice=_CANNOT)
 
 
 _CANNOT = "No Hugging Face architecture computes that"

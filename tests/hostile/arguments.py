@@ -56,20 +56,19 @@ _register("activation-escapes", {"activation_fn": text("\x1b]0;owned\x07\nError:
 _register("activation-long", {"activation_fn": text("gelu" * 100_000)}, "activation_fn=gelugelu", 3, _REFUSED)
 _register("activation-markup", {"activation_fn": text("[bold red]owned[/bold red]")}, r"activation_fn=\[bold red\]owned",
           3, _REFUSED)  # fmt: skip
-_register("layers-to-keep-long", {"encoder_layers_to_keep": list_of(*[text("y" * 500)] * 900)}, "encoder_layers_to_keep=",
-          3, _REFUSED)  # fmt: skip
+_register("layers-to-keep-long", {"encoder_layers_to_keep": list_of(*[text("y" * 500)] * 900)}, "to_keep=", 4)
 
 
-@hostile_stream("training arguments hold more than")
+@hostile_stream("encoder_layers_to_keep='a list of 50000' is no list of different layer numbers")
 def layers_to_keep_of_megabytes() -> Stream:
     """A list of references to one long text, which a message would spell out."""
     kept = text("y" * (4 << 20)) + put(9) + b"0" + list_of(*[get(9)] * 50_000)
     return sound(arguments={"encoder_layers_to_keep": kept})
 
 
-@hostile_stream("training arguments hold more than")
+@hostile_stream("no tokenizer", code=0)
 def crowd_before_the_model() -> Stream:
-    """More arguments than anybody reads, so that the one that rules the model out is not seen."""
+    """Many arguments before the one that matters; it is read all the same (the embedding is scaled)."""
     crowd = named({f"a{i}": text("x" * 2000) for i in range(1_000)})
     model = namespace({**ARGUMENTS, "no_scale_embedding": FALSE})
     return sound(beside={"cfg": named({"crowd": crowd, "model": model})})

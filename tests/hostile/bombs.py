@@ -27,7 +27,7 @@ from .writing import (
 )
 
 _ONE = {"x": bytes(4)}
-_TOO_MUCH = "training arguments hold more than [0-9]+ values and characters"
+_TOO_MUCH = "training arguments unfold into more than [0-9]+ values"
 _NO_TENSORS = "entries of 'model' are no plain tensors"
 _NO_MODEL = "it has no dictionary 'model'"
 _NO_TYPE = "storage type '.*' is not one of torch's plain types"
@@ -133,12 +133,14 @@ def itself(kind: str, times: int = 1) -> bytes:
     return b"}" + put(501) + MARK + b"".join(text(str(i)) + get(501) for i in range(times)) + b"u"
 
 
-@hostile_stream(_TOO_MUCH)
+@hostile_stream("no tokenizer", code=0)
 def arguments_hold_themselves() -> Stream:
     return sound(arguments={"x": itself("list", 10), "y": itself("dict", 10)})
 
 
-@hostile_stream("no tokenizer", containers="zip", code=0)
+@hostile_stream(
+    "attention heads nowhere", containers="zip", code=2, why="its args, which fairseq reads first, are none"
+)
 def content_holds_itself() -> Stream:
     """Even the sound model's own dictionary is inside what stands beside it."""
     return sound(beside={"extra_state": itself("list"), "args": itself("dict", 2)}, arguments={"x": itself("list")})

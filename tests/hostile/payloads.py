@@ -186,7 +186,7 @@ _NO_HEADS = "tensors cannot tell the number of heads, and hostile arguments are 
 for _name, _make, _cause, _code in (
     ("whole", lambda: Stream(SHELL), r"it holds an object of posix\.system where a fairseq checkpoint", 4),
     ("model", lambda: Stream(named({"model": SHELL})), "it has no dictionary 'model'", 4),
-    ("arguments", lambda: sound(beside={"cfg": SHELL}), "number of attention heads nowhere", 2),
+    ("arguments", lambda: sound(beside={"cfg": SHELL}), "training arguments in .* cannot be read", 4),
     ("namespace-state", lambda: sound(beside={"cfg": NONE, "args": _setstate(_HOSTILE_ATTRIBUTE)}),
      "number of attention heads nowhere", 2),
     ("model-argument", lambda: sound(arguments={"encoder_attention_heads": SHELL}), "attention heads nowhere", 2),
