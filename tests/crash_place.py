@@ -25,7 +25,9 @@ def small_checkpoint(path: Path, *, factor: float = 1.0) -> Path:
     def cut(content: dict[str, Any]) -> None:
         model = content["model"]
         content["model"] = {
-            key: value * factor for key, value in model.items() if ".layers." not in key or ".layers.0." in key
+            key: value if key.endswith(".version") else value * factor
+            for key, value in model.items()
+            if ".layers." not in key or ".layers.0." in key
         }
         content["cfg"]["model"].encoder_layers = 1
 
