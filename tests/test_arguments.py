@@ -120,6 +120,20 @@ def test_what_a_head_is_chosen_by(generation: str) -> None:
     assert found.sections["criterion"]["_name"] == "sentence_prediction"
 
 
+def test_arguments_are_looked_for_where_fairseq_keeps_them() -> None:
+    sections = {"task": {"num_classes": 3}, "criterion": {"num_classes": 4, "ranking_head_name": "r"}}
+    found = Arguments("", {"num_classes": 5, "seed": 6, "encoder_layers": None}, sections)
+    assert [found.find(name) for name in ("num_classes", "ranking_head_name", "seed", "encoder_layers")] == [
+        3,
+        "r",
+        6,
+        None,
+    ]
+    assert found.find("num_classes", "criterion", "task") == 4
+    # roberta takes the length of its training samples where no number of positions is given
+    assert Arguments("", {"tokens_per_sample": 100, "max_source_positions": 50}).max_positions == 100
+
+
 @pytest.mark.parametrize("generation", GENERATIONS)
 @pytest.mark.parametrize("name", ["whole-config", "finetuned"])
 def test_a_checkpoint_with_a_pickled_config_is_described(generation: str, name: str) -> None:
@@ -173,16 +187,15 @@ def test_recorded_flat_names_go_before_nested_ones() -> None:
 
 
 def test_what_cannot_be_read_is_told_and_never_guessed() -> None:
-    model = {
-        **ROBERTA,
+    unread = {
         "seed": "${oc.env:SEED}",
         "nested": "${model.${model.arch}}",
-        "given": "???",
-        "tensor": object(),
+        "escaped": "\\${model.arch}",
+        "object": object(),
     }
-    found = find_arguments({"cfg": {"model": model}})
-    assert [found.find(name) for name in ("seed", "nested", "given", "tensor")] == [None] * 4
-    assert list(found.unread) == ["model.seed", "model.nested", "model.tensor"]
+    found = find_arguments({"cfg": {"model": {**ROBERTA, **unread, "given": "???"}}})
+    assert [found.find(name) for name in (*unread, "given")] == [None] * 5
+    assert list(found.unread) == [f"model.{name}" for name in unread]
 
 
 @pytest.mark.parametrize(
@@ -212,7 +225,7 @@ def test_arguments_in_an_unreadable_form_are_an_error(where: str) -> None:
         ("", None),
         ([], None),
         ("0,2,4", (0, 2, 4)),
-        ("4, 2,0", (0, 2, 4)),
+        ("33, 1", (1, 33)),
         ([3, 1], (1, 3)),
         (["1"], (1,)),
     ],

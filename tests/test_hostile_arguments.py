@@ -128,6 +128,13 @@ def test_what_leads_nowhere_is_none_and_told(name: str) -> None:
     json.dumps(found.sections, skipkeys=False, allow_nan=False)
 
 
+def test_a_large_text_is_looked_through_once() -> None:
+    content = in_model(x="y" * 20_000_000, **{f"z{i}": "${model.x}" for i in range(20_000)})
+    start = time.process_time()
+    assert find_arguments(content).find("z19999") is content["cfg"]["model"]["x"]
+    assert time.process_time() - start < SECONDS
+
+
 def doubled(value: object, times: int) -> object:
     for _ in range(times):
         value = [value, value]
@@ -158,6 +165,15 @@ def large_objects_often() -> Content:
     return in_model(x=objects)
 
 
+def large_objects_looked_into() -> Content:
+    shared = {f"x{i}": i for i in range(50_000)}
+    references = {f"z{i}": f"${{model.objects.{i}.x1}}" for i in range(10_000)}
+    objects = [stand_in("lab", "Thing") for _ in range(10_000)]
+    for item in objects:
+        item.state = (shared, {"y": 1})
+    return in_model(**references, objects=objects)
+
+
 def keys_that_are_none() -> Content:
     shared = {(i,): i for i in range(50_000)}
     return in_model(x=[shared] * 10_000)
@@ -172,6 +188,7 @@ UNFOLDS: dict[str, Callable[[], Content]] = {
     "references in text": bomb_of_text,
     "large text often": large_text_often,
     "large objects often": large_objects_often,
+    "large objects looked into": large_objects_looked_into,
     "keys that are none": keys_that_are_none,
     "sets": lambda: in_model(x=[stand_in("builtins", "set", list(range(1000)))] * 1000),
     "long ways": lambda: in_model(**{f"x{i}": "${model" + ".transformer" * 30 + "}" for i in range(100_000)}),

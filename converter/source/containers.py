@@ -94,11 +94,11 @@ class Place:
 
 
 def _above(value: object) -> Place | None:
-    """The containers that a config's `_parent` leads to: what references in it count from."""
+    """The containers that a config's `_parent` leads to, if in a circle a number of them: references count from there."""
     chain = [value]
     while (state := node_state(chain[-1])) is not None and len(chain) <= MAX_DEPTH:
         above = state.get("_parent")
-        if node_state(above) is None or any(above is known for known in chain):
+        if node_state(above) is None:
             break
         chain.append(above)
     place: Place | None = None

@@ -163,5 +163,5 @@ def _numpy_scalar(args: tuple[object, ...]) -> object:
         number: object = struct.unpack(order + form, raw)[0]
         return number
     if isinstance(code, str) and code[:1] == "U" and len(raw) % 4 == 0:
-        return raw.decode("utf-32-be" if order == ">" else "utf-32-le", "replace").rstrip("\0")
+        return raw.decode("utf-32-be" if order == ">" else "utf-32-le", "replace")
     return NotPlain("a numpy scalar of another type")
