@@ -190,7 +190,7 @@ class ConfigReader:
             self._pieces[id(text)] = parse(text) if has_references(text) else [text]
         pieces = self._pieces[id(text)]
         if pieces is None:
-            return NotPlain("it is to be computed, which only the program that wrote it can do")
+            return NotPlain(f"what {text[:60]!r} stands for was computed by the program that wrote it")
         if len(pieces) > 1:
             return self._joined(place, pieces, depth)
         whole = pieces[0] if pieces else text
