@@ -165,7 +165,8 @@ class PickleMachine:
     def set_items(self, target: object, pairs: list[object]) -> None:
         if len(pairs) % 2:
             raise self.broken("a dictionary gets a key without a value")
-        entries = zip(map(self.key, pairs[::2]), pairs[1::2], strict=True)
+        # One by one: a million pairs at a time would stand in memory twice.
+        entries = ((self.key(pairs[at]), pairs[at + 1]) for at in range(0, len(pairs), 2))
         if isinstance(target, dict):
             target.update(entries)
         elif isinstance(target, Placeholder):

@@ -143,7 +143,10 @@ class Rebuilder:
         self._encoded += len(text)
         if self._encoded > MAX_TEXT_BYTES:
             raise _damaged(f"it holds more than {MAX_TEXT_BYTES >> 20} MB of text")
-        return text.encode("latin-1") if all(ord(character) < 256 for character in text) else None
+        try:
+            return text.encode("latin-1")
+        except UnicodeEncodeError:
+            return None
 
 
 def _first(args: tuple[object, ...]) -> object:

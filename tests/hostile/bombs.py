@@ -78,8 +78,9 @@ register_stream("bombs/laughs-as-heads", lambda: sound(arguments={"encoder_atten
 # -- nesting
 
 
-def deep(kind: str, levels: int = 100_000) -> bytes:
+def deep(kind: str, levels: int = 0) -> bytes:
     """`levels` containers, one inside the other."""
+    levels = levels or {"object": 50_000, "ordered": 50_000, "namespace": 30_000}.get(kind, 100_000)
     if kind == "tuple":
         return b")" + b"\x85" * levels
     if kind == "list":
@@ -96,7 +97,10 @@ def deep(kind: str, levels: int = 100_000) -> bytes:
 
 def _register_deep(kind: str) -> None:
     in_model = _NO_TENSORS if kind in ("dict", "ordered") else _NO_MODEL
-    register_stream(f"bombs/deep-model-{kind}", lambda: Stream(named({"model": deep(kind)})), in_model)
+    containers = "zip legacy" if kind in ("tuple", "list") else "zip"
+    register_stream(
+        f"bombs/deep-model-{kind}", lambda: Stream(named({"model": deep(kind)})), in_model, containers=containers
+    )
     for name, make in {
         "beside": lambda: sound(beside={"extra_state": deep(kind)}),
         "argument": lambda: sound(arguments={"x": deep(kind)}),
@@ -149,13 +153,13 @@ def content_holds_itself() -> Stream:
 @hostile_stream(_TOO_MUCH)
 def one_big_section_many_times() -> Stream:
     big = mapping((number(i), NONE) for i in range(100_000)) + put(9)
-    return sound(beside={"cfg": named({"s": big, **{f"s{i}": get(9) for i in range(50_000)}})})
+    return sound(beside={"cfg": named({"s": big, **{f"s{i}": get(9) for i in range(20_000)}})})
 
 
-@hostile_stream(_TOO_MUCH)
+@hostile_stream(_TOO_MUCH, containers="zip")
 def one_big_list_many_times() -> Stream:
     big = MARK + NONE * 300_000 + b"l" + put(9)
-    return sound(beside={"cfg": named({"model": namespace({"s": big, **{f"s{i}": get(9) for i in range(50_000)}})})})
+    return sound(beside={"cfg": named({"model": namespace({"s": big, **{f"s{i}": get(9) for i in range(20_000)}})})})
 
 
 @hostile_stream("its dictionaries copy one another without end")
@@ -165,7 +169,7 @@ def ordered_dict_of_one_big_list() -> Stream:
     return Stream(big + make + (get(10) + get(9) + b"\x85R0") * 100_000 + b"}")
 
 
-@hostile_stream("a dictionary is made of something that is no pairs")
+@hostile_stream("a dictionary is made of something that is no pairs", containers="zip")
 def ordered_dict_of_almost_pairs() -> Stream:
     """Each call would look at every pair of a long list, only to find that the last is none."""
     big = MARK + text("k") + NONE + b"\x86" + b"2" * 200_000 + NONE + b"l" + put(9) + POP
@@ -173,7 +177,7 @@ def ordered_dict_of_almost_pairs() -> Stream:
     return Stream(big + make + (get(10) + get(9) + b"\x85R0") * 100_000 + b"}")
 
 
-@hostile_stream("it holds more than 16 MB of text")
+@hostile_stream("it holds more than 16 MB of text", containers="zip")
 def codecs_encode_one_big_text() -> Stream:
     """Each call would copy the same megabytes."""
     big = text("x" * (8 << 20)) + put(9) + POP + global_name("_codecs", "encode") + put(10) + POP

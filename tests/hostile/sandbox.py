@@ -24,7 +24,8 @@ from pathlib import Path
 MARKER = "executed"
 OUTPUT = "out"
 _STAGING = f".{OUTPUT}.prenorm-staging-"
-_HANG_SECONDS = 60
+_HANG_SECONDS = 30  # of the processor
+_SLEEP_SECONDS = 600  # by the clock
 _MEMORY_LIMIT = 6 << 30  # of address space: a bomb must not take the machine with it
 # Audit events that must not occur (Python's documentation lists them all); what they start with is enough.
 _FORBIDDEN = (
@@ -42,8 +43,8 @@ _PUBLISHING = (("ctypes.dlopen", None), ("ctypes.dlsym", "renameat2"))
 class Run:
     """What became of one command.
 
-    `seconds` are the processor's, which do not depend on what else the machine does; a command that sleeps or hangs is
-    ended after a minute, with another exit code. `peak_mb` is above an idle child; `events` are the forbidden ones.
+    `seconds` are the processor's, which do not depend on what else the machine does; a command that hangs or sleeps is
+    ended by a signal. `peak_mb` is above an idle child; `events` are the forbidden ones.
     """
 
     code: int
@@ -110,11 +111,19 @@ def _warm_up() -> None:
         contextlib.redirect_stdout(nowhere),
         contextlib.redirect_stderr(nowhere),
     ):
-        commands = [["inspect", fixture, "--json"], ["inspect", refused], ["convert", refused, f"{folder}/no"]]
+        commands = [
+            ["inspect", fixture],
+            ["inspect", fixture, "--json"],
+            ["inspect", refused],
+            ["convert", refused, f"{folder}/no"],
+        ]
         if "torch" in sys.argv:
             commands += [["convert", fixture, f"{folder}/out", "--json"], ["torch.load", fixture]]
         for arguments in commands:
             _main(list(map(str, arguments)))
+    from rich.cells import cell_len
+
+    cell_len("\u0663")  # rich imports its table of wide letters when it first meets one
     for codec in ("raw_unicode_escape", "unicode_escape"):  # Python imports them when they are first used
         "".encode(codec)
     gc.collect()
@@ -172,7 +181,8 @@ def _in_child(folder: Path, arguments: list[str], paths: list[Path]) -> None:
             os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
         log = os.open(paths[2], os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND)
         resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_LIMIT, _MEMORY_LIMIT))
-        signal.alarm(_HANG_SECONDS)
+        resource.setrlimit(resource.RLIMIT_CPU, (_HANG_SECONDS, _HANG_SECONDS))
+        signal.alarm(_SLEEP_SECONDS)
         sys.addaudithook(lambda event, args: _watch(log, event, args))
         code = _main(arguments)
     except BaseException:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from converter.checkpoint.limits import MAX_CLASSES, MAX_TENSORS
+
 from .corpus import CONVERTED, REFUSED, file_name
 from .registry import HostileFile
 from .sandbox import MARKER, OUTPUT, Run, Sandbox
+from .writing import MARK, as_zip, dense, sound
 
 MAX_SECONDS = 5.0
 MAX_PEAK_MB = 300.0
@@ -110,6 +114,37 @@ def test_the_attack_is_real(name: str, tmp_path: Path, converter: Sandbox) -> No
     run = converter.run(folder, "torch.load", file_name(ATTACKS[name]))
     assert (folder / MARKER).exists(), run.stderr
     assert run.events
+
+
+@pytest.mark.parametrize("name", [*(name for name in REFUSED if "/name-" in name), "tensors/state-dict-alone.zip"])
+def test_inspect_prints_nothing_a_terminal_acts_on(name: str, tmp_path: Path, refuser: Sandbox) -> None:
+    folder = written(REFUSED[name], tmp_path)
+    run = refuser.run(folder, "inspect", file_name(REFUSED[name]))
+    held_in_bounds(run, folder)
+    assert (run.code, run.stderr == "") in ((0, True), (4, False))
+
+
+def test_inspect_prints_the_most_it_can_be_given(tmp_path: Path, refuser: Sandbox) -> None:
+    """As many tensors and classes as the reader lets through, in tables."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    tensors = {f"strange.{i}": dense("one", [1]) for i in range(MAX_TENSORS - 100)}
+    classes = {"x": MARK + b"".join(b"(im%d\nn\n" % i for i in range(MAX_CLASSES - 100)) + b"l"}
+    (folder / "most.pt").write_bytes(as_zip(sound(model=tensors, beside=classes, more={"one": bytes(4)})))
+    run = refuser.run(folder, "inspect", "most.pt")
+    held_in_bounds(run, folder)
+    assert run.code == 0
+    assert run.stdout.count("strange.") >= MAX_TENSORS - 100
+
+
+@pytest.mark.parametrize(("path", "said"), [("pipe", "not a regular file"), ("/dev/zero", "not a regular file")])
+def test_what_is_no_file_holds_nothing_up(path: str, said: str, tmp_path: Path, refuser: Sandbox) -> None:
+    """Opening a named pipe waits for somebody to write to it."""
+    os.mkfifo(tmp_path / "pipe")
+    run = refuser.run(tmp_path, "inspect", path)
+    held_in_bounds(run, tmp_path)
+    assert run.code == 2
+    assert said in one_sentence(run)
 
 
 def test_the_corpus_is_large_and_the_same_every_time() -> None:
