@@ -57,7 +57,7 @@ def find_positions(
             advice="Arguments and tensors contradict each other",
         )
     count = stated or arguments.max_positions or _FAIRSEQ_DEFAULT
-    if count > _MOST_POSITIONS or hidden_size % 2 or hidden_size < 4:
+    if count > _MOST_POSITIONS or (kind == SINUSOIDAL and (hidden_size % 2 or hidden_size < 4)):
         raise UnreadableCheckpoint(f"the arguments ask for a table of {count} positions, {hidden_size} wide")
     return PositionTable(kind, count + USUAL_PAD_ID + 1), USUAL_PAD_ID
 
