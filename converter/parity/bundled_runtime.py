@@ -49,6 +49,8 @@ _HEADS: dict[TaskKind, tuple[tuple[str, str | None], ...]] = {
 class BundledRuntime:
     """The folder's model, in evaluation mode, computing in float64."""
 
+    name = "bundled"
+
     def __init__(self, folder: Path, task: TaskKind) -> None:
         """Loads the folder strictly, as the class that the task wants.
 

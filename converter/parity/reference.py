@@ -10,7 +10,7 @@ fairseq and DinkyTrain recorded.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -61,14 +61,24 @@ class Reference:
         Yields:
             The stage's name, and the values of its parts, each [batch, length, width] in float64.
         """
-        real = input_ids != self.arguments.pad
-        x = self._embed(input_ids, real)
-        yield "embeddings", {"out": x}
-        for place, number in enumerate(self._layers()):
-            parts = self._layer(number, x, real)
+        x: Tensor | None = None
+        for name in ("embeddings", *(f"layers.{place}" for place in range(len(self._layers()))), "layer_norm"):
+            parts = self.stage(name, input_ids, x)
             x = parts["out"]
-            yield f"layers.{place}", parts
-        yield "layer_norm", {"out": self._norm(x, f"{self._at}layer_norm.weight", f"{self._at}layer_norm.bias")}
+            yield name, parts
+
+    def stage(self, name: str, input_ids: Tensor, x: Tensor | None) -> dict[str, Tensor]:
+        """One stage of the encoder.
+
+        Args:
+            x: [batch, length, width], the stage before's output; None for the first.
+        """
+        real = input_ids != self.arguments.pad
+        if x is None:
+            return {"out": self._embed(input_ids, real)}
+        if name == "layer_norm":
+            return {"out": self._norm(x, f"{self._at}layer_norm.weight", f"{self._at}layer_norm.bias")}
+        return self._layer(self._layers()[int(name.removeprefix("layers."))], x, real)
 
     def logits(self, features: Tensor) -> Tensor:
         """The masked-LM head.
@@ -113,7 +123,7 @@ class Reference:
         stored = self.tensors[f"{name}_orig"].read().dtype
         return (weight / torch.dot(u, torch.mv(weight, v))).to(stored).double()
 
-    def _layers(self) -> Iterable[int]:
+    def _layers(self) -> Sequence[int]:
         if self.arguments.layers is not None:
             return self.arguments.layers
         number = 0
@@ -126,7 +136,7 @@ class Reference:
         words = f"{self._at}embed_tokens.weight"
         # In the stored type: scaling by the square root of the width is fairseq's own rounding, not ours.
         x = self._rows(words, input_ids, math.sqrt(self.tensors[words].shape[1]) if self.arguments.scaled else None)
-        positions = torch.where(real, torch.cumsum(real, dim=1) + pad, torch.full_like(input_ids, pad))
+        positions = self._positions(input_ids, real)
         if self.arguments.positions == "learned":
             x = x + self._rows(f"{self._at}embed_positions.weight", positions)
         elif self.arguments.positions == "sinusoidal":
@@ -137,8 +147,15 @@ class Reference:
             x = self._norm(x, *norm)
         return x * real[..., None]  # fairseq blanks the pads here
 
+    def _positions(self, input_ids: Tensor, real: Tensor) -> Tensor:
+        pad = self.arguments.pad
+        return torch.where(real, torch.cumsum(real, dim=1) + pad, torch.full_like(input_ids, pad))
+
+    def _names(self, n: int) -> dict[str, tuple[str, str]]:
+        return layer_names(self.tensors, f"{self._at}layers.{n}.")
+
     def _layer(self, n: int, x: Tensor, real: Tensor) -> dict[str, Tensor]:
-        names = layer_names(self.tensors, f"{self._at}layers.{n}.")
+        names = self._names(n)
         normed = self._norm(x, *names["attention_norm"])
         if "qkv" in names:
             stacked = self._linear(normed, *names["qkv"])

@@ -9,6 +9,7 @@ from importlib import metadata
 
 from converter.parity.audit import Audit
 from converter.parity.compare import Difference, ModuleDifferences
+from converter.parity.positions import PositionErrors
 
 SCHEMA_VERSION = 1
 
@@ -25,6 +26,15 @@ class Check:
 
 
 @dataclass(frozen=True)
+class Diagnosis:
+    """Where the first divergence is, which rule made that tensor, and what it looks like, where the pattern is known."""
+
+    module: str
+    rule: str | None
+    hint: str | None
+
+
+@dataclass(frozen=True)
 class ParityReport:
     """The outcome of a proof."""
 
@@ -35,6 +45,12 @@ class ParityReport:
     checks: Sequence[Check]
     modules: ModuleDifferences
     audit: Audit
+    runtimes: Sequence[str] = ("bundled",)
+    positions: PositionErrors | None = None
+    divergence: Diagnosis | None = None
+    disagreements: Sequence[str] = ()
+    noise: Mapping[str, float] | None = None
+    cost_of_type: Mapping[str, float | int | str] | None = None
 
     @property
     def judged(self) -> bool:
@@ -80,6 +96,12 @@ class ParityReport:
             "checks": [_check(check) for check in self.checks],
             "modules": [_module(item) for item in self.modules.by_name.values()],
             "first_divergence": self.modules.first_divergence,
+            "divergence": None if self.divergence is None else vars(self.divergence),
+            "disagreements": list(self.disagreements),
+            "runtimes": list(self.runtimes),
+            "noise_floor": None if self.noise is None else dict(self.noise),
+            "cost_of_type": None if self.cost_of_type is None else dict(self.cost_of_type),
+            "positions": None if self.positions is None else self.positions.to_dict(),
             "problems": list(self.audit.problems),
             "tensors": [vars(row) for row in self.audit.rows],
             "environment": environment(),

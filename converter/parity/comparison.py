@@ -1,0 +1,182 @@
+"""Reference and model in lockstep on the probe: every stage of one is held against the same stage of the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from converter.choices import TaskKind
+from converter.dictionary import UNK
+from converter.parity.compare import Difference, LogitDifference, ModuleDifferences
+from converter.parity.positions import PositionErrors
+from converter.parity.probe import build_probe
+from converter.parity.reference import Arguments, Stage
+from converter.plan import EXTRA_ROW_BIAS, ConversionPlan
+from converter.source.description import SourceDescription
+
+# The name under which a module of the target stands in the report, by the reference's stage and part.
+_STAGE_NAMES = {
+    "embeddings": "roberta_prelayernorm.embeddings",
+    "layer_norm": "roberta_prelayernorm.LayerNorm",
+    "head": "classification head",
+}
+_PART_NAMES = {
+    "q_proj": ".attention.self.query",
+    "k_proj": ".attention.self.key",
+    "v_proj": ".attention.self.value",
+    "out_proj": ".attention.output.dense",
+    "fc1": ".intermediate.dense",
+    "fc2": ".output.dense",
+    "out": "",
+}
+
+
+class ReferenceModel(Protocol):
+    """What computes as fairseq does: the built-in reference, or fairseq itself."""
+
+    def stages(self, input_ids: Tensor) -> Iterator[Stage]:
+        """The encoder's stages on one batch [batch, length], their parts in float64."""
+
+    def logits(self, features: Tensor) -> Tensor:
+        """The masked-LM head on features [tokens, hidden]."""
+
+    def classify(self, features: Tensor, head: str) -> dict[str, Tensor]:
+        """A classification head on the first tokens' features [rows, hidden]: `dense` and `out`."""
+
+    def extra_row_logits(self, logits: Tensor, row: int, bias: float) -> Tensor:
+        """What a copy of the vocabulary's row `row` with another bias gives."""
+
+
+class Runtime(Protocol):
+    """What computes a folder."""
+
+    name: str
+
+    def run(self, input_ids: Tensor, attention_mask: Tensor, on_stage: Callable[[Stage], None]) -> Tensor:
+        """One batch; see `BundledRuntime.run`."""
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """The first part of a stage that was apart: where, on which batch, and what the folder computed there."""
+
+    module: str
+    stage: str
+    part: str
+    batch: Tensor
+    actual: Tensor
+
+
+@dataclass
+class Comparison:
+    """One reference against one runtime, and what is found of them batch by batch.
+
+    `noise` is how far float32 is from float64 on the reference's side, by stage, where the reference computes in float32.
+    """
+
+    plan: ConversionPlan
+    reference: ReferenceModel
+    runtime: Runtime
+    noise: Mapping[str, float] = field(default_factory=dict)
+    tick: Callable[[int], None] = lambda steps: None
+    modules: ModuleDifferences = field(default_factory=ModuleDifferences)
+    logits: LogitDifference = field(default_factory=lambda: LogitDifference("logits"))
+    extra: Difference = field(default_factory=lambda: Difference("extra rows"))
+    positions: PositionErrors = field(default_factory=PositionErrors)
+    divergence: Divergence | None = None
+
+    def run(self) -> Comparison:
+        """Compares the whole probe.
+
+        Raises:
+            ValueError: if the model's stages are not the reference's.
+        """
+        description = self.plan.description
+        self.logits.noise = self.noise.get("logits", 0.0)
+        with torch.inference_mode():
+            for batch in build_probe(description.vocab_size, description.positions.rows, description.pad_id):
+                self.add(batch)
+        # Judged on the scale of the logits: the rows' own scale is that of the bias, which would hide differences.
+        self.extra.scale, self.extra.noise = self.logits.scale, self.logits.noise
+        return self
+
+    def add(self, batch: Tensor) -> None:
+        """Runs both sides on one batch; the reference advances one stage whenever the model has computed it."""
+        # fairseq blanks the pads, Hugging Face does not: what comes out there means nothing
+        real = batch != self.plan.description.pad_id
+        stages = self._stages(batch)
+        outputs: dict[str, Tensor] = {}
+
+        def on_stage(stage: Stage) -> None:
+            name, actual = stage
+            reference_name, expected = next(stages, ("nothing more", {}))
+            if reference_name != name or not actual.keys() & expected.keys():
+                raise ValueError(f"the model computes {name} where the reference computes {reference_name}")
+            for part, value in actual.items():
+                if part in expected:
+                    self._compare(name, part, expected[part], value, batch)
+            outputs.update(expected)
+            self.tick(1)
+
+        actual = self.runtime.run(batch, real.long(), on_stage)
+        left_out = next(stages, None)
+        if left_out is not None:
+            raise ValueError(f"the model never computes {left_out[0]}")
+        if self.plan.task.kind is TaskKind.MASKED_LM:
+            self._compare_vocabulary(outputs["out"][real], actual[real], whole=bool(real.all()))
+        elif self.plan.task.head is not None:
+            self.logits.add(outputs["logits"], actual)
+        self.tick(1)
+
+    def _stages(self, batch: Tensor) -> Iterator[Stage]:
+        """The reference's stages, with the classification head's behind them."""
+        features: Tensor | None = None
+        for name, parts in self.reference.stages(batch):
+            features = parts["out"]
+            yield name, parts
+        if self.plan.task.head is not None and features is not None:
+            head = self.reference.classify(features[:, 0], self.plan.task.head.name)
+            yield "head", {"out": head["dense"], "logits": head["out"]}
+
+    def _compare(self, stage: str, part: str, expected: Tensor, actual: Tensor, batch: Tensor) -> None:
+        real = batch != self.plan.description.pad_id
+        at = _STAGE_NAMES.get(stage) or "roberta_prelayernorm.encoder.layer." + stage.removeprefix("layers.")
+        module = at + _PART_NAMES[part]
+        if stage != "head" and part == "out" and bool(real.all()):
+            self.positions.add(module, expected[0], actual[0])
+        shown = actual
+        if stage != "head":
+            expected, actual = expected[real], actual[real]
+        self.modules.add(module, expected, actual, self.noise.get(stage, 0.0))
+        if self.divergence is None and not self.modules.by_name[module].passed:
+            self.divergence = Divergence(module, stage, part, batch, shown.clone())
+
+    def _compare_vocabulary(self, features: Tensor, actual: Tensor, *, whole: bool) -> None:
+        """The masked LM's logits, [tokens, vocab], and those of the rows behind the dictionary's."""
+        expected = self.reference.logits(features)
+        rows = expected.shape[1]
+        self.logits.add(expected, actual[:, :rows])
+        if whole:
+            self.positions.add("logits", expected, actual[:, :rows])
+        if self.plan.extra_rows:
+            bias = float(torch.tensor(EXTRA_ROW_BIAS, dtype=getattr(torch, self.plan.description.dtype)))
+            extra = self.reference.extra_row_logits(expected, UNK, bias)
+            self.extra.add(extra.expand(-1, self.plan.extra_rows), actual[:, rows:])
+
+
+def reference_arguments(description: SourceDescription) -> Arguments:
+    """What the built-in reference needs to know beside the tensors."""
+    return Arguments(
+        attention_heads=description.attention_heads,
+        activation=description.activation,
+        head_activation=description.head_activation,
+        pad=description.pad_id,
+        positions=description.positions.kind,
+        position_rows=description.positions.rows,
+        scaled=description.scaled_embedding,
+        layers=description.layers_kept,
+    )

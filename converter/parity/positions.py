@@ -1,0 +1,33 @@
+"""Errors by position: where in a full-length row the two sides are apart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+COLUMNS = 64  # a longer row is shown in so many stretches, each by its largest difference
+
+
+@dataclass
+class PositionErrors:
+    """The largest difference by module and stretch of positions, over the row that covers every position."""
+
+    by_module: dict[str, list[float]] = field(default_factory=dict)
+    length: int = 0
+
+    def add(self, module: str, expected: Tensor, actual: Tensor) -> None:
+        """Takes in one module's values of one row; both [length, width]."""
+        apart = (expected - actual).abs().nan_to_num(nan=float("inf")).amax(dim=-1)
+        self.length = len(apart)
+        self.by_module[module] = [float(piece.max()) for piece in apart.tensor_split(min(COLUMNS, self.length))]
+
+    def to_dict(self) -> dict[str, object] | None:
+        """For the report; None if nothing was taken in."""
+        if not self.by_module:
+            return None
+        return {
+            "length": self.length,
+            "modules": list(self.by_module),
+            "max_abs_diff": [[float(f"{value:.2e}") for value in row] for row in self.by_module.values()],
+        }
