@@ -169,8 +169,12 @@ def convert(
     return Conversion(target, prepared.plan, report, told, clock.seconds)
 
 
-def prepare(checkpoint: Checkpoint, options: Options) -> Prepared:
-    """Normalizes, describes and plans; writes nothing."""
+def prepare(checkpoint: Checkpoint, options: Options, rows: int | None = None) -> Prepared:
+    """Normalizes, describes and plans; writes nothing.
+
+    Args:
+        rows: the vocabulary's rows in a folder that exists already, where there is no tokenizer to say how many it needs.
+    """
     tensors = model_tensors(checkpoint, options.weights)
     arguments = find_arguments(checkpoint.content)
     canonical, layers_kept = keep_layers(normalize(tensors), arguments)
@@ -181,7 +185,9 @@ def prepare(checkpoint: Checkpoint, options: Options) -> Prepared:
     task = choose_task(description, options.task, options.head, options.label_dict)
     multiple = vocabulary_multiple(arguments)
     tokenization = prepare_tokenization(checkpoint.file.path, options, description, multiple)
-    extra_rows = tokenization.vocabulary.extra_rows if tokenization else 0
+    extra_rows = max((rows or 0) - description.vocab_size, 0)
+    if tokenization is not None:
+        extra_rows = tokenization.vocabulary.extra_rows
     plan = plan_conversion(description, fold(canonical, description), task, extra_rows)
     return Prepared(
         checkpoint,

@@ -50,12 +50,14 @@ def audit(
     used_by_reference: Iterable[str],
     *,
     tied: bool,
+    allowed: Iterable[str] = (),
 ) -> Audit:
     """Audits the folder's tensors.
 
     Args:
         tensors: the source tensors under the checkpoint's own names.
         used_by_reference: the source tensors that the reference computed with; none of them may be lost.
+        allowed: names that may be in the files without a source.
         tied: whether the LM head's matrix was left out for being the embedding, which is then checked.
     """
     found: list[AuditRow] = []
@@ -80,7 +82,10 @@ def audit(
     same_as_table = {item.source for item in lost if _equal_to_table(item, table)}
     problems = [
         *(f"target tensor '{name}' was planned and is not in the files" for name in planned.keys() - seen),
-        *(f"target tensor '{name}' is in the files and was not planned" for name in seen - planned.keys()),
+        *(
+            f"target tensor '{name}' is in the files and was not planned"
+            for name in seen - planned.keys() - set(allowed)
+        ),
         *(f"source tensor '{key}' is neither moved nor dropped" for key in _unaccounted(tensors, moved, lost)),
         *(
             f"source tensor '{key}' matters to what the model computes, and was not moved"

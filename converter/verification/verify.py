@@ -1,0 +1,223 @@
+"""`verify`: a folder against its checkpoint. It reads only, and lists everything that disagrees."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import torch
+
+from converter.checkpoint import open_checkpoint
+from converter.checkpoint.tensors import SourceTensor
+from converter.choices import AUTO, TaskKind
+from converter.derived import ComputedTensor
+from converter.errors import PrenormError
+from converter.parity.audit import Audit, audit
+from converter.parity.bundled_runtime import BundledRuntime
+from converter.parity.checks import comparison_checks, tensors_check
+from converter.parity.compare import LogitDifference, ModuleDifferences
+from converter.parity.comparison import Comparison, ReferenceModel, Runtime, reference_arguments
+from converter.parity.hints import diagnose
+from converter.parity.prove import is_tied_masked_lm
+from converter.parity.reference import Reference
+from converter.parity.report import Check, ParityReport
+from converter.parity.transformers_runtime import TransformersRuntime
+from converter.pipeline import Options, Prepared, prepare
+from converter.progress import Progress, Silent
+from converter.verification.config_check import check_config
+from converter.verification.published import Published, open_published
+from converter.verification.tokenizer_check import check_tokenizer
+from converter.verification.weights_check import ExpectedWeights, expected_weights
+
+_RUNTIMES: Mapping[str, tuple[Callable[[Path, TaskKind], Runtime], ...]] = {
+    "bundled": (BundledRuntime,),
+    "transformers": (TransformersRuntime,),
+    "both": (BundledRuntime, TransformersRuntime),
+}
+
+
+@dataclass
+class _Found:
+    """What verification gathers."""
+
+    disagreements: list[str] = field(default_factory=list)
+    checks: list[Check] = field(default_factory=list)
+    comparisons: list[Comparison] = field(default_factory=list)
+
+    def check(self, name: str, said: list[str]) -> None:
+        """A check that consists of sentences."""
+        self.checks.append(Check(name, not said, {"disagreements": len(said)}))
+        self.disagreements += said
+
+
+def verify(
+    checkpoint: str | Path,
+    folder: str | Path,
+    *,
+    runtime: str = "bundled",
+    progress: Progress | None = None,
+    **options: object,
+) -> ParityReport:
+    """Judges a folder; nothing is written.
+
+    Args:
+        checkpoint: the file that fairseq or DinkyTrain saved.
+        folder: a local model folder, by whoever made it.
+        runtime: what computes the folder: `bundled`, `transformers` (the installed one), or `both`.
+        options: as for `convert`; `task` is the folder's own unless given.
+
+    Raises:
+        UsageProblem, NotRepresentable, UnreadableCheckpoint: as for `convert`.
+    """
+    watch = progress or Silent()
+    with tempfile.TemporaryDirectory(prefix="prenorm-") as scratch:
+        published = open_published(Path(folder), Path(scratch))
+        chosen = Options.given(**options)
+        if chosen.task == AUTO:
+            chosen = replace(chosen, task=published.kind.value)
+        prepared = prepare(open_checkpoint(checkpoint), chosen, _rows(published))
+        return _judge(prepared, published, runtime, watch)
+
+
+def _rows(published: Published) -> int | None:
+    """The rows of the folder's word embedding."""
+    return next(
+        (item.shape[0] for name, item in published.tensors.items() if name.endswith(_TABLE) and item.shape), None
+    )
+
+
+_TABLE = "word_embeddings.weight"
+
+
+def _judge(prepared: Prepared, published: Published, runtime: str, watch: Progress) -> ParityReport:
+    plan, found = prepared.plan, _Found()
+    counts = Counter(item.dtype for item in published.tensors.values())
+    found.check("config", list(check_config(published.config, plan, counts)))
+    if prepared.tokenization is not None:
+        check, said = check_tokenizer(published.path, prepared.tokenization, plan.description.longest_input)
+        found.checks.append(check)
+        found.disagreements += said
+    expected = expected_weights(plan, published.tensors)
+    found.disagreements += [*published.damage, *expected.problems]
+    tensors = _in_stored_type(prepared.tensors, expected.dtype, plan.description.dtype)
+    reference = Reference(tensors, reference_arguments(plan.description))
+    for make in _RUNTIMES[runtime]:
+        _compare(found, prepared, published, make, reference, watch)
+    audited = _audit(prepared, published, expected, reference)
+    found.checks.append(tensors_check(audited))
+    found.disagreements += _said_of_tensors(audited)
+    return _report(found, prepared, published, audited, tensors)
+
+
+def _compare(
+    found: _Found,
+    prepared: Prepared,
+    published: Published,
+    make: Callable[[Path, TaskKind], Runtime],
+    reference: ReferenceModel,
+    watch: Progress,
+) -> None:
+    """One runtime's numbers. A folder that does not load, or computes other stages, is one more disagreement."""
+    suffix = "" if make is BundledRuntime else " (transformers)"
+    try:
+        runtime = make(published.path, prepared.plan.task.kind)
+        comparison = Comparison(prepared.plan, reference, runtime, tick=watch.advance).run()
+    except PrenormError:
+        raise
+    except (ValueError, RuntimeError, IndexError, OSError, KeyError) as error:
+        reason = str(error).split("\n")[0]
+        found.checks.append(Check("logits" + suffix, False, {"disagreements": 1}))
+        found.disagreements.append(f"numbers{suffix}: the folder cannot be computed: {reason}")
+        return
+    checks = comparison_checks(comparison, suffix)
+    found.checks += checks
+    found.comparisons.append(comparison)
+    for check in checks:
+        if not check.passed:
+            apart, allowed = check.metrics["max_abs_diff"], check.tolerance
+            found.disagreements.append(
+                f"numbers: {check.name} differ by {apart:.1e}, and rounding explains {allowed:.1e}"
+            )
+
+
+def _in_stored_type(tensors: Mapping[str, SourceTensor], stored: str, own: str) -> Mapping[str, SourceTensor]:
+    """The source tensors rounded to the folder's type, so that what is left of a difference is the mapping's."""
+    if stored == own or stored not in ("float32", "float16", "bfloat16"):
+        return tensors
+    wanted: torch.dtype = getattr(torch, stored)
+
+    def rounded(tensor: SourceTensor) -> SourceTensor:
+        return ComputedTensor(stored, tensor.shape, lambda: tensor.read().to(wanted), (tensor,))
+
+    return {name: rounded(tensor) for name, tensor in tensors.items()}
+
+
+def _audit(prepared: Prepared, published: Published, expected: ExpectedWeights, reference: Reference) -> Audit:
+    used = reference.used or set()
+    with torch.inference_mode():
+        return audit(
+            published.path, expected.rows, prepared.plan.dropped, prepared.tensors, used,
+            tied=is_tied_masked_lm(prepared.plan), allowed=expected.allowed,
+        )  # fmt: skip
+
+
+def _said_of_tensors(audited: Audit) -> list[str]:
+    unequal = [row for row in audited.rows if row.equal is False]
+    return [
+        *(f"weights: {text}" for text in audited.problems),
+        *(
+            f"weights: '{row.target}' is not bit for bit what '{row.source}' makes ({row.operation})"
+            if row.target
+            else f"weights: '{row.source}' is not the matrix that it was left out for"
+            for row in unequal
+        ),
+    ]
+
+
+def _report(
+    found: _Found, prepared: Prepared, published: Published, audited: Audit, tensors: Mapping[str, SourceTensor]
+) -> ParityReport:
+    plan = prepared.plan
+    worst = next((item for item in found.comparisons if item.divergence), None)
+    shown = worst or (found.comparisons[0] if found.comparisons else None)
+    return ParityReport(
+        "builtin",
+        "float64",
+        {"file": prepared.checkpoint.file.name, "layout": plan.description.layout, "dtype": plan.description.dtype},
+        {
+            "folder": published.name,
+            "model_type": published.config.get("model_type"),
+            "architectures": published.config.get("architectures"),
+            "task": plan.task.kind.value,
+            "notes": list(published.notes),
+        },
+        tuple(found.checks),
+        shown.modules if shown else ModuleDifferences(),
+        audited,
+        runtimes=tuple(item.runtime.name for item in found.comparisons),
+        positions=shown.positions if shown else None,
+        divergence=diagnose(worst, tensors) if worst else None,
+        disagreements=tuple(found.disagreements),
+        cost_of_type=_cost_of_type(prepared, published, tensors),
+    )
+
+
+def _cost_of_type(
+    prepared: Prepared, published: Published, tensors: Mapping[str, SourceTensor]
+) -> dict[str, float | int | str] | None:
+    """What rounding to the folder's type costs: the checkpoint's own numbers against the folder's, not judged."""
+    plan = prepared.plan
+    if tensors is prepared.tensors or plan.task.kind is TaskKind.ENCODER:
+        return None
+    exact = Reference(prepared.tensors, reference_arguments(plan.description))
+    try:
+        runtime = BundledRuntime(published.path, plan.task.kind)
+        comparison = Comparison(plan, exact, runtime).run()
+    except (ValueError, RuntimeError, IndexError, OSError, KeyError):
+        return None  # said already, by the comparison that is judged
+    logits: LogitDifference = comparison.logits
+    stored = next(iter(tensors.values())).dtype
+    return {"dtype": stored, **logits.metrics()}
