@@ -105,14 +105,19 @@ def _write_safetensors(path: Path, rows: Sequence[Row], inspector: _Inspector, t
 
 
 def _row_pieces(row: Row, inspector: _Inspector) -> Iterator[bytes | memoryview]:
+    """The bytes of one target tensor, in pieces, and a look at its values."""
+    if row.moved is not None:
+        inspector.inspect(row.moved.tensor, row.source or row.target)
+    yield from row_pieces(row)
+
+
+def row_pieces(row: Row) -> Iterator[bytes | memoryview]:
     """The bytes of one target tensor, in pieces."""
     import torch
 
     dtype: torch.dtype = getattr(torch, row.dtype)
     if row.moved is not None:
-        tensor = row.moved.tensor
-        inspector.inspect(tensor, row.source or row.target)
-        yield from tensor.chunks()
+        yield from row.moved.tensor.chunks()
     else:
         base = (row.shape[0] - row.extra_rows, *row.shape[1:])
         yield tensor_bytes(torch.full(base, row.fill, dtype=dtype))

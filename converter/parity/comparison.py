@@ -61,6 +61,31 @@ class Runtime(Protocol):
 
 
 @dataclass(frozen=True)
+class Subject:
+    """What is computed on both sides: the probe, and what of the model decides how its outputs are compared."""
+
+    batches: tuple[Tensor, ...]
+    pad: int
+    kind: TaskKind
+    head: str | None
+    extra_rows: int
+    dtype: str
+
+    @classmethod
+    def of(cls, plan: ConversionPlan) -> Subject:
+        """The subject of a plan, with the usual probe."""
+        d = plan.description
+        return cls(
+            tuple(build_probe(d.vocab_size, d.positions.rows, d.pad_id)),
+            d.pad_id,
+            plan.task.kind,
+            plan.task.head.name if plan.task.head else None,
+            plan.extra_rows,
+            d.dtype,
+        )
+
+
+@dataclass(frozen=True)
 class Divergence:
     """The first part of a stage that was apart: where, on which batch, and what the folder computed there."""
 
@@ -78,13 +103,13 @@ class Comparison:
     `noise` is how far float32 is from float64 on the reference's side, by stage, where the reference computes in float32.
     """
 
-    plan: ConversionPlan
+    subject: Subject
     reference: ReferenceModel
     runtime: Runtime
     noise: Mapping[str, float] = field(default_factory=dict)
     tick: Callable[[int], None] = lambda steps: None
     modules: ModuleDifferences = field(default_factory=ModuleDifferences)
-    logits: LogitDifference = field(default_factory=lambda: LogitDifference("logits"))
+    logits: Difference = field(default_factory=lambda: LogitDifference("logits"))
     extra: Difference = field(default_factory=lambda: Difference("extra rows"))
     positions: PositionErrors = field(default_factory=PositionErrors)
     divergence: Divergence | None = None
@@ -95,10 +120,9 @@ class Comparison:
         Raises:
             ValueError: if the model's stages are not the reference's.
         """
-        description = self.plan.description
         self.logits.noise = self.noise.get("logits", 0.0)
         with torch.inference_mode():
-            for batch in build_probe(description.vocab_size, description.positions.rows, description.pad_id):
+            for batch in self.subject.batches:
                 self.add(batch)
         # Judged on the scale of the logits: the rows' own scale is that of the bias, which would hide differences.
         self.extra.scale, self.extra.noise = self.logits.scale, self.logits.noise
@@ -107,7 +131,7 @@ class Comparison:
     def add(self, batch: Tensor) -> None:
         """Runs both sides on one batch; the reference advances one stage whenever the model has computed it."""
         # fairseq blanks the pads, Hugging Face does not: what comes out there means nothing
-        real = batch != self.plan.description.pad_id
+        real = batch != self.subject.pad
         stages = self._stages(batch)
         outputs: dict[str, Tensor] = {}
 
@@ -126,9 +150,9 @@ class Comparison:
         left_out = next(stages, None)
         if left_out is not None:
             raise ValueError(f"the model never computes {left_out[0]}")
-        if self.plan.task.kind is TaskKind.MASKED_LM:
+        if self.subject.kind is TaskKind.MASKED_LM:
             self._compare_vocabulary(outputs["out"][real], actual[real], whole=bool(real.all()))
-        elif self.plan.task.head is not None:
+        elif self.subject.head is not None:
             self.logits.add(outputs["logits"], actual)
         self.tick(1)
 
@@ -138,12 +162,12 @@ class Comparison:
         for name, parts in self.reference.stages(batch):
             features = parts["out"]
             yield name, parts
-        if self.plan.task.head is not None and features is not None:
-            head = self.reference.classify(features[:, 0], self.plan.task.head.name)
+        if self.subject.head is not None and features is not None:
+            head = self.reference.classify(features[:, 0], self.subject.head)
             yield "head", {"out": head["dense"], "logits": head["out"]}
 
     def _compare(self, stage: str, part: str, expected: Tensor, actual: Tensor, batch: Tensor) -> None:
-        real = batch != self.plan.description.pad_id
+        real = batch != self.subject.pad
         at = _STAGE_NAMES.get(stage) or "roberta_prelayernorm.encoder.layer." + stage.removeprefix("layers.")
         module = at + _PART_NAMES[part]
         if stage != "head" and part == "out" and bool(real.all()):
@@ -162,10 +186,10 @@ class Comparison:
         self.logits.add(expected, actual[:, :rows])
         if whole:
             self.positions.add("logits", expected, actual[:, :rows])
-        if self.plan.extra_rows:
-            bias = float(torch.tensor(EXTRA_ROW_BIAS, dtype=getattr(torch, self.plan.description.dtype)))
+        if self.subject.extra_rows:
+            bias = float(torch.tensor(EXTRA_ROW_BIAS, dtype=getattr(torch, self.subject.dtype)))
             extra = self.reference.extra_row_logits(expected, UNK, bias)
-            self.extra.add(extra.expand(-1, self.plan.extra_rows), actual[:, rows:])
+            self.extra.add(extra.expand(-1, self.subject.extra_rows), actual[:, rows:])
 
 
 def reference_arguments(description: SourceDescription) -> Arguments:

@@ -118,13 +118,12 @@ def _with(arguments: Arguments) -> Callable[[Mapping[str, SourceTensor], Argumen
     return lambda tensors, _: Reference(tensors, arguments)
 
 
-def diagnose(found: Comparison, tensors: Mapping[str, SourceTensor]) -> Diagnosis | None:
+def diagnose(found: Comparison, plan: ConversionPlan, tensors: Mapping[str, SourceTensor]) -> Diagnosis | None:
     """The first divergence in words; None if there is none."""
     at = found.divergence
     if at is None:
         return None
-    hint = _hint(at, found.plan, tensors)
-    return Diagnosis(at.module, rule_of(at.module, found.plan), hint)
+    return Diagnosis(at.module, rule_of(at.module, plan), _hint(at, plan, tensors))
 
 
 def rule_of(module: str, plan: ConversionPlan) -> str | None:

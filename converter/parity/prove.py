@@ -12,7 +12,7 @@ from converter.choices import TaskKind
 from converter.parity.audit import audit
 from converter.parity.bundled_runtime import BundledRuntime
 from converter.parity.checks import comparison_checks, tensors_check
-from converter.parity.comparison import Comparison, reference_arguments
+from converter.parity.comparison import Comparison, Subject, reference_arguments
 from converter.parity.hints import diagnose
 from converter.parity.reference import Reference
 from converter.parity.report import Check, ParityReport
@@ -43,7 +43,7 @@ def prove(
     """
     reference = Reference(tensors, reference_arguments(plan.description))
     runtime = BundledRuntime(folder, plan.task.kind)
-    found = Comparison(plan, reference, runtime, tick=tick).run()
+    found = Comparison(Subject.of(plan), reference, runtime, tick=tick).run()
     with torch.inference_mode():
         audited = audit(folder, plan.rows, plan.dropped, tensors, reference.used, tied=is_tied_masked_lm(plan))
     return ParityReport(
@@ -56,7 +56,7 @@ def prove(
         audited,
         runtimes=(runtime.name,),
         positions=found.positions,
-        divergence=diagnose(found, tensors),
+        divergence=diagnose(found, plan, tensors),
     )
 
 

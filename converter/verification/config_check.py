@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from converter.choices import TaskKind
 from converter.plan import ConversionPlan
@@ -40,31 +41,50 @@ _OTHER_TYPES = {
 }
 
 
-def check_config(config: Mapping[str, object], plan: ConversionPlan, stored: Mapping[str, int]) -> Iterator[str]:
+@dataclass(frozen=True)
+class ExpectedConfig:
+    """What config.json must say. `labels` are None where nobody has named them."""
+
+    model_type: str
+    architecture: str
+    kind: TaskKind
+    fields: Mapping[str, object]
+    outputs: int
+    labels: tuple[str, ...] | None
+
+    @classmethod
+    def of(cls, plan: ConversionPlan) -> ExpectedConfig:
+        """What a plan's folder must say."""
+        task = plan.task
+        labels = task.labels if task.labels_given else None
+        outputs = task.head.outputs if task.head else 0
+        return cls(plan.model_type, plan.architecture, task.kind, plan.config, outputs, labels)
+
+
+def check_config(config: Mapping[str, object], expected: ExpectedConfig, stored: Mapping[str, int]) -> Iterator[str]:
     """One sentence for every field that disagrees.
 
     Args:
         config: the folder's config.json.
         stored: how many tensors the folder has of each type.
     """
-    wanted = plan.config
     model_type = config.get("model_type")
-    if model_type != plan.model_type:
+    if model_type != expected.model_type:
         why = _OTHER_TYPES.get(str(model_type), "it would load as another architecture")
-        yield f"config: model_type is {model_type}, must be {plan.model_type}: {why}"
-    if config.get("architectures") != [plan.architecture]:
-        yield f"config: architectures is {config.get('architectures')}, must be ['{plan.architecture}']"
-    defaults = _DEFAULTS[plan.model_type]
-    for name, value in {**wanted, **_MUST_BE}.items():
-        if name in _SKIPPED or (name == "tie_word_embeddings" and plan.task.kind is not TaskKind.MASKED_LM):
+        yield f"config: model_type is {model_type}, must be {expected.model_type}: {why}"
+    if config.get("architectures") != [expected.architecture]:
+        yield f"config: architectures is {config.get('architectures')}, must be ['{expected.architecture}']"
+    defaults = _DEFAULTS[expected.model_type]
+    for name, value in {**expected.fields, **_MUST_BE}.items():
+        if name in _SKIPPED or (name == "tie_word_embeddings" and expected.kind is not TaskKind.MASKED_LM):
             continue
         found = config.get(name, defaults.get(name))
         if not _same(found, value):
             absent = "" if name in config else " (the default, where config.json does not say it)"
             yield f"config: {name} is {found}{absent}, must be {value}"
     yield from _check_dtype(config, stored)
-    if plan.task.kind is TaskKind.SEQUENCE_CLASSIFICATION:
-        yield from _check_labels(config, plan)
+    if expected.kind is TaskKind.SEQUENCE_CLASSIFICATION:
+        yield from _check_labels(config, expected)
 
 
 def _same(found: object, wanted: object) -> bool:
@@ -82,14 +102,14 @@ def _check_dtype(config: Mapping[str, object], stored: Mapping[str, int]) -> Ite
         yield f"config: dtype is {found}, and the tensors are of type {most}"
 
 
-def _check_labels(config: Mapping[str, object], plan: ConversionPlan) -> Iterator[str]:
+def _check_labels(config: Mapping[str, object], expected: ExpectedConfig) -> Iterator[str]:
     names = config.get("id2label")
-    count = len(plan.task.labels)
+    count = expected.outputs
     if not isinstance(names, dict) or len(names) != count:
         yield f"config: id2label has {len(names) if isinstance(names, dict) else 2} labels, the head has {count} outputs"
         return
-    if plan.task.labels_given and [names.get(str(number)) for number in range(count)] != list(plan.task.labels):
-        yield f"config: id2label is {list(names.values())}, the label dictionary says {list(plan.task.labels)}"
+    if expected.labels is not None and [names.get(str(n)) for n in range(count)] != list(expected.labels):
+        yield f"config: id2label is {list(names.values())}, the label dictionary says {list(expected.labels)}"
     numbers = config.get("label2id")
     turned = {label: int(number) for number, label in names.items()}
     if isinstance(numbers, dict) and numbers != turned:

@@ -18,8 +18,8 @@ from converter.errors import PrenormError
 from converter.parity.audit import Audit, audit
 from converter.parity.bundled_runtime import BundledRuntime
 from converter.parity.checks import comparison_checks, tensors_check
-from converter.parity.compare import LogitDifference, ModuleDifferences
-from converter.parity.comparison import Comparison, ReferenceModel, Runtime, reference_arguments
+from converter.parity.compare import ModuleDifferences
+from converter.parity.comparison import Comparison, ReferenceModel, Runtime, Subject, reference_arguments
 from converter.parity.hints import diagnose
 from converter.parity.prove import is_tied_masked_lm
 from converter.parity.reference import Reference
@@ -27,12 +27,12 @@ from converter.parity.report import Check, ParityReport
 from converter.parity.transformers_runtime import TransformersRuntime
 from converter.pipeline import Options, Prepared, prepare
 from converter.progress import Progress, Silent
-from converter.verification.config_check import check_config
+from converter.verification.config_check import ExpectedConfig, check_config
 from converter.verification.published import Published, open_published
 from converter.verification.tokenizer_check import check_tokenizer
 from converter.verification.weights_check import ExpectedWeights, expected_weights
 
-_RUNTIMES: Mapping[str, tuple[Callable[[Path, TaskKind], Runtime], ...]] = {
+RUNTIMES: Mapping[str, tuple[Callable[[Path, TaskKind], Runtime], ...]] = {
     "bundled": (BundledRuntime,),
     "transformers": (TransformersRuntime,),
     "both": (BundledRuntime, TransformersRuntime),
@@ -40,7 +40,7 @@ _RUNTIMES: Mapping[str, tuple[Callable[[Path, TaskKind], Runtime], ...]] = {
 
 
 @dataclass
-class _Found:
+class Found:
     """What verification gathers."""
 
     disagreements: list[str] = field(default_factory=list)
@@ -51,6 +51,22 @@ class _Found:
         """A check that consists of sentences."""
         self.checks.append(Check(name, not said, {"disagreements": len(said)}))
         self.disagreements += said
+
+    def fail_numbers(self, suffix: str, error: Exception) -> None:
+        """A folder that does not load, or computes other stages: one more disagreement."""
+        reason = str(error).strip().split("\n")[0]
+        self.checks.append(Check("logits" + suffix, False, {"disagreements": 1}))
+        self.disagreements.append(f"numbers{suffix}: the folder cannot be computed: {reason}")
+
+    def take(self, checks: tuple[Check, ...]) -> None:
+        """The checks of a comparison, and a sentence for each that failed."""
+        self.checks += checks
+        for check in checks:
+            if not check.passed:
+                apart, allowed = check.metrics["max_abs_diff"], check.tolerance
+                self.disagreements.append(
+                    f"numbers: {check.name} differ by {apart:.1e}, and rounding explains {allowed:.1e}"
+                )
 
 
 def verify(
@@ -93,9 +109,9 @@ _TABLE = "word_embeddings.weight"
 
 
 def _judge(prepared: Prepared, published: Published, runtime: str, watch: Progress) -> ParityReport:
-    plan, found = prepared.plan, _Found()
+    plan, found = prepared.plan, Found()
     counts = Counter(item.dtype for item in published.tensors.values())
-    found.check("config", list(check_config(published.config, plan, counts)))
+    found.check("config", list(check_config(published.config, ExpectedConfig.of(plan), counts)))
     if prepared.tokenization is not None:
         check, said = check_tokenizer(published.path, prepared.tokenization, plan.description.longest_input)
         found.checks.append(check)
@@ -104,7 +120,7 @@ def _judge(prepared: Prepared, published: Published, runtime: str, watch: Progre
     found.disagreements += [*published.damage, *expected.problems]
     tensors = _in_stored_type(prepared.tensors, expected.dtype, plan.description.dtype)
     reference = Reference(tensors, reference_arguments(plan.description))
-    for make in _RUNTIMES[runtime]:
+    for make in RUNTIMES[runtime]:
         _compare(found, prepared, published, make, reference, watch)
     audited = _audit(prepared, published, expected, reference)
     found.checks.append(tensors_check(audited))
@@ -113,7 +129,7 @@ def _judge(prepared: Prepared, published: Published, runtime: str, watch: Progre
 
 
 def _compare(
-    found: _Found,
+    found: Found,
     prepared: Prepared,
     published: Published,
     make: Callable[[Path, TaskKind], Runtime],
@@ -124,23 +140,14 @@ def _compare(
     suffix = "" if make is BundledRuntime else " (transformers)"
     try:
         runtime = make(published.path, prepared.plan.task.kind)
-        comparison = Comparison(prepared.plan, reference, runtime, tick=watch.advance).run()
+        comparison = Comparison(Subject.of(prepared.plan), reference, runtime, tick=watch.advance).run()
     except PrenormError:
         raise
     except (ValueError, RuntimeError, IndexError, OSError, KeyError) as error:
-        reason = str(error).split("\n")[0]
-        found.checks.append(Check("logits" + suffix, False, {"disagreements": 1}))
-        found.disagreements.append(f"numbers{suffix}: the folder cannot be computed: {reason}")
+        found.fail_numbers(suffix, error)
         return
-    checks = comparison_checks(comparison, suffix)
-    found.checks += checks
     found.comparisons.append(comparison)
-    for check in checks:
-        if not check.passed:
-            apart, allowed = check.metrics["max_abs_diff"], check.tolerance
-            found.disagreements.append(
-                f"numbers: {check.name} differ by {apart:.1e}, and rounding explains {allowed:.1e}"
-            )
+    found.take(comparison_checks(comparison, suffix))
 
 
 def _in_stored_type(tensors: Mapping[str, SourceTensor], stored: str, own: str) -> Mapping[str, SourceTensor]:
@@ -178,7 +185,7 @@ def _said_of_tensors(audited: Audit) -> list[str]:
 
 
 def _report(
-    found: _Found, prepared: Prepared, published: Published, audited: Audit, tensors: Mapping[str, SourceTensor]
+    found: Found, prepared: Prepared, published: Published, audited: Audit, tensors: Mapping[str, SourceTensor]
 ) -> ParityReport:
     plan = prepared.plan
     worst = next((item for item in found.comparisons if item.divergence), None)
@@ -199,7 +206,7 @@ def _report(
         audited,
         runtimes=tuple(item.runtime.name for item in found.comparisons),
         positions=shown.positions if shown else None,
-        divergence=diagnose(worst, tensors) if worst else None,
+        divergence=diagnose(worst, plan, tensors) if worst else None,
         disagreements=tuple(found.disagreements),
         cost_of_type=_cost_of_type(prepared, published, tensors),
     )
@@ -215,9 +222,8 @@ def _cost_of_type(
     exact = Reference(prepared.tensors, reference_arguments(plan.description))
     try:
         runtime = BundledRuntime(published.path, plan.task.kind)
-        comparison = Comparison(plan, exact, runtime).run()
+        comparison = Comparison(Subject.of(plan), exact, runtime).run()
     except (ValueError, RuntimeError, IndexError, OSError, KeyError):
         return None  # said already, by the comparison that is judged
-    logits: LogitDifference = comparison.logits
     stored = next(iter(tensors.values())).dtype
-    return {"dtype": stored, **logits.metrics()}
+    return {"dtype": stored, **comparison.logits.metrics()}
