@@ -9,7 +9,7 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
-from converter.choices import ACTIVATIONS, AUTO, TASKS, WEIGHTS
+from converter.choices import ACTIVATIONS, AUTO, RUNTIMES, TASKS, WEIGHTS
 from converter.errors import ExitCode, ParityFailed, PrenormError, UsageProblem, describe
 from converter.signals import Terminated, raise_on_termination
 
@@ -65,6 +65,11 @@ _source_options = _options(
 )
 
 
+_report_option = click.option(
+    "--report", "reports", type=_PATH, multiple=True, help="Also write the report here (.json), pass or fail."
+)
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="prenorm")
 @click.option("--debug", is_flag=True, help="Show a traceback with an error.  [default: off]")
@@ -97,9 +102,7 @@ def inspect(checkpoint: Path, as_json: bool, **options: Any) -> None:
 @click.argument("checkpoint", type=_PATH)
 @click.argument("output", type=_PATH)
 @_source_options
-@click.option(
-    "--report", "reports", type=_PATH, multiple=True, help="Also write the report here (.json), pass or fail."
-)
+@_report_option
 @click.option("--allow-nonfinite", is_flag=True, help="Convert weights with NaN or infinity, unjudged.  [default: off]")
 @click.option("--overwrite", is_flag=True, help="Replace OUTPUT in one step if it exists.  [default: off]")
 @click.option("--quiet", is_flag=True, help="No progress, no warnings, no table.  [default: off]")
@@ -123,6 +126,48 @@ def convert(
         console.print_json(console.output_as_json(result))
     elif not quiet:
         console.print_conversion(result)
+
+
+@prenorm.command()
+@click.argument("paths", type=_PATH, nargs=-1, required=True, metavar="[CHECKPOINT] FOLDER")
+@_source_options
+@click.option(
+    "--runtime", type=click.Choice(RUNTIMES), default="bundled", show_default=True,
+    help="What computes FOLDER: the bundled model, the installed transformers, or both.",
+)  # fmt: skip
+@click.option("--golden", type=_PATH, help="Judge by a file of prenorm record, without CHECKPOINT.  [default: none]")
+@_report_option
+@click.option("--quiet", is_flag=True, help="No progress, no table.  [default: off]")
+def verify(paths: tuple[Path, ...], as_json: bool, quiet: bool, reports: tuple[Path, ...], **options: Any) -> None:
+    """Judge FOLDER, by whomever it was made, against CHECKPOINT. It reads only, and lists everything that disagrees."""
+    from converter import console
+    from converter.verification import judge
+
+    _check_reports(reports, paths[-1])
+    report = judge(paths, **options)
+    _write_reports(reports, report.to_dict())
+    if as_json:
+        console.print_json(report.to_dict())
+    elif not quiet:
+        console.print_verification(report)
+    if not report.passed:
+        sys.exit(ExitCode.PARITY_FAILED)
+
+
+@prenorm.command()
+@click.argument("checkpoint", type=_PATH)
+@click.argument("golden", type=_PATH)
+@_source_options
+def record(checkpoint: Path, golden: Path, as_json: bool, **options: Any) -> None:
+    """Store in the file GOLDEN what CHECKPOINT computes, so that verify --golden needs neither it nor fairseq."""
+    from converter import console
+    from converter.verification.record import record as run
+
+    found = run(checkpoint, golden, **options)
+    if as_json:
+        console.print_json(found.facts)
+    else:
+        console.print_recording(golden, found.facts)
 
 
 def _check_reports(reports: tuple[Path, ...], output: Path) -> None:

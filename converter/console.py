@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape as escape_markup
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from converter.parity.report import ParityReport
     from converter.pipeline import Conversion
 
+_MOST_SHOWN = 20
 _RISK_STYLES = {Risk.PLAIN: "", Risk.FOREIGN: "yellow", Risk.CODE: "bold red"}
 
 
@@ -109,6 +110,38 @@ def print_parity(report: ParityReport) -> None:
         style = "green" if outcome == "passed" else "bold red"
         table.add_row(name, difference, tolerance, f"[{style}]{outcome}[/{style}]")
     _stdout().print(table)
+
+
+def print_verification(report: ParityReport) -> None:
+    """The parity table, everything that disagrees, where the numbers part, and the verdict."""
+    print_parity(report)
+    console = _stdout()
+    for text in report.disagreements[:_MOST_SHOWN]:
+        console.print(f"[bold red]✗[/bold red] {escape(text)}", soft_wrap=True)
+    if len(report.disagreements) > _MOST_SHOWN:
+        console.print(f"... and {len(report.disagreements) - _MOST_SHOWN} more; --report FILE has them all")
+    if report.divergence is not None:
+        console.print(f"First divergence: {escape(report.divergence.module)}", soft_wrap=True)
+        for label, said in (("made by", report.divergence.rule), ("looks like", report.divergence.hint)):
+            if said:
+                console.print(f"  {label}: {escape(said)}", soft_wrap=True)
+    if report.cost_of_type is not None:
+        cost = report.cost_of_type
+        console.print(
+            f"What {cost['dtype']} costs (not judged): same best token {float(cost['top1_agreement']):.2%}, "
+            f"KL divergence {float(cost['kl_mean']):.1e} on average and {float(cost['kl_max']):.1e} at most"
+        )
+    console.print(f"Verdict: {report.verdict}", style="green" if report.passed else "bold red")
+
+
+def print_recording(path: Path, facts: Mapping[str, Any]) -> None:
+    """What was recorded."""
+    source = facts["source"]
+    _stdout().print(
+        f"{escape(str(path))}: what {escape(source['file'])} (SHA-256 {source['sha256'][:16]}) computes as "
+        f"{facts['config']['architecture']}",
+        soft_wrap=True,
+    )
 
 
 def print_inspection(found: Inspection) -> None:

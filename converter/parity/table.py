@@ -26,4 +26,7 @@ def _worst(check: Check) -> str:
         return f"{metrics['max_abs_diff']:.1e}"
     if "compared_bit_by_bit" in metrics:
         return f"{metrics['unequal']} of {metrics['compared_bit_by_bit']} differ in a bit"
-    return f"{metrics.get('wrong', 0)} of {metrics.get('tokens', 0)} wrong"
+    if "tokens" in metrics:
+        return f"{metrics['wrong']} of {metrics['tokens']} wrong"
+    count = metrics.get("disagreements", 0)
+    return f"{count} disagreement{'' if count == 1 else 's'}"

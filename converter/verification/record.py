@@ -71,7 +71,8 @@ def record(checkpoint: str | Path, golden: str | Path, **options: Any) -> Golden
         },
         "config": _config_facts(plan),
         "tensors": [
-            {"name": row.target, "dtype": row.dtype, "shape": list(row.shape), "sha256": _row_digest(row)} for row in plan.rows
+            {"name": row.target, "dtype": row.dtype, "shape": list(row.shape), "sha256": _row_digest(row)}
+            for row in plan.rows
         ],
     }  # fmt: skip
     found = Golden(facts, record_outputs(reference, subject))

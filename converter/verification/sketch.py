@@ -1,8 +1,8 @@
 """Sketches: a tensor's last dimension, thousands wide, as 32 sums with fixed signs.
 
-What differs in the tensor differs in its sketch (all 32 sums would have to cancel), and a golden file stays small: the logits of
-a large vocabulary are a thousand times their sketch. Signs come from SHAKE-256, so they are the same everywhere and for ever
-(Johnson and Lindenstrauss 1984; Achlioptas 2003, with signs).
+What differs in the tensor differs in its sketch (all 32 sums would have to cancel), and a golden file stays small: the logits
+of a large vocabulary are a thousand times their sketch. Signs come from SHAKE-256, so they are the same everywhere and for
+ever (Johnson and Lindenstrauss 1984; Achlioptas 2003, with signs).
 """
 
 from __future__ import annotations
