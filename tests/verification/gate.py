@@ -19,7 +19,7 @@ SENTENCE = torch.tensor([[0, 9, 17, 23, 6, 31, 12, 2]])
 
 
 def passes(prepared: Prepared, folder: Path) -> bool:
-    """Whether the folder's outputs for the sentence are those of the checkpoint within 1e-3. One that fails to load does not."""
+    """Whether the folder's outputs for the sentence are the checkpoint's within 1e-3; one that fails to load does not."""
     kind = prepared.plan.task.kind
     try:
         loaded: Any = getattr(bundled_model(), BUNDLED_CLASSES[kind]).from_pretrained(folder, dtype=torch.float32)
