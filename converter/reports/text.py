@@ -1,0 +1,125 @@
+"""Words and numbers of a report, made safe to show.
+
+A checkpoint's file name and keys come from whoever made it. Each form escapes its own syntax; here goes what no form can
+show honestly: control characters, halves of surrogate pairs, and characters that turn or hide text.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from enum import Enum
+
+# Controls (C0, DEL, C1), line and paragraph separators, zero-width and direction marks, byte-order mark, surrogates,
+# noncharacters and tags. XML 1.0 forbids some of them; the direction marks could make "failed" read otherwise.
+_INVISIBLE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff\ufdd0-\ufdef"
+    "\ufff0-\uffff\U000e0000-\U000e0fff]"
+)
+
+
+_LABELS = {
+    "sha256": "SHA-256",
+    "max_abs_diff": "largest difference",
+    "mean_abs_diff": "mean difference",
+    "rmse": "RMSE",
+    "kl_mean": "mean KL divergence (nats)",
+    "kl_max": "largest KL divergence (nats)",
+    "top1_agreement": "share with the same best token",
+    "vocab_size": "vocabulary rows",
+    "nonfinite_reference": "NaN or infinite in the reference",
+    "nonfinite_target": "NaN or infinite in the folder",
+}
+
+
+class Outcome(Enum):
+    """How one check, or the whole proof, ended. The value is the word that reports show."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    NOT_JUDGED = "not judged"
+
+
+def visible(text: str, limit: int | None = None) -> str:
+    """`text` on one line with every character seen: `\\x07`, `\\u202e`. Beyond `limit` characters the middle is left out."""
+    if limit is not None and len(text) > limit:
+        left = (limit - 1) // 2
+        text = text[:left] + "…" + text[len(text) - (limit - 1 - left) :]
+    return _INVISIBLE.sub(_escaped, text)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def number(value: float | None) -> str:
+    """A difference or tolerance: two digits and an exponent; nothing for None."""
+    if value is None:
+        return ""
+    if math.isnan(value):
+        return "NaN"
+    if math.isinf(value):
+        return "Infinity" if value > 0 else "-Infinity"
+    return "0" if value == 0 else f"{value:.1e}"
+
+
+def count(amount: int, noun: str) -> str:
+    """'1 tensor', '2 tensors'."""
+    return f"{amount:,} {noun}" if amount == 1 else f"{amount:,} {noun}s"
+
+
+def fact(value: object) -> str:
+    """Any value of the report for reading, not yet made visible."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}" if abs(value) < 10**15 else number(_as_float(value))
+    if isinstance(value, float):
+        return f"{value:.4g}" if math.isfinite(value) else number(value)
+    if isinstance(value, Mapping):
+        return ", ".join(f"{label(str(key))} {fact(item)}" for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(map(fact, value)) or "none"
+    return str(value)
+
+
+def exact(value: object) -> str:
+    """Any value of the report for machines: numbers with all their digits, words as in JSON."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list | tuple):
+        return ", ".join(map(exact, value))
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}={exact(item)}" for key, item in value.items())
+    if isinstance(value, float) and not math.isfinite(value):
+        return number(value)
+    return {None: "", True: "true", False: "false"}[value] if value is None or isinstance(value, bool) else repr(value)
+
+
+def label(key: str) -> str:
+    """A key of the report as words."""
+    return _LABELS.get(key, key.replace("_", " "))
+
+
+def _as_float(value: int) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
+
+
+def as_number(value: object) -> float | None:
+    """A number of the report, the spelled-out ones too; None for anything else."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return _as_float(value)
+    if isinstance(value, float):
+        return value
+    return (
+        {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}.get(value) if isinstance(value, str) else None
+    )
