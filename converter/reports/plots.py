@@ -30,7 +30,6 @@ _SETTINGS: dict[Any, object] = {
     "svg.fonttype": "none",
     "svg.image_inline": True,
 }
-_NO_METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
 
 
 def plot_svg(report: Mapping[str, object]) -> str:
@@ -99,5 +98,5 @@ def _own_settings(salt: str) -> Iterator[None]:
 
 def _as_svg(figure: Figure) -> bytes:
     out = BytesIO()
-    figure.savefig(out, format="svg", transparent=True, metadata=_NO_METADATA)
+    figure.savefig(out, format="svg", transparent=True)
     return out.getvalue()

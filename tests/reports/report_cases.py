@@ -143,6 +143,8 @@ HOSTILE_TEXTS = (
     "\u202edessap\u202c \u2066\u200b\ufeff",
     "\ufffe\uffff",
     "$\\frac{1}{0}$ ${evil} {{7*7}}",
+    "$\\evil$",
+    "` ![x](http://evil.example/x.png) <b>`",
     "k" * 10_000,
     "模型🙂" * 50,
     "",

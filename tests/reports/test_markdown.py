@@ -75,8 +75,9 @@ def test_hostile_text_makes_no_markup() -> None:
         assert not kinds & {"link_open", "image", "em_open", "s_open", "fence", "code_block", "hr"}, kinds
         top = [token.tag for token in found if token.type == "heading_open"]
         assert top == ["h1", "h2", "h2"]
-        widths = {len(row) for row in rows(found)}
-        assert widths == {2, 4, 5}
+        assert not [token for token in found if token.type == "code_inline" and token.content == "code"]
+        assert {len(row) for row in rows(found)} == {2, 4, 5}
+        assert {row[3] for row in rows(found) if len(row) == 4} == {"outcome", "✅ passed", "❌ FAILED"}
         assert all(token.content.isprintable() or token.content.count("\n") for token in found if token.content)
 
 
