@@ -53,7 +53,8 @@ class FairseqRefused(UsageProblem):
 class FairseqWorker:
     """A running worker. Use it as a context manager: leaving ends the process and removes its files.
 
-    `environment` has the versions of its `python`, `torch`, `numpy` and `fairseq`; `folder` is where files are exchanged.
+    `environment` has the versions of its `python`, `torch`, `numpy` and `fairseq`; `folder` is where files are exchanged;
+    `loaded` is whose model it holds.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class FairseqWorker:
         self.python = str(python)
         self._seconds = answer_seconds
         self._busy = False
+        self.loaded: object = None
         self._ended = threading.Event()
         self._scratch = tempfile.TemporaryDirectory(prefix="prenorm-fairseq-", ignore_cleanup_errors=True)
         self.folder = Path(self._scratch.name)
@@ -109,14 +111,18 @@ class FairseqWorker:
 
     def ask(self, request: Mapping[str, object]) -> Iterator[dict[str, Any]]:
         """Asks for something and yields the answers as they come; the last has the key `done`. Errors are those of `call`."""
-        while self._busy:  # an earlier question whose answers nobody waited for
-            self._busy = "stage" in self._answer(self._seconds)
+        self.finish()
         self._send(request)
         self._busy = True
         while self._busy:
             answer = self._answer(self._seconds)
             self._busy = "stage" in answer
             yield answer
+
+    def finish(self) -> None:
+        """Waits for the answers to an earlier question that nobody waited for. Errors are those of `call`."""
+        while self._busy:
+            self._busy = "stage" in self._answer(self._seconds)
 
     def close(self) -> None:
         """Ends the process, and whatever it started, and removes the files."""
@@ -132,8 +138,10 @@ class FairseqWorker:
 
     def _start(self, script: Path) -> subprocess.Popen[bytes]:
         found = shutil.which(self.python) if Path(self.python).name == self.python else None
+        # A copy, because Python looks for modules beside the script, and ours are none of fairseq's business.
+        shutil.copyfile(script, self.folder / "worker.py")
         # Absolute, since the process starts in another folder; not resolved, since a virtual environment's is a link.
-        command = [found or str(Path(self.python).absolute()), str(script)]
+        command = [found or str(Path(self.python).absolute()), "worker.py"]
         environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
         try:
             return subprocess.Popen(
@@ -197,7 +205,7 @@ class FairseqWorker:
         """The error for a process that has closed its output."""
         assert self._process is not None
         try:
-            code = self._process.wait(timeout=5)
+            code = self._process.wait(timeout=3)
         except subprocess.TimeoutExpired:
             return self._failed("closed its output, and was ended")
         if code < 0:

@@ -168,6 +168,7 @@ class FairseqReference:
 
     def _load_as(self, tensors: Mapping[str, SourceTensor]) -> list[str]:
         """Loads under these names; returns those that matter to what is asked."""
+        self._worker.loaded = self
         path = self._worker.folder / "tensors.safetensors"
         try:
             write_tensors(path, tensors)
@@ -181,6 +182,9 @@ class FairseqReference:
 
     def _run(self, input_ids: Tensor) -> Iterator[Stage]:
         """One batch, stage by stage, each read from its file and the file removed."""
+        if self._worker.loaded is not self:
+            raise ValueError("the worker holds another model by now")
+        self._worker.finish()
         folder = self._worker.folder / "run"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()

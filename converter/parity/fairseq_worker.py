@@ -10,11 +10,6 @@ the original stdout, each line behind a mark, while whatever fairseq prints goes
 
 from __future__ import annotations
 
-import sys
-
-if sys.path and sys.path[0].replace("\\", "/").endswith("/parity"):
-    del sys.path[0]  # this script's folder: fairseq is not to find our modules there
-
 import argparse
 import bisect
 import contextlib
@@ -24,6 +19,7 @@ import logging
 import os
 import re
 import struct
+import sys
 import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
