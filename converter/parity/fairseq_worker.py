@@ -17,9 +17,12 @@ import importlib
 import json
 import logging
 import os
+import queue
 import re
+import shutil
 import struct
 import sys
+import threading
 import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -118,6 +121,8 @@ class Model:
             self._fill()
         self.casts = False
         self.used = self._find_used()
+        if not self.wide:  # never read again
+            self.source.clear()
 
     def _build(self) -> Any:
         roberta = importlib.import_module("fairseq.models.roberta")
@@ -246,7 +251,7 @@ class Model:
             nonlocal number
             path = folder / f"{number}.safetensors"
             write_tensors(str(path), parts)
-            noise = {key: _noise(key, parts, real, others, number) for key in parts}
+            noise = _noise(parts, real, {kind: place / str(number) for kind, place in others.items()})
             on_stage({"stage": name, "file": path.name, "noise": noise})
             number += 1
 
@@ -326,17 +331,18 @@ def _rows(made: torch.Tensor) -> torch.Tensor:
     return made.transpose(0, 1)
 
 
-def _noise(
-    part: str, parts: dict[str, torch.Tensor], real: torch.Tensor, others: dict[str, Path], number: int
-) -> dict[str, float]:
-    """The largest absolute value, and the largest difference to each other way of computing it; pads left out."""
-    here = parts[part].double()
-    pads = here.dim() == 3
-    here = here[real] if pads else here
-    found = {"scale": _largest(here)}
-    for kind, folder in others.items():
-        there = read_tensors(str(folder / str(number)))[part].double()
-        found[kind] = _largest((there[real] if pads else there) - here)
+def _noise(parts: dict[str, torch.Tensor], real: torch.Tensor, others: dict[str, Path]) -> dict[str, dict[str, float]]:
+    """Each part's largest absolute value, and its largest difference to what the files of `others` hold; pads left out."""
+
+    def words(values: torch.Tensor) -> torch.Tensor:
+        return (values[real] if values.dim() == 3 else values).double()
+
+    found = {part: {"scale": _largest(words(values))} for part, values in parts.items()}
+    for kind, path in others.items():
+        there = read_tensors(str(path))
+        for part, values in parts.items():
+            found[part][kind] = _largest(words(there[part]) - words(values))
+        path.unlink()
     return found
 
 
@@ -448,6 +454,26 @@ def _answer(
     return model
 
 
+def _requests() -> Iterator[dict[str, Any]]:
+    """The requests; when they end, so does this process, in the middle of its work if need be.
+
+    They end because prenorm is gone. It may have been killed, and then nobody else removes the files.
+    """
+    lines: queue.Queue[str] = queue.Queue()
+
+    def read() -> None:
+        for line in sys.stdin:
+            lines.put(line)
+        folder = Path(__file__).resolve().parent
+        if folder.name.startswith("prenorm-fairseq-"):  # where this script was copied to, with the files
+            shutil.rmtree(str(folder), ignore_errors=True)
+        os._exit(0)
+
+    threading.Thread(target=read, daemon=True).start()
+    while True:
+        yield json.loads(lines.get())
+
+
 def main() -> None:
     """Answers requests until stdin ends."""
     channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
@@ -457,17 +483,18 @@ def main() -> None:
         channel.write(MARK + json.dumps(content) + "\n")
         channel.flush()
 
-    warnings = _Warnings()
+    warnings, requests = _Warnings(), _requests()
     try:
         found = _environment()
     except Exception as error:
         say({"error": "import", "message": f"{type(error).__name__}: {str(error)[:500]}", "problems": []})
+        next(requests)
         return
     logging.getLogger().addHandler(warnings)
     say({"done": found})
     model = None
-    for line in sys.stdin:
-        model = _answer(json.loads(line), model, warnings, say)
+    for request in requests:
+        model = _answer(request, model, warnings, say)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -473,6 +474,33 @@ def test_a_python_without_fairseq_finds_no_other_beside_the_worker(tmp_path: Pat
     (tmp_path / "fairseq.py").write_text("__version__ = 'none'\n")
     error = fails(sys.executable, script=script)
     assert "cannot import fairseq (ModuleNotFoundError: No module named 'fairseq')" in error.cause
+
+
+def test_nothing_is_left_behind_when_we_are_killed(tmp_path: Path) -> None:
+    """The worker notices, and removes the files. Its fairseq is an empty one, which imports faster."""
+    for name in ("fairseq", "fairseq/models"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("")
+    (tmp_path / "fairseq" / "models" / "roberta.py").write_text("")
+    script = (
+        "import os, signal, sys\n"
+        "from converter.parity.fairseq_process import FairseqWorker\n"
+        "worker = FairseqWorker(sys.executable)\n"
+        "print(worker.folder, worker._process.pid, flush=True)\n"
+        "(worker.folder / 'tensors.safetensors').write_bytes(b'weights')\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "TMPDIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=False)
+    folder, process = done.stdout.split()
+    assert done.returncode == -9
+    assert Path(folder).parent == tmp_path
+    for _ in range(200):
+        if not Path(folder).exists() and not Path("/proc", process).exists():
+            break
+        time.sleep(0.05)
+    else:
+        pytest.fail("the worker lives, or its files are still there")
 
 
 def test_a_silent_interpreter_is_ended_with_its_children(tmp_path: Path, scratch: Path) -> None:
