@@ -11,17 +11,21 @@ from converter.digests import Digests
 from converter.folder import (
     CARD_FILE,
     CONFIG_FILE,
+    PLOT_FILE,
     REPORT_FILE,
     row_nbytes,
+    write_bytes,
     write_json,
     write_text,
     write_weights,
 )
 from converter.model_card import model_card
 from converter.parity.prove import prove, stage_count
+from converter.parity.references import open_reference
 from converter.parity.report import Check, ParityReport
 from converter.plan import ConversionPlan
 from converter.progress import Progress
+from converter.reports.plots import plot_png
 from converter.tokenizer import (
     TOKENIZER_CONFIG_FILE,
     TOKENIZER_FILE,
@@ -47,8 +51,11 @@ def write_folder(prepared: Prepared, staging: Path, *, allow_nonfinite: bool, wa
         write_json(staging / TOKENIZER_CONFIG_FILE, tokenizer_config(plan.description.longest_input))
 
 
-def prove_folder(prepared: Prepared, staging: Path, watch: Progress) -> ParityReport:
+def prove_folder(prepared: Prepared, staging: Path, fairseq_python: Path | None, watch: Progress) -> ParityReport:
     """Proves the staging folder and, if it agrees, adds model card and report to it.
+
+    Args:
+        fairseq_python: the interpreter of the fairseq to prove against; None: the built-in reference.
 
     Raises:
         UnreadableCheckpoint: if the checkpoint's bytes turn out to be damaged.
@@ -56,11 +63,15 @@ def prove_folder(prepared: Prepared, staging: Path, watch: Progress) -> ParityRe
     """
     plan = prepared.plan
     watch.stage("Proving", stage_count(plan))
-    with Digests(prepared.checkpoint, prepared.tensors.values(), staging) as digests:
+    with (
+        Digests(prepared.checkpoint, prepared.tensors.values(), staging) as digests,
+        open_reference(prepared, prepared.tensors, fairseq_python) as reference,
+    ):
         report = prove(
             plan,
             prepared.tensors,
             staging,
+            reference=reference,
             source=_source_facts(prepared),
             target=_target_facts(plan),
             more_checks=_tokenizer_check(prepared, staging),
@@ -70,6 +81,8 @@ def prove_folder(prepared: Prepared, staging: Path, watch: Progress) -> ParityRe
     report = replace(report, source={**report.source, **_source_digests(prepared, source_digests)})
     if report.agrees:
         card = staging / CARD_FILE
+        write_bytes(staging / PLOT_FILE, plot_png(report.to_dict()))
+        file_digests[PLOT_FILE] = hashlib.sha256((staging / PLOT_FILE).read_bytes()).hexdigest()
         write_text(card, model_card(plan, report, has_tokenizer=prepared.tokenization is not None))
         file_digests[card.name] = hashlib.sha256(card.read_bytes()).hexdigest()
         files = [

@@ -18,6 +18,7 @@ class TaskKind(str, Enum):
 
 TASKS = (AUTO, *(kind.value for kind in TaskKind))
 WEIGHTS = ("model", "ema")
+REFERENCES = ("builtin", "fairseq")
 RUNTIMES = ("bundled", "transformers", "both")
 
 # fairseq's names of activations, and Hugging Face's of the same functions. `gelu_fast` is an old name of `gelu_accurate`

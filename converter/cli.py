@@ -9,7 +9,7 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
-from converter.choices import ACTIVATIONS, AUTO, RUNTIMES, TASKS, WEIGHTS
+from converter.choices import ACTIVATIONS, AUTO, REFERENCES, RUNTIMES, TASKS, WEIGHTS
 from converter.errors import ExitCode, ParityFailed, PrenormError, UsageProblem, describe
 from converter.signals import Terminated, raise_on_termination
 
@@ -66,8 +66,23 @@ _source_options = _options(
 
 
 _report_option = click.option(
-    "--report", "reports", type=_PATH, multiple=True, help="Also write the report here (.json), pass or fail."
+    "--report",
+    "reports",
+    type=_PATH,
+    multiple=True,
+    help="Also write the report here, pass or fail; the suffix picks the form: .json .md .html .xml (JUnit).",
 )
+
+
+_proof_options = _options(
+    click.option(
+        "--reference", type=click.Choice(REFERENCES), default="builtin", show_default=True,
+        help="What computes CHECKPOINT: built-in code, or fairseq itself.",
+    ),
+    click.option(
+        "--fairseq-python", type=_PATH, metavar="PYTHON", help="A Python that has fairseq.  [default: none]"
+    ),
+)  # fmt: skip
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -102,6 +117,7 @@ def inspect(checkpoint: Path, as_json: bool, **options: Any) -> None:
 @click.argument("checkpoint", type=_PATH)
 @click.argument("output", type=_PATH)
 @_source_options
+@_proof_options
 @_report_option
 @click.option("--allow-nonfinite", is_flag=True, help="Convert weights with NaN or infinity, unjudged.  [default: off]")
 @click.option("--overwrite", is_flag=True, help="Replace OUTPUT in one step if it exists.  [default: off]")
@@ -131,6 +147,7 @@ def convert(
 @prenorm.command()
 @click.argument("paths", type=_PATH, nargs=-1, required=True, metavar="[CHECKPOINT] FOLDER")
 @_source_options
+@_proof_options
 @click.option(
     "--runtime", type=click.Choice(RUNTIMES), default="bundled", show_default=True,
     help="What computes FOLDER: the bundled model, the installed transformers, or both.",
@@ -158,6 +175,7 @@ def verify(paths: tuple[Path, ...], as_json: bool, quiet: bool, reports: tuple[P
 @click.argument("checkpoint", type=_PATH)
 @click.argument("golden", type=_PATH)
 @_source_options
+@_proof_options
 def record(checkpoint: Path, golden: Path, as_json: bool, **options: Any) -> None:
     """Store in the file GOLDEN what CHECKPOINT computes, so that verify --golden needs neither it nor fairseq."""
     from converter import console
@@ -171,9 +189,10 @@ def record(checkpoint: Path, golden: Path, as_json: bool, **options: Any) -> Non
 
 
 def _check_reports(reports: tuple[Path, ...], output: Path) -> None:
+    from converter.reports import check_suffix
+
     for path in reports:
-        if path.suffix != ".json":
-            raise UsageProblem("the report's suffix must be .json", subject=path, advice="Name it, say, parity.json")
+        check_suffix(path)
         if not path.absolute().parent.is_dir() or output.absolute() in path.absolute().parents:
             raise UsageProblem(
                 "the report cannot be written there", subject=path, advice="Choose an existing folder outside OUTPUT"
@@ -181,10 +200,10 @@ def _check_reports(reports: tuple[Path, ...], output: Path) -> None:
 
 
 def _write_reports(reports: tuple[Path, ...], content: dict[str, object]) -> None:
-    import json
+    from converter.reports import write_report
 
     for path in reports:
-        path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_report(path, content)
 
 
 def _show_failure(error: ParityFailed, reports: tuple[Path, ...], *, as_json: bool, quiet: bool) -> None:

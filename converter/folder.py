@@ -20,6 +20,7 @@ INDEX_FILE = "model.safetensors.index.json"
 CONFIG_FILE = "config.json"
 REPORT_FILE = "parity_report.json"
 CARD_FILE = "README.md"
+PLOT_FILE = "parity.png"
 MAX_SHARD_BYTES = 5_000_000_000  # the Hub's and transformers' usual shard size
 
 _SAFETENSORS_DTYPES = {
@@ -161,6 +162,11 @@ def write_json(path: Path, content: Mapping[str, object]) -> None:
 def write_text(path: Path, text: str) -> None:
     """Writes UTF-8 text."""
     _write_file(path, iter([text.encode("utf-8")]), lambda size: None)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes a file as it is."""
+    _write_file(path, iter([content]), lambda size: None)
 
 
 def _write_file(path: Path, pieces: Iterator[bytes | memoryview], tick: Tick) -> None:

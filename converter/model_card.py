@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from converter.choices import TaskKind
+from converter.folder import PLOT_FILE
 from converter.parity.bundled_runtime import BUNDLED_CLASSES
 from converter.parity.report import ParityReport, package_version
 from converter.parity.table import parity_rows
@@ -117,6 +118,8 @@ def _parity(report: ParityReport) -> list[str]:
         *("| " + " | ".join(row) + " |" for row in parity_rows(report)),
         "",
         f"Verdict: **{report.verdict}**.",
+        "",
+        f"![The largest difference in every module, far below the tolerance]({PLOT_FILE})",
         "",
     ]
 

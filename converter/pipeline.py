@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from converter.checkpoint import Checkpoint, open_checkpoint
-from converter.choices import AUTO, TASKS, WEIGHTS
+from converter.choices import AUTO, REFERENCES, TASKS, WEIGHTS
 from converter.dictionary import Dictionary, check_rows, fill_up, find_dictionary, read_dictionary
 from converter.errors import ParityFailed, UsageProblem
 from converter.parts.model_parallel import vocabulary_multiple
 from converter.plan import ConversionPlan, plan_conversion
 from converter.progress import Progress, Silent
-from converter.source.arguments import find_arguments
+from converter.source.arguments import Arguments, find_arguments
 from converter.source.contents import model_tensors
 from converter.source.description import SourceDescription, describe
 from converter.source.folding import fold
@@ -49,6 +49,7 @@ class Prepared:
     checkpoint: Checkpoint
     tensors: dict[str, SourceTensor]
     canonical: Canonical
+    arguments: Arguments
     description: SourceDescription
     tokenization: Tokenization | None
     plan: ConversionPlan
@@ -78,17 +79,25 @@ class Options:
     weights: str = "model"
     activation: str | None = None
     attention_heads: int | None = None
+    reference: str = "builtin"
+    fairseq_python: Path | None = None
 
     @classmethod
     def given(cls, **options: Any) -> Options:
         """The options as the public functions take them, paths as text or not."""
-        for name in ("dictionary", "bpe_dir", "label_dict"):
+        for name in ("dictionary", "bpe_dir", "label_dict", "fairseq_python"):
             if options.get(name) is not None:
                 options[name] = Path(options[name])
-        for name, known in (("task", TASKS), ("weights", WEIGHTS)):
+        for name, known in (("task", TASKS), ("weights", WEIGHTS), ("reference", REFERENCES)):
             if options.get(name, known[0]) not in known:
                 raise UsageProblem(f"{name} is {options[name]!r}, not one of {', '.join(known)}")
-        return cls(**options)
+        found = cls(**options)
+        if (found.reference == "fairseq") != (found.fairseq_python is not None):
+            raise UsageProblem(
+                "--reference fairseq and --fairseq-python PATH go together",
+                advice="PATH is a Python that can import fairseq; make fairseq-env builds one",
+            )
+        return found
 
     @property
     def paths(self) -> list[Path]:
@@ -108,6 +117,8 @@ def convert(
     weights: str = "model",
     activation: str | None = None,
     attention_heads: int | None = None,
+    reference: str = "builtin",
+    fairseq_python: str | Path | None = None,
     allow_nonfinite: bool = False,
     overwrite: bool = False,
     progress: Progress | None = None,
@@ -127,6 +138,8 @@ def convert(
         activation: for checkpoints of DinkyTrain's DeepSpeed kernels (`gelu` or `gelu_new`), and for those that do not
             record it.
         attention_heads: for checkpoints that do not record it.
+        reference: what the folder is proven against: `builtin`, or `fairseq` itself, in another interpreter.
+        fairseq_python: that interpreter.
         allow_nonfinite: convert weights with NaN or infinity, without a verdict.
         overwrite: replace an existing folder, in one step.
 
@@ -139,7 +152,7 @@ def convert(
     source, target = Path(checkpoint), Path(output)
     options = Options.given(
         dictionary=dictionary, bpe_dir=bpe_dir, label_dict=label_dict, task=task, head=head, weights=weights,
-        activation=activation, attention_heads=attention_heads,
+        activation=activation, attention_heads=attention_heads, reference=reference, fairseq_python=fairseq_python,
     )  # fmt: skip
     watch = progress or Silent()
     clock = _Clock()
@@ -155,7 +168,7 @@ def convert(
             write_folder(prepared, staging, allow_nonfinite=allow_nonfinite, watch=watch)
         with clock.measure("prove"):
             try:
-                report = prove_folder(prepared, staging, watch)
+                report = prove_folder(prepared, staging, options.fairseq_python, watch)
             except ValueError as error:
                 raise ParityFailed(f"the written model cannot be compared: {error}", subject=target) from error
         if not report.agrees:
@@ -193,6 +206,7 @@ def prepare(checkpoint: Checkpoint, options: Options, rows: int | None = None) -
         checkpoint,
         tensors,
         canonical,
+        arguments,
         description,
         tokenization,
         plan,

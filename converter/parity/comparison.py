@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -70,6 +70,7 @@ class Subject:
     head: str | None
     extra_rows: int
     dtype: str
+    layers: int
 
     @classmethod
     def of(cls, plan: ConversionPlan) -> Subject:
@@ -82,6 +83,7 @@ class Subject:
             plan.task.head.name if plan.task.head else None,
             plan.extra_rows,
             d.dtype,
+            d.layers,
         )
 
 
@@ -100,13 +102,13 @@ class Divergence:
 class Comparison:
     """One reference against one runtime, and what is found of them batch by batch.
 
-    `noise` is how far float32 is from float64 on the reference's side, by stage, where the reference computes in float32.
+    `noise` gives how far the reference is from an exact computation at a stage's part, where it cannot compute exactly.
     """
 
     subject: Subject
     reference: ReferenceModel
     runtime: Runtime
-    noise: Mapping[str, float] = field(default_factory=dict)
+    noise: Callable[[str, str], float] = lambda stage, part: 0.0
     tick: Callable[[int], None] = lambda steps: None
     modules: ModuleDifferences = field(default_factory=ModuleDifferences)
     logits: Difference = field(default_factory=lambda: LogitDifference("logits"))
@@ -120,7 +122,6 @@ class Comparison:
         Raises:
             ValueError: if the model's stages are not the reference's.
         """
-        self.logits.noise = self.noise.get("logits", 0.0)
         with torch.inference_mode():
             for batch in self.subject.batches:
                 self.add(batch)
@@ -153,6 +154,7 @@ class Comparison:
         if self.subject.kind is TaskKind.MASKED_LM:
             self._compare_vocabulary(outputs["out"][real], actual[real], whole=bool(real.all()))
         elif self.subject.head is not None:
+            self.logits.noise = self.noise(f"head.{self.subject.head}", "out")
             self.logits.add(outputs["logits"], actual)
         self.tick(1)
 
@@ -175,7 +177,8 @@ class Comparison:
         shown = actual
         if stage != "head":
             expected, actual = expected[real], actual[real]
-        self.modules.add(module, expected, actual, self.noise.get(stage, 0.0))
+        noise = self.noise(f"head.{self.subject.head}", "dense") if stage == "head" else self.noise(stage, part)
+        self.modules.add(module, expected, actual, noise)
         if self.divergence is None and not self.modules.by_name[module].passed:
             self.divergence = Divergence(module, stage, part, batch, shown.clone())
 
@@ -183,6 +186,7 @@ class Comparison:
         """The masked LM's logits, [tokens, vocab], and those of the rows behind the dictionary's."""
         expected = self.reference.logits(features)
         rows = expected.shape[1]
+        self.logits.noise = self.noise("logits", "out")
         self.logits.add(expected, actual[:, :rows])
         if whole:
             self.positions.add("logits", expected, actual[:, :rows])

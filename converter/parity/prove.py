@@ -12,9 +12,9 @@ from converter.choices import TaskKind
 from converter.parity.audit import audit
 from converter.parity.bundled_runtime import BundledRuntime
 from converter.parity.checks import comparison_checks, tensors_check
-from converter.parity.comparison import Comparison, Subject, reference_arguments
+from converter.parity.comparison import Comparison, Subject
 from converter.parity.hints import diagnose
-from converter.parity.reference import Reference
+from converter.parity.references import ChosenReference
 from converter.parity.report import Check, ParityReport
 from converter.plan import ConversionPlan
 
@@ -24,6 +24,7 @@ def prove(
     tensors: Mapping[str, SourceTensor],
     folder: Path,
     *,
+    reference: ChosenReference,
     source: Mapping[str, object],
     target: Mapping[str, object],
     more_checks: tuple[Check, ...] = (),
@@ -34,6 +35,7 @@ def prove(
     Args:
         tensors: the source tensors under the checkpoint's own names.
         folder: the staging folder; the bundled model is loaded from its files.
+        reference: what computes as fairseq does.
         source, target: what the report says of the two sides.
         more_checks: checks made elsewhere, to stand in the same report.
         tick: called with 1 for every stage that was compared.
@@ -41,13 +43,12 @@ def prove(
     Raises:
         ValueError: if the folder's files do not fit the model, or the model's stages are not the reference's.
     """
-    reference = Reference(tensors, reference_arguments(plan.description))
     runtime = BundledRuntime(folder, plan.task.kind)
-    found = Comparison(Subject.of(plan), reference, runtime, tick=tick).run()
+    found = Comparison(Subject.of(plan), reference.model, runtime, reference.noise, tick).run()
     with torch.inference_mode():
-        audited = audit(folder, plan.rows, plan.dropped, tensors, reference.used, tied=is_tied_masked_lm(plan))
+        audited = audit(folder, plan.rows, plan.dropped, tensors, reference.used(), tied=is_tied_masked_lm(plan))
     return ParityReport(
-        "builtin",
+        reference.name,
         "float64",
         source,
         target,
@@ -57,6 +58,7 @@ def prove(
         runtimes=(runtime.name,),
         positions=found.positions,
         divergence=diagnose(found, plan, tensors),
+        noise=reference.floor(),
     )
 
 

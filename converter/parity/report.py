@@ -49,7 +49,7 @@ class ParityReport:
     positions: PositionErrors | None = None
     divergence: Diagnosis | None = None
     disagreements: Sequence[str] = ()
-    noise: Mapping[str, float] | None = None
+    noise: Mapping[str, object] | None = None
     cost_of_type: Mapping[str, float | int | str] | None = None
 
     @property

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -46,7 +47,19 @@ class Golden:
         facts = self.facts["subject"]
         count = facts["batches"]
         batches = tuple(torch.from_numpy(self.arrays[f"probe.{number}"].astype(np.int64)) for number in range(count))
-        return Subject(batches, facts["pad"], TaskKind(facts["kind"]), facts["head"], 0, facts["dtype"])
+        return Subject(
+            batches, facts["pad"], TaskKind(facts["kind"]), facts["head"], 0, facts["dtype"], facts["layers"]
+        )
+
+    def noise(self, stage: str, part: str) -> float:
+        """How far a recorded sketch can be from an exact one, if every value can be as far as was measured.
+
+        A sum with random signs grows like the root of the number of its summands; 8 such deviations never happen by chance.
+        """
+        noise: float = self.facts["noise"].get(f"{stage}/{part}", 0.0)
+        hidden: int = self.facts["config"]["fields"]["hidden_size"]
+        width: int = self.facts["subject"]["vocab_size"] if stage == "logits" else hidden
+        return noise * 8 * math.sqrt(width)
 
     @property
     def config(self) -> ExpectedConfig:

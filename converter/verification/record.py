@@ -21,8 +21,9 @@ from converter.mapping import Row
 from converter.parity.audit import Audit, AuditRow
 from converter.parity.checks import comparison_checks, tensors_check
 from converter.parity.compare import Difference, ModuleDifferences
-from converter.parity.comparison import Comparison, Runtime, Subject, reference_arguments
-from converter.parity.reference import Reference, Stage
+from converter.parity.comparison import Comparison, Runtime, Subject
+from converter.parity.reference import Stage
+from converter.parity.references import ChosenReference, open_reference
 from converter.parity.report import Diagnosis, ParityReport, environment
 from converter.pipeline import Options, prepare
 from converter.plan import ConversionPlan
@@ -51,9 +52,11 @@ def record(checkpoint: str | Path, golden: str | Path, **options: Any) -> Golden
     Raises:
         UsageProblem, NotRepresentable, UnreadableCheckpoint: as for `convert`; UsageProblem if `golden` exists.
     """
-    prepared = prepare(open_checkpoint(checkpoint), Options.given(**options))
+    chosen = Options.given(**options)
+    prepared = prepare(open_checkpoint(checkpoint), chosen)
     plan, subject = prepared.plan, Subject.of(prepared.plan)
-    reference = Reference(prepared.tensors, reference_arguments(plan.description))
+    with open_reference(prepared, prepared.tensors, chosen.fairseq_python) as reference:
+        outputs = record_outputs(reference.model, subject)
     facts = {
         "schema_version": SCHEMA_VERSION,
         "source": {
@@ -63,11 +66,12 @@ def record(checkpoint: str | Path, golden: str | Path, **options: Any) -> Golden
             "layout": plan.description.layout,
             "dtype": plan.description.dtype,
         },
-        "reference": "builtin",
+        "reference": reference.name,
+        "noise": _noise(reference, subject),
         "environment": environment(),
         "subject": {
             "batches": len(subject.batches), "pad": subject.pad, "kind": subject.kind.value, "head": subject.head,
-            "dtype": subject.dtype, "vocab_size": plan.description.vocab_size,
+            "dtype": subject.dtype, "layers": subject.layers, "vocab_size": plan.description.vocab_size,
         },
         "config": _config_facts(plan),
         "tensors": [
@@ -75,7 +79,7 @@ def record(checkpoint: str | Path, golden: str | Path, **options: Any) -> Golden
             for row in plan.rows
         ],
     }  # fmt: skip
-    found = Golden(facts, record_outputs(reference, subject))
+    found = Golden(facts, outputs)
     write_golden(Path(golden), found)
     return found
 
@@ -109,7 +113,9 @@ def _compare(found: Found, known: Golden, published: Published, make: Callable[.
     rows = known.facts["subject"]["vocab_size"]
     try:
         runtime = _Sketched(make(published.path, known.subject.kind), rows)
-        comparison = Comparison(known.subject, GoldenReference(known), runtime, logits=Difference("logits")).run()
+        comparison = Comparison(
+            known.subject, GoldenReference(known), runtime, known.noise, logits=Difference("logits")
+        ).run()
     except PrenormError:
         raise
     except (ValueError, RuntimeError, IndexError, OSError, KeyError) as error:
@@ -136,6 +142,17 @@ class _Sketched:
 
         output = self._runtime.run(input_ids, attention_mask, sketched)
         return sketch(output[..., : self._rows]) if output.dim() == 3 else output
+
+
+def _noise(reference: ChosenReference, subject: Subject) -> dict[str, float]:
+    """How far the recorded outputs are from exact ones, by stage and part: nothing, unless fairseq computed them."""
+    stages = ["embeddings", "layer_norm", "logits", *(f"layers.{n}" for n in range(subject.layers))]
+    found = {f"{stage}/out": reference.noise(stage, "out") for stage in stages}
+    if subject.head is not None:
+        found |= {
+            f"head.{subject.head}/{part}": reference.noise(f"head.{subject.head}", part) for part in ("dense", "out")
+        }
+    return {place: value for place, value in found.items() if value}
 
 
 def _config_facts(plan: ConversionPlan) -> dict[str, object]:

@@ -19,10 +19,11 @@ from converter.parity.audit import Audit, audit
 from converter.parity.bundled_runtime import BundledRuntime
 from converter.parity.checks import comparison_checks, tensors_check
 from converter.parity.compare import ModuleDifferences
-from converter.parity.comparison import Comparison, ReferenceModel, Runtime, Subject, reference_arguments
+from converter.parity.comparison import Comparison, Runtime, Subject, reference_arguments
 from converter.parity.hints import diagnose
 from converter.parity.prove import is_tied_masked_lm
 from converter.parity.reference import Reference
+from converter.parity.references import ChosenReference, open_reference
 from converter.parity.report import Check, ParityReport
 from converter.parity.transformers_runtime import TransformersRuntime
 from converter.pipeline import Options, Prepared, prepare
@@ -95,7 +96,7 @@ def verify(
         if chosen.task == AUTO:
             chosen = replace(chosen, task=published.kind.value)
         prepared = prepare(open_checkpoint(checkpoint), chosen, _rows(published))
-        return _judge(prepared, published, runtime, watch)
+        return _judge(prepared, published, runtime, chosen.fairseq_python, watch)
 
 
 def _rows(published: Published) -> int | None:
@@ -108,7 +109,9 @@ def _rows(published: Published) -> int | None:
 _TABLE = "word_embeddings.weight"
 
 
-def _judge(prepared: Prepared, published: Published, runtime: str, watch: Progress) -> ParityReport:
+def _judge(
+    prepared: Prepared, published: Published, runtime: str, fairseq_python: Path | None, watch: Progress
+) -> ParityReport:
     plan, found = prepared.plan, Found()
     counts = Counter(item.dtype for item in published.tensors.values())
     found.check("config", list(check_config(published.config, ExpectedConfig.of(plan), counts)))
@@ -119,13 +122,13 @@ def _judge(prepared: Prepared, published: Published, runtime: str, watch: Progre
     expected = expected_weights(plan, published.tensors)
     found.disagreements += [*published.damage, *expected.problems]
     tensors = _in_stored_type(prepared.tensors, expected.dtype, plan.description.dtype)
-    reference = Reference(tensors, reference_arguments(plan.description))
-    for make in RUNTIMES[runtime]:
-        _compare(found, prepared, published, make, reference, watch)
-    audited = _audit(prepared, published, expected, reference)
+    with open_reference(prepared, tensors, fairseq_python) as reference:
+        for make in RUNTIMES[runtime]:
+            _compare(found, prepared, published, make, reference, watch)
+        audited = _audit(prepared, published, expected, reference)
     found.checks.append(tensors_check(audited))
     found.disagreements += _said_of_tensors(audited)
-    return _report(found, prepared, published, audited, tensors)
+    return _report(found, prepared, published, audited, tensors, reference)
 
 
 def _compare(
@@ -133,14 +136,16 @@ def _compare(
     prepared: Prepared,
     published: Published,
     make: Callable[[Path, TaskKind], Runtime],
-    reference: ReferenceModel,
+    reference: ChosenReference,
     watch: Progress,
 ) -> None:
     """One runtime's numbers. A folder that does not load, or computes other stages, is one more disagreement."""
     suffix = "" if make is BundledRuntime else " (transformers)"
     try:
         runtime = make(published.path, prepared.plan.task.kind)
-        comparison = Comparison(Subject.of(prepared.plan), reference, runtime, tick=watch.advance).run()
+        comparison = Comparison(
+            Subject.of(prepared.plan), reference.model, runtime, reference.noise, watch.advance
+        ).run()
     except PrenormError:
         raise
     except (ValueError, RuntimeError, IndexError, OSError, KeyError) as error:
@@ -162,8 +167,8 @@ def _in_stored_type(tensors: Mapping[str, SourceTensor], stored: str, own: str) 
     return {name: rounded(tensor) for name, tensor in tensors.items()}
 
 
-def _audit(prepared: Prepared, published: Published, expected: ExpectedWeights, reference: Reference) -> Audit:
-    used = reference.used or set()
+def _audit(prepared: Prepared, published: Published, expected: ExpectedWeights, reference: ChosenReference) -> Audit:
+    used = reference.used()
     with torch.inference_mode():
         return audit(
             published.path, expected.rows, prepared.plan.dropped, prepared.tensors, used,
@@ -185,13 +190,18 @@ def _said_of_tensors(audited: Audit) -> list[str]:
 
 
 def _report(
-    found: Found, prepared: Prepared, published: Published, audited: Audit, tensors: Mapping[str, SourceTensor]
+    found: Found,
+    prepared: Prepared,
+    published: Published,
+    audited: Audit,
+    tensors: Mapping[str, SourceTensor],
+    reference: ChosenReference,
 ) -> ParityReport:
     plan = prepared.plan
     worst = next((item for item in found.comparisons if item.divergence), None)
     shown = worst or (found.comparisons[0] if found.comparisons else None)
     return ParityReport(
-        "builtin",
+        reference.name,
         "float64",
         {"file": prepared.checkpoint.file.name, "layout": plan.description.layout, "dtype": plan.description.dtype},
         {
@@ -208,6 +218,7 @@ def _report(
         positions=shown.positions if shown else None,
         divergence=diagnose(worst, plan, tensors) if worst else None,
         disagreements=tuple(found.disagreements),
+        noise=reference.floor(),
         cost_of_type=_cost_of_type(prepared, published, tensors),
     )
 
