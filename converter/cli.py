@@ -70,7 +70,7 @@ _report_option = click.option(
     "reports",
     type=_PATH,
     multiple=True,
-    help="Also write the report here, pass or fail; the suffix picks the form: .json .md .html .xml (JUnit).",
+    help="Also write the report here, pass or fail. The suffix picks the form: .json .md .html .xml.",
 )
 
 
@@ -145,18 +145,21 @@ def convert(
 
 
 @prenorm.command()
-@click.argument("paths", type=_PATH, nargs=-1, required=True, metavar="[CHECKPOINT] FOLDER")
+@click.argument("paths", type=_PATH, nargs=-1, required=True, metavar="[CHECKPOINT] FOLDER_OR_REPO")
 @_source_options
 @_proof_options
 @click.option(
     "--runtime", type=click.Choice(RUNTIMES), default="bundled", show_default=True,
     help="What computes FOLDER: the bundled model, the installed transformers, or both.",
 )  # fmt: skip
+@click.option(
+    "--revision", metavar="REV", help="Branch, tag or commit of a repo on the Hub.  [default: its main branch]"
+)
 @click.option("--golden", type=_PATH, help="Judge by a file of prenorm record, without CHECKPOINT.  [default: none]")
 @_report_option
 @click.option("--quiet", is_flag=True, help="No progress, no table.  [default: off]")
 def verify(paths: tuple[Path, ...], as_json: bool, quiet: bool, reports: tuple[Path, ...], **options: Any) -> None:
-    """Judge FOLDER, by whomever it was made, against CHECKPOINT. It reads only, and lists everything that disagrees."""
+    """Judge a folder, local or a repo id of the Hub, against CHECKPOINT. It reads only, and lists all that disagrees."""
     from converter import console
     from converter.verification import judge
 

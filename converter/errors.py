@@ -72,6 +72,12 @@ class ParityFailed(PrenormError):
     report: ParityReport | None = None
 
 
+class HubProblem(PrenormError):
+    """The Hub does not have what is asked for, does not allow it, or does not answer."""
+
+    exit_code = ExitCode.HUB
+
+
 class ShadowedPackage(PrenormError):
     """Another package of the same name stands before ours on the import path."""
 

@@ -73,8 +73,8 @@ class Subject:
     layers: int
 
     @classmethod
-    def of(cls, plan: ConversionPlan) -> Subject:
-        """The subject of a plan, with the usual probe."""
+    def of(cls, plan: ConversionPlan, dtype: str | None = None) -> Subject:
+        """The subject of a plan, with the usual probe; `dtype` is the folder's where it is not the plan's."""
         d = plan.description
         return cls(
             tuple(build_probe(d.vocab_size, d.positions.rows, d.pad_id)),
@@ -82,7 +82,7 @@ class Subject:
             plan.task.kind,
             plan.task.head.name if plan.task.head else None,
             plan.extra_rows,
-            d.dtype,
+            dtype or d.dtype,
             d.layers,
         )
 

@@ -49,7 +49,13 @@ class _PositionsOneOn(Reference):
 
 
 class _MaskIgnored(Reference):
-    """Attention that sees the pads."""
+    """Attention that sees the pads. To fairseq they are blank; to Hugging Face, which masks them, they are not."""
+
+    def _embed(self, input_ids: Tensor, real: Tensor) -> Tensor:
+        return super()._embed(input_ids, torch.ones_like(real))
+
+    def _positions(self, input_ids: Tensor, real: Tensor) -> Tensor:
+        return super()._positions(input_ids, input_ids != self.arguments.pad)
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, real: Tensor) -> Tensor:
         return super()._attend(q, k, v, torch.ones_like(real))
@@ -145,7 +151,9 @@ def _hint(at: Divergence, plan: ConversionPlan, tensors: Mapping[str, SourceTens
     with torch.inference_mode():
         before = _before(Reference(tensors, arguments), at)
         for words, mistake in _suspects(arguments, plan.description.hidden_size):
-            if _explains(mistake(tensors, arguments), at, before, real):
+            mistaken = mistake(tensors, arguments)
+            own = _before(mistaken, at) if isinstance(mistaken, _MaskIgnored) else before
+            if _explains(mistaken, at, own, real):
                 return words
     return None
 

@@ -31,7 +31,7 @@ def judge(
     if golden is not None:
         from converter.verification.record import verify_golden
 
-        return verify_golden(paths[0], golden, runtime=runtime)
+        return verify_golden(paths[0], golden, runtime=runtime, revision=options.get("revision"))
     from converter.verification.verify import verify
 
     return verify(*paths, runtime=runtime, **options)

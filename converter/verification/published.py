@@ -7,9 +7,8 @@ scratch folder as safetensors, so that everything behind sees one form.
 from __future__ import annotations
 
 import json
-import re
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -18,6 +17,7 @@ from converter.checkpoint import LazyTensor, open_checkpoint
 from converter.choices import TaskKind
 from converter.errors import UsageProblem
 from converter.folder import CONFIG_FILE, write_weights
+from converter.hub import download_folder, is_repo_id
 from converter.mapping import Moved, Row
 from converter.tokenizer import TOKENIZER_CONFIG_FILE, TOKENIZER_FILE
 
@@ -72,19 +72,34 @@ _SUFFIXES = (
 )
 
 
-def open_published(folder: Path, scratch: Path) -> Published:
-    """Opens a local folder.
+def open_published(place: str | Path, scratch: Path, revision: str | None = None) -> Published:
+    """Opens a folder.
 
     Args:
-        scratch: an empty folder for what has to be rewritten first.
+        place: a local folder, or a repo id of the Hub.
+        scratch: an empty folder for what has to be downloaded or rewritten first.
+        revision: branch, tag or commit of a repo.
 
     Raises:
         UsageProblem: if it is no model folder.
+        HubProblem: if the Hub does not have it, or does not answer.
         UnreadableCheckpoint: if its pickled weights are damaged or unsafe.
     """
+    (scratch / "rewritten").mkdir()
+    if not is_repo_id(str(place)):
+        if revision is not None:
+            raise UsageProblem("--revision is for a repo on the Hub", subject=place, advice="Leave it out")
+        return _open(Path(place), scratch / "rewritten")
+    (scratch / "downloaded").mkdir()
+    commit = download_folder(str(place), revision, scratch / "downloaded")
+    found = _open(scratch / "downloaded", scratch / "rewritten")
+    return replace(found, name=str(place), notes=(f"commit {commit} on the Hub", *found.notes))
+
+
+def _open(folder: Path, scratch: Path) -> Published:
     if not folder.is_dir():
         raise UsageProblem("is no folder", subject=folder, advice="Give a model folder, or a repo id such as org/name")
-    config = _read_config(folder)
+    name, config = folder.name, _read_config(folder)
     notes: tuple[str, ...] = ()
     if not any(folder.glob("*.safetensors")):
         pickles = sorted(folder.glob(_PICKLES))
@@ -98,7 +113,7 @@ def open_published(folder: Path, scratch: Path) -> Published:
         notes = (f"weights read from {', '.join(path.name for path in pickles)}; nothing in them was run",)
         folder = scratch
     tensors, damage = _tensors(folder)
-    return Published(folder, folder.name, config, tensors, notes, damage)
+    return Published(folder, name, config, tensors, notes, damage)
 
 
 def _read_config(folder: Path) -> dict[str, object]:
@@ -156,8 +171,3 @@ def _rewrite(folder: Path, pickles: list[Path], scratch: Path) -> None:
     for name in (CONFIG_FILE, TOKENIZER_FILE, TOKENIZER_CONFIG_FILE):
         if (folder / name).is_file():
             shutil.copyfile(folder / name, scratch / name)
-
-
-def looks_like_a_repo(text: str) -> bool:
-    """Whether `text` can be a repo id of the Hub, `org/name`, and is no folder here."""
-    return not Path(text).exists() and re.fullmatch(r"[\w.\-]+/[\w.\-]+", text) is not None

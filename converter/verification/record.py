@@ -84,7 +84,9 @@ def record(checkpoint: str | Path, golden: str | Path, **options: Any) -> Golden
     return found
 
 
-def verify_golden(folder: str | Path, golden: str | Path, *, runtime: str = "bundled") -> ParityReport:
+def verify_golden(
+    folder: str | Path, golden: str | Path, *, runtime: str = "bundled", revision: str | None = None
+) -> ParityReport:
     """Judges a folder by a golden file alone.
 
     Raises:
@@ -94,7 +96,7 @@ def verify_golden(folder: str | Path, golden: str | Path, *, runtime: str = "bun
     known = read_golden(Path(golden))
     found = Found()
     with tempfile.TemporaryDirectory(prefix="prenorm-") as scratch:
-        published = open_published(Path(folder), Path(scratch))
+        published = open_published(folder, Path(scratch), revision)
         counts = Counter(item.dtype for item in published.tensors.values())
         found.check("config", list(check_config(published.config, known.config, counts)))
         found.disagreements += published.damage

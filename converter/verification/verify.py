@@ -75,6 +75,7 @@ def verify(
     folder: str | Path,
     *,
     runtime: str = "bundled",
+    revision: str | None = None,
     progress: Progress | None = None,
     **options: object,
 ) -> ParityReport:
@@ -82,7 +83,8 @@ def verify(
 
     Args:
         checkpoint: the file that fairseq or DinkyTrain saved.
-        folder: a local model folder, by whoever made it.
+        folder: a local model folder or a repo id of the Hub, by whoever made it.
+        revision: branch, tag or commit of a repo.
         runtime: what computes the folder: `bundled`, `transformers` (the installed one), or `both`.
         options: as for `convert`; `task` is the folder's own unless given.
 
@@ -90,9 +92,9 @@ def verify(
         UsageProblem, NotRepresentable, UnreadableCheckpoint: as for `convert`.
     """
     watch = progress or Silent()
+    chosen = Options.given(**options)
     with tempfile.TemporaryDirectory(prefix="prenorm-") as scratch:
-        published = open_published(Path(folder), Path(scratch))
-        chosen = Options.given(**options)
+        published = open_published(folder, Path(scratch), revision)
         if chosen.task == AUTO:
             chosen = replace(chosen, task=published.kind.value)
         prepared = prepare(open_checkpoint(checkpoint), chosen, _rows(published))
@@ -124,7 +126,7 @@ def _judge(
     tensors = _in_stored_type(prepared.tensors, expected.dtype, plan.description.dtype)
     with open_reference(prepared, tensors, fairseq_python) as reference:
         for make in RUNTIMES[runtime]:
-            _compare(found, prepared, published, make, reference, watch)
+            _compare(found, Subject.of(plan, expected.dtype), published, make, reference, watch)
         audited = _audit(prepared, published, expected, reference)
     found.checks.append(tensors_check(audited))
     found.disagreements += _said_of_tensors(audited)
@@ -133,7 +135,7 @@ def _judge(
 
 def _compare(
     found: Found,
-    prepared: Prepared,
+    subject: Subject,
     published: Published,
     make: Callable[[Path, TaskKind], Runtime],
     reference: ChosenReference,
@@ -142,10 +144,8 @@ def _compare(
     """One runtime's numbers. A folder that does not load, or computes other stages, is one more disagreement."""
     suffix = "" if make is BundledRuntime else " (transformers)"
     try:
-        runtime = make(published.path, prepared.plan.task.kind)
-        comparison = Comparison(
-            Subject.of(prepared.plan), reference.model, runtime, reference.noise, watch.advance
-        ).run()
+        runtime = make(published.path, subject.kind)
+        comparison = Comparison(subject, reference.model, runtime, reference.noise, watch.advance).run()
     except PrenormError:
         raise
     except (ValueError, RuntimeError, IndexError, OSError, KeyError) as error:
@@ -233,8 +233,8 @@ def _cost_of_type(
     exact = Reference(prepared.tensors, reference_arguments(plan.description))
     try:
         runtime = BundledRuntime(published.path, plan.task.kind)
-        comparison = Comparison(Subject.of(plan), exact, runtime).run()
+        stored = next(iter(tensors.values())).dtype
+        comparison = Comparison(Subject.of(plan, stored), exact, runtime).run()
     except (ValueError, RuntimeError, IndexError, OSError, KeyError):
         return None  # said already, by the comparison that is judged
-    stored = next(iter(tensors.values())).dtype
     return {"dtype": stored, **comparison.logits.metrics()}
