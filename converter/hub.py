@@ -68,7 +68,7 @@ def _download(repo_id: str, name: str, revision: str | None) -> Path | None:
     from huggingface_hub import errors as hub
     from huggingface_hub import hf_hub_download, logging
 
-    logging.set_verbosity_error()  # every retry would get lines of its own; what matters ends up in one sentence
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # every retry would get lines of its own; what matters ends up in one sentence
 
     try:
         return Path(hf_hub_download(repo_id, name, revision=revision))
