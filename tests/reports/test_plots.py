@@ -17,6 +17,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from PIL import Image
 from report_cases import hostile, synthetic
@@ -44,6 +45,9 @@ def test_every_module_and_the_logits_have_a_mark_with_their_figures() -> None:
     module = report["modules"][9]
     assert f"{module['name']}: {module['max_abs_diff']:.1e}, tolerance {module['tolerance']:.1e}" in found
     assert "logits: 3.7e-02, tolerance 9.9e-09" in found
+    marks = [mark for mark in ElementTree.fromstring(plot_svg(report)).iter(f"{SVG}use") if len(mark)]
+    red = [FAILED in str(mark.get("style")) for mark in marks]
+    assert (red.count(True), red.count(False)) == (15, 9)
 
 
 def test_tolerance_and_noise_floor_are_drawn_where_known() -> None:
@@ -137,6 +141,18 @@ def test_heat_map_is_in_tolerances_and_red_beyond_them() -> None:
     for report, rows in ((passing, [False] * 6), (failing, [False] * 3 + [True] * 3)):
         assert [bool(line.all()) for line in reds(report)] == rows
         assert [bool(line.any()) for line in reds(report)] == rows
+
+
+def test_heat_map_shows_zero_and_no_number_as_neither_small_nor_large() -> None:
+    report = synthetic(1)
+    report["positions"] = {"modules": ["logits"], "max_abs_diff": [[0.0, 1e-15, math.nan, math.inf]]}
+    figure, shown = Figure(), grid(read(report))
+    assert shown is not None
+    draw_grid(figure, shown)
+    colours = np.asarray(figure.axes[0].images[0].get_array())[0]
+    assert [to_hex(colour) for colour in colours[[0, 2, 3]]] == ["#b4bcc4", "#000000", "#000000"]
+    assert to_hex(colours[1]) not in ("#b4bcc4", "#000000")
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["exactly zero", "NaN or infinity"]
 
 
 def reds(report: dict[str, Any]) -> np.ndarray[Any, Any]:
