@@ -91,13 +91,15 @@ def points(content: Content) -> list[Point]:
 def describe_points(shown: Sequence[Point]) -> str:
     """The error plot in words, for who cannot see it."""
     finite = [point for point in shown if math.isfinite(point.value)]
+    logits = sum(point.name == "logits" for point in shown)
+    compared = count(len(shown) - logits, "module") + (" and the logits" if logits else "")
     if not finite:
-        return f"{count(len(shown), 'module')}; none has a finite difference."
+        return f"{compared}; none has a finite difference."
     worst = max(finite, key=lambda point: point.value)
     failed = [point for point in shown if point.failed]
     verdict = f"{len(failed)} beyond, first {failed[0].place.label}" if failed else "none beyond"
     return (
-        f"{count(len(shown), 'module')} in computing order on a logarithmic scale. Largest difference "
+        f"{compared} in computing order on a logarithmic scale. Largest difference "
         f"{number(worst.value)}, at {worst.place.label}. Tolerances {span(p.tolerance for p in shown)}: {verdict}."
         + (f" Float32 noise floor {span(p.noise for p in shown)}." if any(p.noise is not None for p in shown) else "")
         + (f" {sum(p.value == 0 for p in shown)} exactly zero." if any(p.value == 0 for p in shown) else "")

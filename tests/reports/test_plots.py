@@ -50,6 +50,18 @@ def test_every_module_and_the_logits_have_a_mark_with_their_figures() -> None:
     assert (red.count(True), red.count(False)) == (15, 9)
 
 
+def test_the_plot_in_words() -> None:
+    assert plot_description(synthetic(3)).startswith(
+        "23 modules and the logits in computing order on a logarithmic scale."
+    )
+    failing = plot_description(synthetic(3, fail_at="layer.1.attention.self.key"))
+    assert "Largest difference 1.2e-01, at layer 2, value." in failing
+    assert ": 15 beyond, first layer 1, key. Float32 noise floor " in failing
+    empty = {**synthetic(), "checks": [], "modules": []}
+    assert plot_description(empty) == "0 modules; none has a finite difference."
+    assert "no module was compared" in plot_svg(empty)
+
+
 def test_tolerance_and_noise_floor_are_drawn_where_known() -> None:
     report = synthetic(3)
     texts = [text.text for text in ElementTree.fromstring(plot_svg(report)).iter(f"{SVG}text")]
