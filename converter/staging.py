@@ -25,7 +25,7 @@ _MODEL_FILES = ("config.json", "parity_report.json")
 
 
 def check_output(output: Path, *, overwrite: bool, inputs: Iterable[Path]) -> None:
-    """Refuses an OUTPUT that cannot be made, before any work is done.
+    """Refuses an OUTPUT that cannot be made, before any work is done; puts back one that a killed run left aside.
 
     Raises:
         UsageProblem: if it exists and may not be overwritten, its parent is missing or read-only, or an input lies in it.

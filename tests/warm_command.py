@@ -241,7 +241,7 @@ def _set_conditions(run: Run, barrier: Any, parent: Path) -> bool:
         meant = getattr(pipeline, name)
 
         def after_all(*args: Any, **options: Any) -> Any:
-            barrier.wait(30)
+            barrier.wait(120)
             if run.read_only:
                 Path(run.read_only).chmod(0o555)
             return meant(*args, **options)
