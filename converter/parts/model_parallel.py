@@ -82,8 +82,7 @@ def refuse_lone_part(content: Mapping[str, object], name: str) -> None:
 def vocabulary_multiple(arguments: Arguments) -> int:
     """What fairseq fills the dictionary up to a multiple of: 8 rows for each process that shares a model-parallel model."""
     size = recorded(arguments, "common", "model_parallel_size") or 1
-    names = (arguments.find("arch"), arguments.find("_name"))
-    parallel = size > 1 or any(isinstance(name, str) and name.startswith(_ARCHITECTURE) for name in names)
+    parallel = size > 1 or (arguments.arch or "").startswith(_ARCHITECTURE)
     return 8 * max(size, 1) if parallel else 1
 
 

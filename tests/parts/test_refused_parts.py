@@ -64,7 +64,7 @@ def one_more_row(content: Content) -> None:
 
 
 def strided(content: Content) -> None:
-    content["model"][FLAT] = torch.zeros(3280)[::2]
+    content["model"][FLAT] = torch.zeros(2224)[::2]
 
 
 # Of the fixture fsdp-shards, both shards or only the second edited.
@@ -89,7 +89,7 @@ SHARDS: dict[str, tuple[Edit, bool, str]] = {
     "shared with a name there is": (
         wrapper("shared_param_info", [("fc1.bias", "fc2.bias")]), False, "fc2.bias' is there twice"),
     "numels that do not add up": (first_of("numels", 255), False, "has shape [16, 16] and 255 numbers"),
-    "more than is there": (one_more_row, False, "should hold 3296 numbers, and 2 shards of 1640 are no even cut"),
+    "more than is there": (one_more_row, False, "should hold 2240 numbers, and 2 shards of 1112 are no even cut"),
     "overflowing shape": (
         first_of("shapes", torch.Size([1 << 61, 1 << 61])), False, "[2305843009213693952, 2305843009213693952] and"),
     "overflowing count": (first_of("numels", 1 << 200), False, "is no count"),
@@ -110,9 +110,9 @@ SHARDS: dict[str, tuple[Edit, bool, str]] = {
     "unknown tensor": (lambda content: content["model"].update(extra=torch.zeros(3)), False, "does not say what 'extra' is"),
     "one name twice": (
         lambda content: content["model"].update({"_fpw_module." + FLAT: torch.zeros(3)}), False, "two tensors have one name"),
-    "shorter tensor": (tensor(FLAT, lambda found: found[:-1].clone()), True, "of shape [1639], not float32 of [1640]"),
-    "shorter tensors": (tensor(FLAT, lambda found: found[:-1].clone()), False, "2 shards of 1639 are no even cut"),
-    "other type": (tensor(FLAT, lambda found: found.half()), True, "is float16 of shape [1640], not float32"),
+    "shorter tensor": (tensor(FLAT, lambda found: found[:-1].clone()), True, "of shape [1111], not float32 of [1112]"),
+    "shorter tensors": (tensor(FLAT, lambda found: found[:-1].clone()), False, "2 shards of 1111 are no even cut"),
+    "other type": (tensor(FLAT, lambda found: found.half()), True, "is float16 of shape [1112], not float32"),
     "matrix": (tensor(FLAT, lambda found: found.reshape(2, -1).clone()), False, "one row of numbers"),
     "gaps": (strided, False, "one row of numbers"),
     "other buffer": (tensor(ENCODER + "version", lambda found: found + 1), True, "version' is not what it is in"),
@@ -126,7 +126,7 @@ PARTS: dict[str, tuple[Edit, bool, str]] = {
     "another sign": (tensor(ENCODER + "layer_norm.bias", lambda found: found * 0 * -1), True, "layer_norm.bias' is not"),
     "unknown tensor": (lambda content: content["model"].update(extra=torch.zeros(3)), False, "how 'extra' is cut"),
     "one tensor less": (lambda content: content["model"].pop(NORM), True, f"'{NORM}' is in one of them only"),
-    "other shape": (tensor(ENCODER + "layers.0.fc1.bias", lambda found: found[:-1].clone()), True, "of shape [31], not"),
+    "other shape": (tensor(ENCODER + "layers.0.fc1.bias", lambda found: found[:-1].clone()), True, "of shape [15], not"),
     "no matrix": (tensor(ENCODER + "layers.0.fc2.weight", lambda found: found[0].clone()), False, "fc2.weight' is float32"),
     "other type": (tensor(ENCODER + "layers.0.fc1.bias", lambda found: found.double()), True, "is float64 of shape"),
     "more parts": (section("common", "model_parallel_size", 4), False, "model_part-2.pt, "),
