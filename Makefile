@@ -6,12 +6,16 @@ OLD_VENV := .venv-transformers-4.57
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test check format clean env fairseq-env
+.PHONY: demo test check format clean env fairseq-env verify
 
 demo: $(VENV)/.installed
 	rm -rf demo
 	mkdir demo
 	$(BIN)/prenorm convert fixtures/dinkytrain-mlm/checkpoint.pt demo/dinkytrain-mlm --bpe-dir fixtures/gpt2_bpe
+
+# Judges a folder and writes the report in all its forms: make verify CHECKPOINT=checkpoint_best.pt FOLDER=my-model
+verify: $(VENV)/.installed
+	$(BIN)/prenorm verify "$(CHECKPOINT)" "$(FOLDER)" --report parity.json --report parity.md --report parity.html --report parity.xml $(OPTIONS)
 
 test: $(VENV)/.installed $(FAIRSEQ_VENV)/.installed $(OLD_VENV)/.installed
 	$(BIN)/python -m pytest -n auto --dist worksteal

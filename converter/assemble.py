@@ -25,6 +25,7 @@ from converter.parity.references import open_reference
 from converter.parity.report import Check, ParityReport
 from converter.plan import ConversionPlan
 from converter.progress import Progress
+from converter.reports import render
 from converter.reports.plots import plot_png
 from converter.tokenizer import (
     TOKENIZER_CONFIG_FILE,
@@ -81,7 +82,8 @@ def prove_folder(prepared: Prepared, staging: Path, fairseq_python: Path | None,
     report = replace(report, source={**report.source, **_source_digests(prepared, source_digests)})
     if report.agrees:
         card = staging / CARD_FILE
-        write_bytes(staging / PLOT_FILE, plot_png(report.to_dict()))
+        shown = report.to_dict()
+        write_bytes(staging / PLOT_FILE, plot_png(shown))
         file_digests[PLOT_FILE] = hashlib.sha256((staging / PLOT_FILE).read_bytes()).hexdigest()
         write_text(card, model_card(plan, report, has_tokenizer=prepared.tokenization is not None))
         file_digests[card.name] = hashlib.sha256(card.read_bytes()).hexdigest()
@@ -90,7 +92,7 @@ def prove_folder(prepared: Prepared, staging: Path, fairseq_python: Path | None,
             for name, digest in sorted(file_digests.items())
         ]
         report = replace(report, target={**report.target, "files": files})
-        write_json(staging / REPORT_FILE, report.to_dict())
+        write_text(staging / REPORT_FILE, render(report.to_dict(), ".json"))
     return report
 
 

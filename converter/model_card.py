@@ -10,6 +10,7 @@ from converter.folder import PLOT_FILE
 from converter.parity.bundled_runtime import BUNDLED_CLASSES
 from converter.parity.report import ParityReport, package_version
 from converter.parity.table import parity_rows
+from converter.reports.plots import plot_description
 from converter.source.layouts import DEEPSPEED
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ def _parity(report: ParityReport) -> list[str]:
         "",
         f"Verdict: **{report.verdict}**.",
         "",
-        f"![The largest difference in every module, far below the tolerance]({PLOT_FILE})",
+        f"![{plot_description(report.to_dict())}]({PLOT_FILE})",
         "",
     ]
 

@@ -59,8 +59,8 @@ class ParityReport:
 
     @property
     def agrees(self) -> bool:
-        """Whether every check passed, on as much as could be judged."""
-        return all(check.passed for check in self.checks)
+        """Whether every check passed, on as much as could be judged, and nothing else is said against the folder."""
+        return all(check.passed for check in self.checks) and not self.disagreements
 
     @property
     def passed(self) -> bool:
