@@ -16,7 +16,7 @@ from warm_command import Run, WarmCommand
 from converter.staging import check_output, staging_folder
 
 Snapshot = dict[str, tuple[int, bytes]]
-COMPLETE = {"README.md", "config.json", "model.safetensors", "parity_report.json"}
+COMPLETE = {"README.md", "config.json", "model.safetensors", "parity.png", "parity_report.json"}
 
 
 def small_checkpoint(path: Path, *, factor: float = 1.0) -> Path:

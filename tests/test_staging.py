@@ -18,7 +18,8 @@ from converter.filesystem import alone_in, lock_folder
 from converter.staging import check_output, publish, staging_folder
 
 COMPLETE = {
-    "README.md", "config.json", "model.safetensors", "parity_report.json", "tokenizer.json", "tokenizer_config.json",
+    "README.md", "config.json", "model.safetensors", "parity.png", "parity_report.json", "tokenizer.json",
+    "tokenizer_config.json",
 }  # fmt: skip
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from converter.checkpoint.tensors import SourceTensor
+from converter.parity.reference_names import encoder_prefix
 from converter.source.arguments import Arguments
 from converter.source.description import SourceDescription
 from converter.source.layouts import ENCODER, Canonical
@@ -68,10 +69,19 @@ def fairseq_model(
         lm_activation=_fairseq_name(description.head_activation) if other else None,
         spectral_heads={head.name: (head.outputs, head.inner_size) for head in description.heads if head.spectral_norm},
         teacher=any(name.startswith(_TEACHER) for name in tensors),
-        own={name: tensor for name, tensor in tensors.items() if not name.startswith(_TEACHER)},
+        own=_own(description, tensors),
         canonical=moved,
         sources=sources,
     )
+
+
+def _own(description: SourceDescription, tensors: Mapping[str, SourceTensor]) -> dict[str, SourceTensor]:
+    """The tensors under the checkpoint's names; a tied matrix under both of its own, of which FSDP's shards keep one."""
+    own = {name: tensor for name, tensor in tensors.items() if not name.startswith(_TEACHER)}
+    encoder, lm_head = encoder_prefix(own)
+    if description.lm_head and description.tied:
+        own.setdefault(f"{lm_head}weight", own[f"{encoder}embed_tokens.weight"])
+    return own
 
 
 def _arguments(description: SourceDescription, arguments: Arguments) -> dict[str, object]:

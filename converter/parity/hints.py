@@ -172,7 +172,11 @@ def _explains(mistaken: Reference, at: Divergence, before: Tensor | None, real: 
     """Whether the mistaken reference computes at the divergence what the folder computed."""
     try:
         expected = mistaken.stage(at.stage, at.batch, before).get(at.part)
-    except (RuntimeError, IndexError):  # shapes that do not go together: then it is not this mistake
+    except (
+        RuntimeError,
+        IndexError,
+        KeyError,
+    ):  # shapes that do not go together, a table that is not there: not this one
         return False
     if expected is None or expected.shape != at.actual.shape:
         return False

@@ -62,7 +62,9 @@ def open_reference(
         real = FairseqReference(worker, model, logits=task.kind is TaskKind.MASKED_LM, heads=heads)
         facts = real.facts
         name = f"fairseq {facts['fairseq']} (torch {facts['torch']}, Python {facts['python']})"
-        yield ChosenReference(real, name, _rounding(real), lambda: _floor(real), lambda: set(real.used))
+        yield ChosenReference(
+            real, name, _rounding(real), lambda: _floor(real), lambda: real.used & prepared.tensors.keys()
+        )
 
 
 def _rounding(real: FairseqReference) -> Callable[[str, str], float]:

@@ -47,10 +47,13 @@ def told(prepared: Prepared) -> FairseqModel:
 def checkpoints() -> list[Path]:
     """Every checkpoint among the fixtures that is a pre-LayerNorm RoBERTa."""
     found = []
-    for path in sorted([*FIXTURES.glob("*/checkpoint*.pt"), *VARIANTS.glob("*/checkpoint*.pt")]):
+    for folder in sorted(
+        {path.parent for path in [*FIXTURES.glob("*/checkpoint*.pt"), *VARIANTS.glob("*/checkpoint*.pt")]}
+    ):
+        path = min(folder.glob("checkpoint*.pt"))  # of one in several files, any stands for all
         try:
             understood(path)
-        except NotRepresentable:
+        except (NotRepresentable, UsageProblem):  # no such model, or one that needs options
             continue
         found.append(path)
     return found
@@ -121,10 +124,13 @@ def test_fairseq_computes_what_was_recorded_and_what_we_compute(path: Path, work
     layers = run.prepared.description.layers
     assert [*run.found][: layers + 2] == ["embeddings", *(f"layers.{n}" for n in range(layers)), "layer_norm"]
     assert all(run.found[f"layers.{n}"].keys() == PARTS for n in range(layers))
-    recorded = {"layer_norm": expected["features"], "embeddings": expected["hidden_states"][0]}
-    recorded |= {f"layers.{n}": expected["hidden_states"][n + 1] for n in range(layers)}
+    recorded = {"layer_norm": expected["features"]}
+    if "hidden_states" in expected.files:  # not of checkpoints in several files
+        recorded |= {"embeddings": expected["hidden_states"][0]}
+        recorded |= {f"layers.{n}": expected["hidden_states"][n + 1] for n in range(layers)}
     recorded |= {name: expected[name] for name in expected.files if name == "logits" or name.startswith("head.")}
-    assert run.found.keys() == recorded.keys()
+    assert run.found.keys() - recorded.keys() <= ({"embeddings", *(f"layers.{n}" for n in range(layers))})
+    assert recorded.keys() <= run.found.keys()
     for name, values in recorded.items():
         there = torch.from_numpy(values).double()
         apart = (run.found[name]["out"] - (there if name.startswith("head.") else there[run.real])).abs().max()
