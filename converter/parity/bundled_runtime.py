@@ -66,6 +66,7 @@ class BundledRuntime:
         self._aliases: dict[str, str] = self.model.tied_names(self.model.config)
         self._on_stage: Callable[[Stage], None] = lambda stage: None
         self._parts: dict[str, list[Tensor]] = {}
+        self._ids = torch.empty(0, dtype=torch.long)
         self._hook()
 
     def run(self, input_ids: Tensor, attention_mask: Tensor, on_stage: Callable[[Stage], None]) -> Tensor:
@@ -76,6 +77,7 @@ class BundledRuntime:
             features [batch, length, hidden] where there is no head. For multiple choice the rows are one question's choices.
         """
         self._on_stage = on_stage
+        self._ids = torch.unique(input_ids)
         if self._task is TaskKind.MULTIPLE_CHOICE:
             input_ids, attention_mask = input_ids[None], attention_mask[None]
         with torch.inference_mode():
@@ -138,6 +140,11 @@ class BundledRuntime:
         stored = own if own in self._files else tied
         with safe_open(self._files[stored], framework="pt") as file:
             tensor: Tensor = file.get_tensor(stored)
+            if name.endswith("embeddings.word_embeddings.weight"):
+                # Only the rows that are looked up: the others' memory is asked for, never touched, and so never there.
+                wide = torch.empty(tensor.shape, dtype=torch.float64)
+                wide[self._ids] = tensor[self._ids].to(torch.float64)
+                return wide
             return tensor.to(torch.float64, copy=True)
 
 

@@ -44,23 +44,32 @@ class Difference:
             raise ValueError(
                 f"{self.name}: shapes {tuple(reference.shape)} and {tuple(actual.shape)} cannot be compared"
             )
+        apart = (reference - actual).abs_()
+        largest, scale = (float(x.abs().max()) if x.numel() else 0.0 for x in (apart, reference))
+        if not (math.isfinite(largest) and math.isfinite(scale)):
+            self._set_nonfinite_apart(reference, actual)
+            return
+        self._take(reference, actual, apart, largest, scale)
+
+    def _set_nonfinite_apart(self, reference: Tensor, actual: Tensor) -> None:
+        """Counts what is no number, and takes in the rest."""
         finite_r, finite_a = torch.isfinite(reference), torch.isfinite(actual)
         self.nonfinite_reference += int((~finite_r).sum())
         self.nonfinite_actual += int((~finite_a).sum())
         self.nonfinite_apart += int((finite_r != finite_a).sum())
-        if self.nonfinite_reference or self.nonfinite_actual:
-            both = finite_r & finite_a
-            reference, actual = reference[both], actual[both]
-        if reference.numel() == 0:
-            return
-        apart = (reference - actual).abs()
-        self.max_abs_diff = max(self.max_abs_diff, float(apart.max()))
-        self.scale = max(self.scale, float(reference.abs().max()))
+        both = finite_r & finite_a
+        reference, actual = reference[both], actual[both]
+        apart = (reference - actual).abs_()
+        if reference.numel():
+            self._take(reference, actual, apart, float(apart.max()), float(reference.abs().max()))
+
+    def _take(self, reference: Tensor, actual: Tensor, apart: Tensor, largest: float, scale: float) -> None:
+        self.max_abs_diff, self.scale = max(self.max_abs_diff, largest), max(self.scale, scale)
         self.sum_abs += float(apart.sum())
-        self.sum_squares += float((apart * apart).sum())
-        self.dot += float((reference * actual).sum())
-        self.norm_reference += float((reference * reference).sum())
-        self.norm_actual += float((actual * actual).sum())
+        self.sum_squares += _dot(apart, apart)
+        self.dot += _dot(reference, actual)
+        self.norm_reference += _dot(reference, reference)
+        self.norm_actual += _dot(actual, actual)
         self.count += reference.numel()
 
     @property
@@ -95,6 +104,11 @@ class Difference:
         }
 
 
+def _dot(left: Tensor, right: Tensor) -> float:
+    """The sum of products, in one pass and without a tensor between."""
+    return float(torch.dot(left.reshape(-1), right.reshape(-1)))
+
+
 @dataclass
 class LogitDifference(Difference):
     """As above, and as distributions: KL divergence in nats, and how often both have the same best token."""
@@ -108,8 +122,10 @@ class LogitDifference(Difference):
         """Takes in logits [tokens, vocab]."""
         for ours, theirs in _pieces(reference, actual):
             super().add(ours, theirs)
-            log_p, log_q = ours.log_softmax(dim=-1), theirs.log_softmax(dim=-1)
-            divergence = (log_p.exp() * (log_p - log_q)).sum(dim=-1).nan_to_num()
+            # KL(p || q) = sum p (x - y) - (log sum exp x - log sum exp y), for the softmaxes p and q of x and y.
+            sum_p, sum_q = (torch.logsumexp(x, dim=-1, keepdim=True) for x in (ours, theirs))
+            p = (ours - sum_p).exp_()
+            divergence = (torch.linalg.vecdot(p, ours - theirs) - (sum_p - sum_q)[:, 0]).nan_to_num().clamp_(min=0.0)
             self.kl_sum += float(divergence.sum())
             self.kl_max = max(self.kl_max, float(divergence.max()))
             self.same_best += int((ours.argmax(dim=-1) == theirs.argmax(dim=-1)).sum())

@@ -20,6 +20,7 @@ from converter.checkpoint.tensors import SourceTensor
 from converter.parity.reference_names import embedding_norm, encoder_prefix, layer_names
 
 _EPS = 1e-5
+_ROWS_AT_ONCE = 8192
 
 Stage = tuple[str, dict[str, Tensor]]
 
@@ -93,7 +94,13 @@ class Reference:
         x = _activate(x, self.arguments.head_activation)
         x = self._norm(x, f"{self._lm}layer_norm.weight", f"{self._lm}layer_norm.bias")
         own = f"{self._lm}weight"
-        return self._linear(x, own if own in self.tensors else f"{self._at}embed_tokens.weight", f"{self._lm}bias")
+        table = own if own in self.tensors else f"{self._at}embed_tokens.weight"
+        self.used.add(table)
+        stored = self.tensors[table].read()
+        # Some rows at a time: in float64 a large vocabulary's matrix would be several layers' worth of memory.
+        pieces = [torch.nn.functional.linear(x, rows.double()) for rows in torch.split(stored, _ROWS_AT_ONCE)]
+        self.tensors[table].release()
+        return torch.cat(pieces, dim=-1).add_(self._get(f"{self._lm}bias"))
 
     def extra_row_logits(self, logits: Tensor, row: int, bias: float) -> Tensor:
         """What a row that copies row `row` of the vocabulary, with `bias` for its bias, must give: [tokens, 1]."""
@@ -185,9 +192,9 @@ class Reference:
             return t.reshape(batch, length, self.arguments.attention_heads, size).permute(0, 2, 1, 3)
 
         scores = split(q * size**-0.5) @ split(k).transpose(-1, -2)
-        scores = scores.masked_fill(~real[:, None, None, :], -math.inf)
-        weights = torch.exp(scores - scores.amax(dim=-1, keepdim=True))
-        weights = weights / weights.sum(dim=-1, keepdim=True)
+        scores.masked_fill_(~real[:, None, None, :], -math.inf)
+        weights = scores.sub_(scores.amax(dim=-1, keepdim=True)).exp_()
+        weights.div_(weights.sum(dim=-1, keepdim=True))
         return (weights @ split(v)).permute(0, 2, 1, 3).reshape(batch, length, width)
 
     def _norm(self, x: Tensor, weight: str, bias: str) -> Tensor:
@@ -196,7 +203,7 @@ class Reference:
         return centred / torch.sqrt(variance + _EPS) * self._get(weight) + self._get(bias)
 
     def _linear(self, x: Tensor, weight: str, bias: str) -> Tensor:
-        return x @ self._get(weight).T + self._get(bias)
+        return torch.nn.functional.linear(x, self._get(weight), self._get(bias))
 
     def _rows(self, name: str, ids: Tensor, factor: float | None = None) -> Tensor:
         """Rows of a table, times `factor`, widened after they are picked: the table itself is never copied."""
@@ -229,7 +236,7 @@ def _sinusoids(rows: int, width: int, pad: int) -> Tensor:
 def _activate(x: Tensor, name: str) -> Tensor:
     """fairseq's activations; GELU and its tanh form after Hendrycks and Gimpel 2016 (arXiv:1606.08415)."""
     if name == "gelu":
-        return x * 0.5 * (1.0 + torch.erf(x / math.sqrt(2.0)))
+        return torch.erf(x * math.sqrt(0.5)).add_(1.0).mul_(x).mul_(0.5)
     if name in (
         "gelu_accurate",
         "gelu_fast",
