@@ -73,13 +73,13 @@ def prove_folder(prepared: Prepared, staging: Path, fairseq_python: Path | None,
             prepared.tensors,
             staging,
             reference=reference,
-            source=_source_facts(prepared),
+            source=source_facts(prepared),
             target=_target_facts(plan),
             more_checks=_tokenizer_check(prepared, staging),
             tick=watch.advance,
         )
-        source_digests, file_digests = digests.result()
-    report = replace(report, source={**report.source, **_source_digests(prepared, source_digests)})
+        sums, file_digests = digests.result()
+    report = replace(report, source={**report.source, **source_digests(prepared, sums)})
     if report.agrees:
         card = staging / CARD_FILE
         shown = report.to_dict()
@@ -96,7 +96,8 @@ def prove_folder(prepared: Prepared, staging: Path, fairseq_python: Path | None,
     return report
 
 
-def _source_facts(prepared: Prepared) -> dict[str, object]:
+def source_facts(prepared: Prepared) -> dict[str, object]:
+    """What a report says of the checkpoint."""
     description = prepared.description
     return {
         "file": prepared.checkpoint.file.name,
@@ -108,7 +109,7 @@ def _source_facts(prepared: Prepared) -> dict[str, object]:
     }
 
 
-def _source_digests(prepared: Prepared, digests: list[str]) -> dict[str, object]:
+def source_digests(prepared: Prepared, digests: list[str]) -> dict[str, object]:
     """The file's SHA-256; of a checkpoint in several files the first one's, and `parts` with all of them."""
     parts = [
         {"name": file.name, "bytes": file.size, "sha256": digest}

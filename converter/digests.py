@@ -21,12 +21,12 @@ _CHUNK = 4 << 20
 class Digests:
     """A thread that reads and hashes. Leaving the context stops it early."""
 
-    def __init__(self, checkpoint: Checkpoint, tensors: Iterable[SourceTensor], folder: Path) -> None:
+    def __init__(self, checkpoint: Checkpoint, tensors: Iterable[SourceTensor], folder: Path | None) -> None:
         """Prepares the work.
 
         Args:
             checkpoint: hashed whole, and held against its container's checksums where `tensors` lie.
-            folder: every file in it is hashed.
+            folder: every file in it is hashed; None: the checkpoint alone.
         """
         self._checkpoint = checkpoint
         self._views = [view for tensor in tensors for view in tensor.views]
@@ -64,7 +64,7 @@ class Digests:
                 if (view.file, view.span) not in checked and not self._stop.is_set():
                     self._checkpoint.check_integrity(view)
                     checked.add((view.file, view.span))
-            for path in sorted(self._folder.iterdir()):
+            for path in sorted(self._folder.iterdir()) if self._folder else ():
                 self._found[path.name] = self._sha256(path)
             self._sources += [self._sha256(file.path) for file in self._checkpoint.files]
         except Exception as error:  # raised again in the thread that asks for the result

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import torch
 
+from converter.assemble import source_digests, source_facts
 from converter.checkpoint import open_checkpoint
 from converter.checkpoint.tensors import SourceTensor
 from converter.choices import AUTO, TaskKind
 from converter.derived import ComputedTensor
+from converter.digests import Digests
 from converter.errors import PrenormError
 from converter.parity.audit import Audit, audit
 from converter.parity.bundled_runtime import BundledRuntime
@@ -124,13 +126,18 @@ def _judge(
     expected = expected_weights(plan, published.tensors)
     found.disagreements += [*published.damage, *expected.problems]
     tensors = _in_stored_type(prepared.tensors, expected.dtype, plan.description.dtype)
-    with open_reference(prepared, tensors, fairseq_python) as reference:
+    with (
+        Digests(prepared.checkpoint, prepared.tensors.values(), None) as digests,
+        open_reference(prepared, tensors, fairseq_python) as reference,
+    ):
         for make in RUNTIMES[runtime]:
             _compare(found, Subject.of(plan, expected.dtype), published, make, reference, watch)
         audited = _audit(prepared, published, expected, reference)
+        sources, _ = digests.result()
     found.checks.append(tensors_check(audited))
     found.disagreements += _said_of_tensors(audited)
-    return _report(found, prepared, published, audited, tensors, reference)
+    report = _report(found, prepared, published, audited, tensors, reference)
+    return replace(report, source={**source_facts(prepared), **source_digests(prepared, sources)})
 
 
 def _compare(
@@ -203,7 +210,7 @@ def _report(
     return ParityReport(
         reference.name,
         "float64",
-        {"file": prepared.checkpoint.file.name, "layout": plan.description.layout, "dtype": plan.description.dtype},
+        source_facts(prepared),
         {
             "folder": published.name,
             "model_type": published.config.get("model_type"),
