@@ -108,3 +108,14 @@ class JoinedTensor:
         """Takes the parts' pages out of this process's memory."""
         for part in self.parts:
             part.release()
+
+
+def cast(tensor: SourceTensor, dtype: str) -> ComputedTensor:
+    """`tensor` in another floating-point type, rounded or widened."""
+
+    def compute() -> torch.Tensor:
+        import torch
+
+        return tensor.read().to(getattr(torch, dtype))
+
+    return ComputedTensor(dtype, tensor.shape, compute, (tensor,))

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from converter.choices import TaskKind
-from converter.derived import ComputedTensor
+from converter.derived import cast
 from converter.dictionary import UNK
 from converter.errors import NotRepresentable, UnreadableCheckpoint
 from converter.mapping import Application, Dropped, Row, apply_target, extend
@@ -15,9 +14,6 @@ from converter.source.layouts import Canonical
 from converter.targets import Target, target_for
 from converter.targets.heads import VOCABULARY_BIASES, check_activation, sizes
 from converter.task import Task
-
-if TYPE_CHECKING:
-    import torch
 
 # The LM-head bias of rows that only the tokenizer needs: they never win, and exp(-1e4) is 0 even in float64.
 EXTRA_ROW_BIAS = -1e4
@@ -77,14 +73,7 @@ def _widened(row: Row, dtype: str) -> Row:
     """`row` in the folder's type, where the checkpoint has tensors of several: wider, so that no value changes."""
     if row.moved is None or row.dtype == dtype:
         return row
-    plain = row.moved.tensor
-
-    def compute() -> torch.Tensor:
-        import torch
-
-        return plain.read().to(getattr(torch, dtype))
-
-    moved = replace(row.moved, tensor=ComputedTensor(dtype, plain.shape, compute, (plain,)))
+    moved = replace(row.moved, tensor=cast(row.moved.tensor, dtype))
     operation = f"widened from {row.dtype}" if row.operation == "copy" else f"{row.operation}, widened from {row.dtype}"
     return replace(row, moved=moved, dtype=dtype, operation=operation)
 

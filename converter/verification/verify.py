@@ -14,7 +14,7 @@ from converter.assemble import source_digests, source_facts
 from converter.checkpoint import open_checkpoint
 from converter.checkpoint.tensors import SourceTensor
 from converter.choices import AUTO, TaskKind
-from converter.derived import ComputedTensor
+from converter.derived import cast
 from converter.digests import Digests
 from converter.errors import PrenormError
 from converter.parity.audit import Audit, audit
@@ -166,12 +166,7 @@ def _in_stored_type(tensors: Mapping[str, SourceTensor], stored: str, own: str) 
     """The source tensors rounded to the folder's type, so that what is left of a difference is the mapping's."""
     if stored == own or stored not in ("float32", "float16", "bfloat16"):
         return tensors
-    wanted: torch.dtype = getattr(torch, stored)
-
-    def rounded(tensor: SourceTensor) -> SourceTensor:
-        return ComputedTensor(stored, tensor.shape, lambda: tensor.read().to(wanted), (tensor,))
-
-    return {name: rounded(tensor) for name, tensor in tensors.items()}
+    return {name: cast(tensor, stored) for name, tensor in tensors.items()}
 
 
 def _audit(prepared: Prepared, published: Published, expected: ExpectedWeights, reference: ChosenReference) -> Audit:

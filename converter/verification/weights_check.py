@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from converter.choices import TaskKind
-from converter.derived import ComputedTensor
+from converter.derived import cast
 from converter.mapping import Row
 from converter.plan import ConversionPlan
 from converter.verification.published import StoredTensor
-
-if TYPE_CHECKING:
-    import torch
 
 # Names under which transformers may store a tensor that has another name, too, and tables that are no weights.
 _ALIASES = {"lm_head.decoder.bias": "lm_head.bias", "lm_head.bias": "lm_head.decoder.bias"}
@@ -66,12 +62,5 @@ def _in_type(row: Row, dtype: str) -> Row:
         return row
     if row.moved is None:
         return replace(row, dtype=dtype)
-    plain = row.moved.tensor
-
-    def compute() -> torch.Tensor:
-        import torch
-
-        return plain.read().to(getattr(torch, dtype))
-
-    moved = replace(row.moved, tensor=ComputedTensor(dtype, plain.shape, compute, (plain,)))
+    moved = replace(row.moved, tensor=cast(row.moved.tensor, dtype))
     return replace(row, moved=moved, dtype=dtype, operation=f"{row.operation}, stored as {dtype}")
