@@ -26,7 +26,6 @@ from converter.parity.report import Check, ParityReport
 from converter.plan import ConversionPlan
 from converter.progress import Progress
 from converter.reports import render
-from converter.reports.plots import plot_png
 from converter.tokenizer import (
     TOKENIZER_CONFIG_FILE,
     TOKENIZER_FILE,
@@ -83,6 +82,8 @@ def prove_folder(prepared: Prepared, staging: Path, fairseq_python: Path | None,
     if report.agrees:
         card = staging / CARD_FILE
         shown = report.to_dict()
+        from converter.reports.plots import plot_png  # it brings matplotlib, which verify has no use for
+
         write_bytes(staging / PLOT_FILE, plot_png(shown))
         file_digests[PLOT_FILE] = hashlib.sha256((staging / PLOT_FILE).read_bytes()).hexdigest()
         write_text(card, model_card(plan, report, has_tokenizer=prepared.tokenization is not None))

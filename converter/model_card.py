@@ -10,7 +10,7 @@ from converter.folder import PLOT_FILE
 from converter.parity.bundled_runtime import BUNDLED_CLASSES
 from converter.parity.report import ParityReport, package_version
 from converter.parity.table import parity_rows
-from converter.reports.plots import plot_description
+from converter.reports.series import plot_description
 from converter.source.layouts import DEEPSPEED
 
 if TYPE_CHECKING:

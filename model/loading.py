@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import torch
 from safetensors import safe_open
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from model.base import BASE_PREFIX, PretrainedModel
 from model.config import RobertaPreLayerNormConfig
@@ -27,6 +28,20 @@ _OTHER_PARTS = ("lm_head.", "classifier.", "qa_outputs.", "pooler.", f"{BASE_PRE
 _TABLES = ("embeddings.position_ids", "embeddings.token_type_ids")
 
 Model = TypeVar("Model", bound=PretrainedModel)
+
+
+class _NoInitialization(TorchFunctionMode):
+    """Makes `torch.nn.init` leave tensors as they are. On the meta device there is nothing to fill, yet `normal_` there
+    imports torch's compiler, most of a second.
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        named = kwargs or {}
+        if getattr(func, "__module__", None) == "torch.nn.init":
+            return named["tensor"] if "tensor" in named else args[0]
+        return func(*args, **named)
 
 
 def load(
@@ -48,7 +63,7 @@ def load(
         config = RobertaPreLayerNormConfig.from_pretrained(source, revision=revision, **fields)
     elif fields:
         raise ValueError(f"{', '.join(fields)}: change the config that is given, or leave it out")
-    with torch.device("meta"):
+    with torch.device("meta"), _NoInitialization():
         model = cls(config, **arguments)
     stored = {to_module(name, config.model_type): tensor for name, tensor in _read(source, revision)}
     fit = _fit(model, stored, ignore_mismatched_sizes=ignore_mismatched_sizes)

@@ -2,18 +2,21 @@
 
 The model is loaded from the folder as any user loads it, and its own forward runs. Only, each block's parameters are read
 again from the files, widened to float64, when the block is entered, and given back when it is left: a roberta-large is
-proven in float64 without ever being held in float64.
+proven in float64 without ever being held in float64. The vocabulary's matrix is as large as several blocks, so that
+the map it stands for is computed some rows at a time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import safe_open
 from torch import Tensor, nn
+from torch.nn.functional import linear
 
 from converter.bundled import bundled_model
 from converter.choices import TaskKind
@@ -44,6 +47,8 @@ _HEADS: dict[TaskKind, tuple[tuple[str, str | None], ...]] = {
     TaskKind.MULTIPLE_CHOICE: (("roberta_prelayernorm.pooler.dense", "head"), ("classifier", None)),
     TaskKind.ENCODER: (),
 }
+_WORDS, _DECODER = "embeddings.word_embeddings.weight", "lm_head.decoder.weight"
+_ROWS_AT_ONCE = 8192
 
 
 class BundledRuntime:
@@ -67,6 +72,7 @@ class BundledRuntime:
         self._on_stage: Callable[[Stage], None] = lambda stage: None
         self._parts: dict[str, list[Tensor]] = {}
         self._ids = torch.empty(0, dtype=torch.long)
+        self._wide: dict[tuple[str, torch.Size], Tensor] = {}
         self._hook()
 
     def run(self, input_ids: Tensor, attention_mask: Tensor, on_stage: Callable[[Stage], None]) -> Tensor:
@@ -96,6 +102,9 @@ class BundledRuntime:
         self._block(f"{base}LayerNorm", "layer_norm")
         for path, stage in _HEADS[self._task]:
             self._block(path, stage)
+        if self._task is TaskKind.MASKED_LM:
+            decoder: Any = self.model.get_submodule("lm_head.decoder")
+            decoder.forward = partial(self._decode, decoder)
 
     def _keep(self, part: str) -> Callable[..., None]:
         def hook(module: nn.Module, inputs: object, output: Tensor) -> None:
@@ -110,10 +119,12 @@ class BundledRuntime:
 
         def enter(module: nn.Module, inputs: object) -> None:
             for name, parameter in list(block.named_parameters(remove_duplicate=False)):
+                if f"{path}.{name}" == _DECODER:
+                    continue
                 owner_path, _, leaf = name.rpartition(".")
                 owner = block.get_submodule(owner_path)
                 mapped.append((owner, leaf, parameter))
-                setattr(owner, leaf, nn.Parameter(self._read(f"{path}.{name}"), requires_grad=False))
+                setattr(owner, leaf, nn.Parameter(self._read(path, name), requires_grad=False))
 
         def leave(module: nn.Module, inputs: object, output: Tensor) -> None:
             while mapped:
@@ -134,18 +145,38 @@ class BundledRuntime:
 
         return to_file(name, self._model_type)
 
-    def _read(self, name: str) -> Tensor:
-        """A parameter from the folder's files, in float64. The file is opened anew, so that its pages do not pile up."""
+    def _read(self, path: str, name: str) -> Tensor:
+        """The parameter `name` of the block at `path`, in float64. What is read for a layer lies where the last one's did:
+        to ask for new memory each time is half of the cost.
+        """
+        stored = self._stored(f"{path}.{name}")
+        if f"{path}.{name}".endswith(_WORDS):
+            # Only the rows that are looked up: the others' memory is asked for, never touched, and so never there.
+            wide = torch.empty(stored.shape, dtype=torch.float64)
+            wide[self._ids] = stored[self._ids].to(torch.float64)
+            return wide
+        key = (name, stored.shape)
+        if key not in self._wide:
+            with torch.inference_mode(False):  # what is made in that mode could not be a parameter's memory again
+                self._wide[key] = torch.empty(stored.shape, dtype=torch.float64)
+        return self._wide[key].copy_(stored)
+
+    def _decode(self, decoder: nn.Linear, x: Tensor) -> Tensor:
+        """The map onto the vocabulary, x W^T + b, for some rows of W at a time: [..., hidden] -> [..., vocab]."""
+        stored = self._stored(_DECODER)
+        logits = x.new_empty(*x.shape[:-1], len(stored))
+        for first in range(0, len(stored), _ROWS_AT_ONCE):
+            some = slice(first, first + _ROWS_AT_ONCE)
+            logits[..., some] = linear(x, stored[some].to(torch.float64), decoder.bias[some])
+        return logits
+
+    def _stored(self, name: str) -> Tensor:
+        """A parameter as the folder's files have it. The file is opened anew, so that its pages do not pile up."""
         own, tied = (self._stored_name(known) for known in (name, self._aliases.get(name, name)))
         stored = own if own in self._files else tied
         with safe_open(self._files[stored], framework="pt") as file:
             tensor: Tensor = file.get_tensor(stored)
-            if name.endswith("embeddings.word_embeddings.weight"):
-                # Only the rows that are looked up: the others' memory is asked for, never touched, and so never there.
-                wide = torch.empty(tensor.shape, dtype=torch.float64)
-                wide[self._ids] = tensor[self._ids].to(torch.float64)
-                return wide
-            return tensor.to(torch.float64, copy=True)
+        return tensor
 
 
 def _whole(pieces: list[Tensor], output: Tensor) -> Tensor:

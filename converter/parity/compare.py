@@ -9,12 +9,15 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from converter.parity.distributions import Distributions
+
 # Two float64 computations of the same function, in different orders of operations, agree to about 1e-13 of the values'
 # size; a wrong epsilon or GELU form shows at 1e-6 and above. Between the two lies this.
 RELATIVE_TOLERANCE = 1e-9
 # A float32 reference is as far from the truth as it is from itself in float64; other values are unluckier by a little.
 NOISE_FACTOR = 4.0
-_TOKENS_AT_ONCE = 64
+# So many values of both sides and their difference fit in a processor's cache.
+_VALUES_AT_ONCE = 1 << 16
 
 
 @dataclass
@@ -39,38 +42,47 @@ class Difference:
     noise: float = 0.0
 
     def add(self, reference: Tensor, actual: Tensor) -> None:
-        """Takes in one more piece; both of one shape, float64."""
+        """Takes in more; both of one shape, float64."""
+        self._check(reference, actual)
+        self._take_pieces(reference, actual)
+
+    def add_columns(self, reference: Tensor, actual: Tensor) -> None:
+        """Takes in some columns of a table; `end_rows` follows the last."""
+        self.add(reference, actual)
+
+    def end_rows(self) -> None:
+        """All columns of these rows were taken in."""
+
+    def _check(self, reference: Tensor, actual: Tensor) -> None:
         if reference.shape != actual.shape:
             raise ValueError(
                 f"{self.name}: shapes {tuple(reference.shape)} and {tuple(actual.shape)} cannot be compared"
             )
-        apart = (reference - actual).abs_()
-        largest, scale = (float(x.abs().max()) if x.numel() else 0.0 for x in (apart, reference))
-        if not (math.isfinite(largest) and math.isfinite(scale)):
-            self._set_nonfinite_apart(reference, actual)
-            return
-        self._take(reference, actual, apart, largest, scale)
 
-    def _set_nonfinite_apart(self, reference: Tensor, actual: Tensor) -> None:
-        """Counts what is no number, and takes in the rest."""
-        finite_r, finite_a = torch.isfinite(reference), torch.isfinite(actual)
-        self.nonfinite_reference += int((~finite_r).sum())
-        self.nonfinite_actual += int((~finite_a).sum())
-        self.nonfinite_apart += int((finite_r != finite_a).sum())
-        both = finite_r & finite_a
-        reference, actual = reference[both], actual[both]
-        apart = (reference - actual).abs_()
+    def _take_pieces(self, reference: Tensor, actual: Tensor) -> None:
         if reference.numel():
-            self._take(reference, actual, apart, float(apart.max()), float(reference.abs().max()))
+            for expected, found in _pieces(reference, actual):
+                self._take(expected, found, expected - found)
 
-    def _take(self, reference: Tensor, actual: Tensor, apart: Tensor, largest: float, scale: float) -> None:
+    def _take(self, reference: Tensor, actual: Tensor, apart: Tensor) -> None:
+        """One piece, and the difference."""
+        largest, scale = _largest(apart), _largest(reference)
+        if not (math.isfinite(largest) and math.isfinite(scale)):
+            finite_r, finite_a = torch.isfinite(reference), torch.isfinite(actual)
+            self.nonfinite_reference += int((~finite_r).sum())
+            self.nonfinite_actual += int((~finite_a).sum())
+            self.nonfinite_apart += int((finite_r != finite_a).sum())
+            both = finite_r & finite_a
+            self._take_pieces(reference[both], actual[both])
+            return
+        x, y, d = reference.reshape(-1), actual.reshape(-1), apart.view(-1)
         self.max_abs_diff, self.scale = max(self.max_abs_diff, largest), max(self.scale, scale)
-        self.sum_abs += float(apart.sum())
-        self.sum_squares += _dot(apart, apart)
-        self.dot += _dot(reference, actual)
-        self.norm_reference += _dot(reference, reference)
-        self.norm_actual += _dot(actual, actual)
-        self.count += reference.numel()
+        self.sum_abs += float(torch.linalg.vector_norm(d, ord=1))
+        self.sum_squares += float(torch.dot(d, d))
+        self.dot += float(torch.dot(x, y))
+        self.norm_reference += float(torch.dot(x, x))
+        self.norm_actual += float(torch.dot(y, y))
+        self.count += x.numel()
 
     @property
     def tolerance(self) -> float:
@@ -104,9 +116,18 @@ class Difference:
         }
 
 
-def _dot(left: Tensor, right: Tensor) -> float:
-    """The sum of products, in one pass and without a tensor between."""
-    return float(torch.dot(left.reshape(-1), right.reshape(-1)))
+def _largest(values: Tensor) -> float:
+    """The largest absolute value, in one pass; NaN if there is one."""
+    low, high = torch.aminmax(values)
+    return max(-float(low), float(high))
+
+
+def _pieces(reference: Tensor, actual: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Rows of both, so few at a time that they stay in the processor's cache from one pass to the next."""
+    width = reference.shape[-1] if reference.dim() > 1 else 1
+    rows = max(1, _VALUES_AT_ONCE // width)
+    shape = (-1, width)
+    return zip(torch.split(reference.reshape(shape), rows), torch.split(actual.reshape(shape), rows), strict=True)
 
 
 @dataclass
@@ -117,19 +138,35 @@ class LogitDifference(Difference):
     kl_max: float = 0.0
     same_best: int = 0
     tokens: int = 0
+    _open: Distributions | None = None
 
     def add(self, reference: Tensor, actual: Tensor) -> None:
         """Takes in logits [tokens, vocab]."""
-        for ours, theirs in _pieces(reference, actual):
-            super().add(ours, theirs)
-            # KL(p || q) = sum p (x - y) - (log sum exp x - log sum exp y), for the softmaxes p and q of x and y.
-            sum_p, sum_q = (torch.logsumexp(x, dim=-1, keepdim=True) for x in (ours, theirs))
-            p = (ours - sum_p).exp_()
-            divergence = (torch.linalg.vecdot(p, ours - theirs) - (sum_p - sum_q)[:, 0]).nan_to_num().clamp_(min=0.0)
+        self.add_columns(reference, actual)
+        self.end_rows()
+
+    def add_columns(self, reference: Tensor, actual: Tensor) -> None:
+        """Takes in the next columns of logits [tokens, some]."""
+        self._check(reference, actual)
+        rows = max(1, _VALUES_AT_ONCE // reference.shape[1])
+        if self._open is None:
+            self._open = Distributions(len(reference))
+        for start in range(0, len(reference), rows):
+            x, y = reference[start : start + rows], actual[start : start + rows]
+            apart = x - y
+            self._open.add(slice(start, start + rows), x, y, apart)
+            self._take(x, y, apart)
+        self._open.seen += reference.shape[1]
+
+    def end_rows(self) -> None:
+        """All columns of these tokens were taken in."""
+        found, self._open = self._open, None
+        if found is not None:
+            divergence = found.divergence()
             self.kl_sum += float(divergence.sum())
             self.kl_max = max(self.kl_max, float(divergence.max()))
-            self.same_best += int((ours.argmax(dim=-1) == theirs.argmax(dim=-1)).sum())
-            self.tokens += ours.shape[0]
+            self.same_best += found.same_best()
+            self.tokens += len(divergence)
 
     @property
     def passed(self) -> bool:
@@ -145,10 +182,6 @@ class LogitDifference(Difference):
             "top1_agreement": self.same_best / self.tokens if self.tokens else 0.0,
             "tokens": self.tokens,
         }
-
-
-def _pieces(reference: Tensor, actual: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    return zip(torch.split(reference, _TOKENS_AT_ONCE), torch.split(actual, _TOKENS_AT_ONCE), strict=True)
 
 
 @dataclass

@@ -42,7 +42,10 @@ class ReferenceModel(Protocol):
         """The encoder's stages on one batch [batch, length], their parts in float64."""
 
     def logits(self, features: Tensor) -> Tensor:
-        """The masked-LM head on features [tokens, hidden]."""
+        """The masked-LM head on features [tokens, hidden]: [tokens, vocab]."""
+
+    def logit_pieces(self, features: Tensor) -> Iterator[Tensor]:
+        """The same, some of the vocabulary at a time."""
 
     def classify(self, features: Tensor, head: str) -> dict[str, Tensor]:
         """A classification head on the first tokens' features [rows, hidden]: `dense` and `out`."""
@@ -152,7 +155,7 @@ class Comparison:
         if left_out is not None:
             raise ValueError(f"the model never computes {left_out[0]}")
         if self.subject.kind is TaskKind.MASKED_LM:
-            self._compare_vocabulary(outputs["out"][real], actual[real], whole=bool(real.all()))
+            self._compare_vocabulary(_real(outputs["out"], real), _real(actual, real), whole=bool(real.all()))
         elif self.subject.head is not None:
             self.logits.noise = self.noise(f"head.{self.subject.head}", "out")
             self.logits.add(outputs["logits"], actual)
@@ -176,7 +179,7 @@ class Comparison:
             self.positions.add(module, expected[0], actual[0])
         shown = actual
         if stage != "head":
-            expected, actual = expected[real], actual[real]
+            expected, actual = _real(expected, real), _real(actual, real)
         noise = self.noise(f"head.{self.subject.head}", "dense") if stage == "head" else self.noise(stage, part)
         self.modules.add(module, expected, actual, noise)
         if self.divergence is None and not self.modules.by_name[module].passed:
@@ -184,16 +187,25 @@ class Comparison:
 
     def _compare_vocabulary(self, features: Tensor, actual: Tensor, *, whole: bool) -> None:
         """The masked LM's logits, [tokens, vocab], and those of the rows behind the dictionary's."""
-        expected = self.reference.logits(features)
-        rows = expected.shape[1]
         self.logits.noise = self.noise("logits", "out")
-        self.logits.add(expected, actual[:, :rows])
-        if whole:
-            self.positions.add("logits", expected, actual[:, :rows])
+        first, rows = torch.empty(0), 0
+        for piece in self.reference.logit_pieces(features):
+            first = first if rows else piece[:, : UNK + 1].clone()
+            beside = actual[:, rows : rows + piece.shape[1]]
+            self.logits.add_columns(piece, beside)
+            if whole:
+                self.positions.add("logits", piece, beside)
+            rows += piece.shape[1]
+        self.logits.end_rows()
         if self.subject.extra_rows:
             bias = float(torch.tensor(EXTRA_ROW_BIAS, dtype=getattr(torch, self.subject.dtype)))
-            extra = self.reference.extra_row_logits(expected, UNK, bias)
+            extra = self.reference.extra_row_logits(first, UNK, bias)
             self.extra.add(extra.expand(-1, self.subject.extra_rows), actual[:, rows:])
+
+
+def _real(values: Tensor, real: Tensor) -> Tensor:
+    """The values [batch, length, width] of the tokens that are no pads: [tokens, width], without a copy if all are."""
+    return values.flatten(0, 1) if bool(real.all()) else values[real]
 
 
 def reference_arguments(description: SourceDescription) -> Arguments:

@@ -136,6 +136,10 @@ class FairseqReference:
         self._check(features, self._features()[self._input_ids != self.model.pad])
         return self._found["logits"]["out"]
 
+    def logit_pieces(self, features: Tensor) -> Iterator[Tensor]:
+        """The same, in one piece."""
+        yield self.logits(features)
+
     def extra_row_logits(self, logits: Tensor, row: int, bias: float) -> Tensor:
         """What a row that copies row `row` of the vocabulary, with `bias` for its bias, must give: [tokens, 1]."""
         own = self.model.own[encoder_prefix(self.model.own)[1] + "bias"].read()[row].double()

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from converter.checkpoint.tensors import SourceTensor
 from converter.parity.comparison import Comparison, Divergence, reference_arguments
+from converter.parity.permutations import describe_order, row_order
 from converter.parity.reference import Arguments, Reference
 from converter.parity.report import Diagnosis
 from converter.plan import ConversionPlan
@@ -56,6 +57,9 @@ class _MaskIgnored(Reference):
 
     def _positions(self, input_ids: Tensor, real: Tensor) -> Tensor:
         return super()._positions(input_ids, input_ids != self.arguments.pad)
+
+    def _computed(self, x: Tensor, real: Tensor) -> Tensor:
+        return torch.ones_like(real)
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, real: Tensor) -> Tensor:
         return super()._attend(q, k, v, torch.ones_like(real))
@@ -155,7 +159,19 @@ def _hint(at: Divergence, plan: ConversionPlan, tensors: Mapping[str, SourceTens
             own = _before(mistaken, at) if isinstance(mistaken, _MaskIgnored) else before
             if _explains(mistaken, at, own, real):
                 return words
-    return None
+        return _other_order(Reference(tensors, arguments), at, before, real)
+
+
+def _other_order(reference: Reference, at: Divergence, before: Tensor | None, real: Tensor) -> str | None:
+    """Rows, or whole heads, that changed places."""
+    expected = reference.stage(at.stage, at.batch, before)[at.part]
+    if at.part == "out" or expected.shape != at.actual.shape:
+        return None  # the sum of a layer, not what one matrix gives
+    order = row_order(expected[real], at.actual[real], _EXPLAINED)
+    if order is None:
+        return None
+    by_head = at.part in ("q_proj", "k_proj", "v_proj")
+    return describe_order(order, reference.arguments.attention_heads if by_head else None)
 
 
 def _before(reference: Reference, at: Divergence) -> Tensor | None:

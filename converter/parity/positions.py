@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 
 COLUMNS = 64  # a longer row is shown in so many stretches, each by its largest difference
@@ -17,10 +18,13 @@ class PositionErrors:
     length: int = 0
 
     def add(self, module: str, expected: Tensor, actual: Tensor) -> None:
-        """Takes in one module's values of one row; both [length, width]."""
-        apart = (expected - actual).abs().nan_to_num(nan=float("inf")).amax(dim=-1)
+        """Takes in one module's values of one row, or some columns of them; both [length, width]."""
+        low, high = torch.aminmax(expected - actual, dim=-1)
+        apart = torch.maximum(-low, high).nan_to_num(nan=float("inf"))
         self.length = len(apart)
-        self.by_module[module] = [float(piece.max()) for piece in apart.tensor_split(min(COLUMNS, self.length))]
+        found = [float(piece.max()) for piece in apart.tensor_split(min(COLUMNS, self.length))]
+        before = self.by_module.get(module, found)
+        self.by_module[module] = [max(pair) for pair in zip(before, found, strict=True)]
 
     def to_dict(self) -> dict[str, object] | None:
         """For the report; None if nothing was taken in."""

@@ -51,6 +51,7 @@ class Reference:
         self.tensors = tensors
         self.arguments = arguments
         self.used: set[str] = set()
+        self._matrices: dict[tuple[int, ...], Tensor] = {}
         self._at, self._lm = encoder_prefix(tensors)
 
     def stages(self, input_ids: Tensor) -> Iterator[Stage]:
@@ -90,17 +91,21 @@ class Reference:
         Returns:
             [tokens, vocab], float64.
         """
+        return torch.cat(list(self.logit_pieces(features)), dim=-1)
+
+    def logit_pieces(self, features: Tensor) -> Iterator[Tensor]:
+        """The same, some of the vocabulary at a time: in float64 its matrix would be several layers' worth of memory."""
         x = self._linear(features, f"{self._lm}dense.weight", f"{self._lm}dense.bias")
         x = _activate(x, self.arguments.head_activation)
         x = self._norm(x, f"{self._lm}layer_norm.weight", f"{self._lm}layer_norm.bias")
         own = f"{self._lm}weight"
         table = own if own in self.tensors else f"{self._at}embed_tokens.weight"
         self.used.add(table)
+        bias = self._get(f"{self._lm}bias")
         stored = self.tensors[table].read()
-        # Some rows at a time: in float64 a large vocabulary's matrix would be several layers' worth of memory.
-        pieces = [torch.nn.functional.linear(x, rows.double()) for rows in torch.split(stored, _ROWS_AT_ONCE)]
+        for rows, some in zip(torch.split(stored, _ROWS_AT_ONCE), torch.split(bias, _ROWS_AT_ONCE), strict=True):
+            yield torch.nn.functional.linear(x, rows.double(), some)
         self.tensors[table].release()
-        return torch.cat(pieces, dim=-1).add_(self._get(f"{self._lm}bias"))
 
     def extra_row_logits(self, logits: Tensor, row: int, bias: float) -> Tensor:
         """What a row that copies row `row` of the vocabulary, with `bias` for its bias, must give: [tokens, 1]."""
@@ -163,26 +168,26 @@ class Reference:
 
     def _layer(self, n: int, x: Tensor, real: Tensor) -> dict[str, Tensor]:
         names = self._names(n)
-        normed = self._norm(x, *names["attention_norm"])
+        tokens = _Tokens(self._computed(x, real))
+        entering = tokens.pick(x)
+        normed = self._norm(entering, *names["attention_norm"])
         if "qkv" in names:
-            stacked = self._linear(normed, *names["qkv"])
-            width = stacked.shape[-1] // 3
-            q, k, v = stacked[..., :width], stacked[..., width : 2 * width], stacked[..., 2 * width :]
+            q, k, v = self._linear(normed, *names["qkv"]).chunk(3, dim=-1)
         else:
             q, k, v = (self._linear(normed, *names[part]) for part in ("q", "k", "v"))
-        mixed = self._linear(self._attend(q, k, v, real), *names["out"])
-        after_attention = x + mixed
+        q, k, v = tokens.put_back(q), tokens.put_back(k), tokens.put_back(v)
+        mixed = self._linear(tokens.pick(self._attend(q, k, v, real)), *names["out"])
+        after_attention = entering + mixed
         inner = self._linear(self._norm(after_attention, *names["ffn_norm"]), *names["fc1"])
         outer = self._linear(_activate(inner, self.arguments.activation), *names["fc2"])
-        return {
-            "q_proj": q,
-            "k_proj": k,
-            "v_proj": v,
-            "out_proj": mixed,
-            "fc1": inner,
-            "fc2": outer,
-            "out": after_attention + outer,
-        }
+        late = {"out_proj": mixed, "fc1": inner, "fc2": outer, "out": after_attention + outer}
+        return {"q_proj": q, "k_proj": k, "v_proj": v} | {name: tokens.put_back(part) for name, part in late.items()}
+
+    def _computed(self, x: Tensor, real: Tensor) -> Tensor:
+        """All tokens but the pads, of which nothing reaches the others (fairseq computes them, too); those as well where
+        they hold NaN or infinity, which no mask stops: 0 * NaN is NaN.
+        """
+        return real if bool(x[~real].isfinite().all()) else torch.ones_like(real)
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, real: Tensor) -> Tensor:
         batch, length, width = q.shape
@@ -203,7 +208,17 @@ class Reference:
         return centred / torch.sqrt(variance + _EPS) * self._get(weight) + self._get(bias)
 
     def _linear(self, x: Tensor, weight: str, bias: str) -> Tensor:
-        return torch.nn.functional.linear(x, self._get(weight), self._get(bias))
+        return torch.nn.functional.linear(x, self._matrix(weight), self._get(bias))
+
+    def _matrix(self, name: str) -> Tensor:
+        """As `_get`, in memory that the next matrix of this shape will use again: asking for new is half of the cost."""
+        self.used.add(name)
+        stored = self.tensors[name].read()
+        with torch.inference_mode(False):  # what is made in that mode could not be written to outside of it
+            wide = self._matrices.setdefault(tuple(stored.shape), torch.empty(stored.shape, dtype=torch.float64))
+        wide.copy_(stored)
+        self.tensors[name].release()
+        return wide
 
     def _rows(self, name: str, ids: Tensor, factor: float | None = None) -> Tensor:
         """Rows of a table, times `factor`, widened after they are picked: the table itself is never copied."""
@@ -221,6 +236,25 @@ class Reference:
 
     def _has(self, prefix: str) -> bool:
         return any(key.startswith(prefix) for key in self.tensors)
+
+
+@dataclass(frozen=True)
+class _Tokens:
+    """The tokens of a batch that are computed; `kept` [batch, length] tells which."""
+
+    kept: Tensor
+
+    def pick(self, x: Tensor) -> Tensor:
+        """[batch, length, width] -> [tokens, width]."""
+        return x.flatten(0, 1) if bool(self.kept.all()) else x[self.kept]
+
+    def put_back(self, x: Tensor) -> Tensor:
+        """[tokens, width] -> [batch, length, width], zero at the pads."""
+        if bool(self.kept.all()):
+            return x.view(*self.kept.shape, -1)
+        whole = x.new_zeros(*self.kept.shape, x.shape[-1])
+        whole[self.kept] = x
+        return whole
 
 
 def _sinusoids(rows: int, width: int, pad: int) -> Tensor:

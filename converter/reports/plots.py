@@ -55,15 +55,6 @@ def plot_png(report: Mapping[str, object]) -> bytes:
     return out.getvalue()
 
 
-def plot_description(report: Mapping[str, object]) -> str:
-    """The error plot in words: the alternative text of the PNG.
-
-    Raises:
-        UsageProblem: if `report` is no parity report.
-    """
-    return describe_points(points(read(report)))
-
-
 def error_svg(content: Content) -> str:
     """The error plot of a report that was read."""
     shown = points(content)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from converter.reports.content import Content
+from converter.reports.reading import read
 from converter.reports.text import count, number, visible
 
 _LAYER = re.compile(r"(?:^|\.)layers?\.(\d{1,6})(?:\.(.+))?$")
@@ -86,6 +87,15 @@ def points(content: Content) -> list[Point]:
             noise = content.logits_noise_floor
             found.append(Point("logits", place, check.difference, check.tolerance, noise, check.passed))
     return found
+
+
+def plot_description(report: Mapping[str, object]) -> str:
+    """The error plot in words: the alternative text of the PNG.
+
+    Raises:
+        UsageProblem: if `report` is no parity report.
+    """
+    return describe_points(points(read(report)))
 
 
 def describe_points(shown: Sequence[Point]) -> str:

@@ -95,6 +95,10 @@ class GoldenReference:
         """The recorded logits of the batch whose stages were asked for last: [tokens, 32]."""
         return self._get("logits")
 
+    def logit_pieces(self, features: Tensor) -> Iterator[Tensor]:
+        """The same, in one piece."""
+        yield self.logits(features)
+
     def classify(self, features: Tensor, head: str) -> dict[str, Tensor]:
         """The recorded outputs of the head."""
         return {"dense": self._get("dense"), "out": self._get("outputs")}

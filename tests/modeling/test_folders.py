@@ -88,6 +88,16 @@ def test_model_imports_nothing_it_must_not() -> None:
                 assert top in allowed or top in sys.stdlib_module_names, (path.name, name)
 
 
+def test_loading_does_not_import_torchs_compiler(tmp_path: Path) -> None:
+    """torch's `normal_` on the meta device would import it, which takes far longer than to load a small model."""
+    RobertaPreLayerNormForMaskedLM(RobertaPreLayerNormConfig(**SMALL)).save_pretrained(tmp_path)
+    code = (
+        "import sys; from model import RobertaPreLayerNormForMaskedLM as Model; "
+        "Model.from_pretrained(sys.argv[1]); print('torch._dynamo' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True).stdout == "False\n"
+
+
 def build(name: str, **changes: Any) -> Any:
     torch.manual_seed(0)
     net = getattr(model, name)(model.RobertaPreLayerNormConfig(**{**settings(name), **changes})).eval()

@@ -24,10 +24,10 @@ from report_cases import hostile, synthetic
 
 from converter.reports.error_plot import draw_points
 from converter.reports.heat_map import draw_grid
-from converter.reports.plots import plot_description, plot_png, plot_svg, position_svg
+from converter.reports.plots import plot_png, plot_svg, position_svg
 from converter.reports.reading import read
 from converter.reports.scale import Decades
-from converter.reports.series import grid, place_of, points
+from converter.reports.series import grid, place_of, plot_description, points
 
 SVG = "{http://www.w3.org/2000/svg}"
 FAILED = "#cf222e"

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from conftest import FIXTURES
 from safetensors.torch import load_file, save_file
 
@@ -96,3 +97,48 @@ def test_an_unknown_pattern_gets_no_hint(folder: Path) -> None:
     assert (found.module, found.hint) == (f"{AT}encoder.layer.2.intermediate.dense", None)
     assert found.rule is not None
     assert "layers.2.fc1" in found.rule
+
+
+def _heads(order: list[int]) -> torch.Tensor:
+    """The rows of four heads of 12, in another order."""
+    return torch.tensor([head * 12 + row for head in order for row in range(12)])
+
+
+@pytest.mark.parametrize("with_bias", [True, False])
+@pytest.mark.parametrize(
+    ("part", "order", "hint"),
+    [
+        (
+            "attention.self.value",
+            _heads([1, 0, 2, 3]),
+            "attention heads are in another order: head 0 is the checkpoint's 1, head 1 is the checkpoint's 0",
+        ),
+        (
+            "attention.self.query",
+            torch.arange(48).index_put((torch.tensor([13, 20]),), torch.tensor([20, 13])),
+            "the rows within attention head 1 are in another order",
+        ),
+        (
+            "attention.self.key",
+            torch.arange(48).roll(1),
+            "rows are in another order, across attention heads: row 0 is the checkpoint's 47, row 1 is the checkpoint's 0, "
+            "row 2 is the checkpoint's 1, row 3 is the checkpoint's 2, and 44 more",
+        ),
+        (
+            "intermediate.dense",
+            torch.arange(96).index_put((torch.tensor([3, 90]),), torch.tensor([90, 3])),
+            "rows of this matrix are in another order: row 3 is the checkpoint's 90, row 90 is the checkpoint's 3",
+        ),
+    ],
+)
+def test_rows_in_another_order_are_named(
+    folder: Path, part: str, order: torch.Tensor, hint: str, with_bias: bool
+) -> None:
+    tensors = load_file(folder / "model.safetensors")
+    for kind in ("weight", "bias") if with_bias else ("weight",):
+        name = f"{AT}encoder.layer.1.{part}.{kind}"
+        tensors[name] = tensors[name][order].contiguous()
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    found = verify(SOURCE, folder).divergence
+    assert found is not None
+    assert (found.module, found.hint) == (f"{AT}encoder.layer.1.{part}", hint)
