@@ -75,7 +75,7 @@ def prove_folder(prepared: Prepared, staging: Path, fairseq_python: Path | None,
             source=source_facts(prepared),
             target=_target_facts(plan),
             more_checks=_tokenizer_check(prepared, staging),
-            tick=watch.advance,
+            tick=digests.beside(watch.advance),
         )
         sums, file_digests = digests.result()
     report = replace(report, source={**report.source, **source_digests(prepared, sums)})

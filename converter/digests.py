@@ -1,6 +1,7 @@
 """Checksums, computed beside the proof: of the source, of the written files, and of the bytes that were read.
 
-The proof keeps the processor busy for longer than these keep the disk; nobody has to wait for them.
+The proof keeps the processor busy for longer than these keep the disk; nobody has to wait for them. While they last, torch
+leaves them a core: a matrix product that has to wait for one of its threads loses more than that core does.
 """
 
 from __future__ import annotations
@@ -8,8 +9,10 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+
+import torch
 
 from converter.checkpoint import Checkpoint
 from converter.checkpoint.mapped_file import ByteRange, MappedFile
@@ -36,14 +39,30 @@ class Digests:
         self._failure: Exception | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="digests", daemon=True)
+        self._torch_threads = torch.get_num_threads()
 
     def __enter__(self) -> Digests:
+        torch.set_num_threads(max(1, self._torch_threads - 1))
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join()
+        torch.set_num_threads(self._torch_threads)
+
+    def beside(self, tick: Callable[[int], None]) -> Callable[[int], None]:
+        """`tick`, which is called between the stages of a computation; it also gives torch its core back when it can.
+
+        The number of threads is the calling thread's own, so that this thread cannot set it for the one that computes.
+        """
+
+        def counted(steps: int) -> None:
+            if not self._thread.is_alive() and torch.get_num_threads() != self._torch_threads:
+                torch.set_num_threads(self._torch_threads)
+            tick(steps)
+
+        return counted
 
     def result(self) -> tuple[list[str], dict[str, str]]:
         """SHA-256 of the checkpoint's files in their order, and of the folder's by name, in hexadecimal; waits for them.

@@ -131,7 +131,7 @@ def _judge(
         open_reference(prepared, tensors, fairseq_python) as reference,
     ):
         for make in RUNTIMES[runtime]:
-            _compare(found, Subject.of(plan, expected.dtype), published, make, reference, watch)
+            _compare(found, Subject.of(plan, expected.dtype), published, make, reference, digests.beside(watch.advance))
         audited = _audit(prepared, published, expected, reference)
         sources, _ = digests.result()
     found.checks.append(tensors_check(audited))
@@ -146,13 +146,13 @@ def _compare(
     published: Published,
     make: Callable[[Path, TaskKind], Runtime],
     reference: ChosenReference,
-    watch: Progress,
+    tick: Callable[[int], None],
 ) -> None:
     """One runtime's numbers. A folder that does not load, or computes other stages, is one more disagreement."""
     suffix = "" if make is BundledRuntime else " (transformers)"
     try:
         runtime = make(published.path, subject.kind)
-        comparison = Comparison(subject, reference.model, runtime, reference.noise, watch.advance).run()
+        comparison = Comparison(subject, reference.model, runtime, reference.noise, tick).run()
     except PrenormError:
         raise
     except (ValueError, RuntimeError, IndexError, OSError, KeyError) as error:
