@@ -58,7 +58,7 @@ $(OLD_VENV)/.installed: constraints-transformers-4.57.txt
 # The last huggingface_hub 1, without torch: what pushing imports, and no more.
 $(OLD_HUB_VENV)/.installed: constraints-hub-1.txt
 	test -x $(OLD_HUB_VENV)/bin/python || $(PYTHON) -m venv $(OLD_HUB_VENV)
-	$(OLD_HUB_VENV)/bin/python -m pip install --quiet --constraint constraints-hub-1.txt huggingface_hub click
+	$(OLD_HUB_VENV)/bin/python -m pip install --quiet --constraint constraints-hub-1.txt huggingface_hub click rich
 	touch $@
 
 clean:

@@ -74,8 +74,8 @@ class Body(Protocol):
     """A request's body, still to come."""
 
     @property
-    def announced(self) -> int | None:
-        """Bytes, if Content-Length says so; None if the body comes in chunks."""
+    def announced(self) -> int:
+        """Bytes, by Content-Length."""
 
     def read(self, most: int = CHUNK) -> bytes:
         """The next bytes, at most that many; none at the end."""

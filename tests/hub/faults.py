@@ -76,7 +76,7 @@ class DropInBody(Action):
     after: int | None = None
 
     def before_work(self, exchange: Exchange, hooks: Hooks) -> Answer | None:
-        left = self.after if self.after is not None else (exchange.body.announced or 2) // 2
+        left = self.after if self.after is not None else exchange.body.announced // 2
         while left > 0 and (read := exchange.body.read(left)):
             left -= len(read)
         raise Dropped

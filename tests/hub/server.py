@@ -84,30 +84,20 @@ class _Server(ThreadingHTTPServer):
 
 
 class _Body:
-    """A request's body on its way in, by length or in chunks."""
+    """A request's body on its way in. huggingface_hub announces the length of everything that it sends."""
 
     def __init__(self, handler: _Handler) -> None:
         self._file = handler.rfile
-        length = handler.headers.get("Content-Length")
-        self._in_chunks = "chunked" in handler.headers.get("Transfer-Encoding", "").lower()
-        self.announced = int(length) if length is not None else (None if self._in_chunks else 0)
-        self._left = self.announced or 0
-        self._ended = not self._in_chunks
+        self.announced = int(handler.headers.get("Content-Length", "0"))
+        self._left = self.announced
         self.received = 0
 
     def read(self, most: int = CHUNK) -> bytes:
-        if self._left == 0 and not self._ended:
-            self._left = int(self._file.readline().split(b";")[0] or b"0", 16)
-            self._ended = self._left == 0
-            if self._ended:
-                self._file.readline()
         data = self._file.read(min(most, self._left)) if self._left else b""
         if self._left and not data:
             raise ConnectionError("the client left in the middle of its body")
         self._left -= len(data)
         self.received += len(data)
-        if self._in_chunks and data and self._left == 0:
-            self._file.readline()
         return data
 
 
@@ -116,6 +106,9 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
 
     def _handle(self) -> None:
+        if "Transfer-Encoding" in self.headers:
+            self.send_error(411)
+            return
         hub, address, body = self.server.hub, urlsplit(self.path), _Body(self)
         headers = {name.lower(): value for name, value in self.headers.items()}
         exchange = Exchange(self.command, address.path, parse_qs(address.query), headers, body)
@@ -203,4 +196,5 @@ def client_environment(hub: Hub, home: Path, token: Token | None = WRITER, **mor
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING"))}
     ours = {"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1", "HF_HUB_OFFLINE": "0"}
     ours |= {"HF_HUB_DISABLE_TELEMETRY": "1", "NO_PROXY": "127.0.0.1,localhost"}
+    ours |= {"HF_HUB_ETAG_TIMEOUT": "60", "HF_HUB_DOWNLOAD_TIMEOUT": "60"}  # a busy machine is no fault of the script
     return {**kept, **ours, **({"HF_TOKEN": token.secret} if token else {}), **more}
