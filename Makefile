@@ -3,10 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 FAIRSEQ_VENV := .venv-fairseq
 OLD_VENV := .venv-transformers-4.57
+OLD_HUB_VENV := .venv-hub-1
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test check format clean env fairseq-env verify
+.PHONY: demo test check format clean env fairseq-env hub-env verify
 
 demo: $(VENV)/.installed
 	rm -rf demo
@@ -17,7 +18,7 @@ demo: $(VENV)/.installed
 verify: $(VENV)/.installed
 	$(BIN)/prenorm verify "$(CHECKPOINT)" "$(FOLDER)" --report parity.json --report parity.md --report parity.html --report parity.xml $(OPTIONS)
 
-test: $(VENV)/.installed $(FAIRSEQ_VENV)/.installed $(OLD_VENV)/.installed
+test: $(VENV)/.installed $(FAIRSEQ_VENV)/.installed $(OLD_VENV)/.installed $(OLD_HUB_VENV)/.installed
 	$(BIN)/python -m pytest -n auto --dist worksteal
 
 check: $(VENV)/.installed
@@ -31,6 +32,7 @@ format: $(VENV)/.installed
 
 env: $(VENV)/.installed
 fairseq-env: $(FAIRSEQ_VENV)/.installed
+hub-env: $(OLD_HUB_VENV)/.installed
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -53,5 +55,11 @@ $(OLD_VENV)/.installed: constraints-transformers-4.57.txt
 	$(OLD_VENV)/bin/python -m pip install --quiet --constraint constraints-transformers-4.57.txt transformers safetensors
 	touch $@
 
+# The last huggingface_hub 1, without torch: what pushing imports, and no more.
+$(OLD_HUB_VENV)/.installed: constraints-hub-1.txt
+	test -x $(OLD_HUB_VENV)/bin/python || $(PYTHON) -m venv $(OLD_HUB_VENV)
+	$(OLD_HUB_VENV)/bin/python -m pip install --quiet --constraint constraints-hub-1.txt huggingface_hub click rich
+	touch $@
+
 clean:
-	rm -rf $(VENV) $(FAIRSEQ_VENV) $(OLD_VENV) demo build dist *.egg-info
+	rm -rf $(VENV) $(FAIRSEQ_VENV) $(OLD_VENV) $(OLD_HUB_VENV) demo build dist *.egg-info

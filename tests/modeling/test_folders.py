@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import pickle
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 import transformers
+from hub import client_environment, serve_hub
 from safetensors.torch import load_file, save_file
 
 import model
@@ -22,7 +22,6 @@ from model import RobertaPreLayerNormConfig, RobertaPreLayerNormForMaskedLM
 from model.naming import to_file, to_module
 
 from .pairs import NAMES, SMALL, apart, randomize, settings
-from .repo_server import serve_repo
 from .test_against_transformers import inputs_for
 
 
@@ -301,13 +300,14 @@ def test_a_repo_id_goes_through_the_hub_client(tmp_path: Path, monkeypatch: pyte
     """The real client over HTTP, against a server on this machine that has one repo."""
     net = build("RobertaPreLayerNormForMaskedLM")
     net.save_pretrained(tmp_path / "served")
-    with serve_repo("lab/small", tmp_path / "served") as endpoint:
+    with serve_hub(tmp_path / "state") as hub:
+        hub.seed("lab/small", tmp_path / "served")
         program = (
             "from model import RobertaPreLayerNormForMaskedLM as M; import torch\n"
             "net = M.from_pretrained('lab/small', revision='main')\n"
             "print(net(torch.tensor([[0, 5, 2]])).logits.double().sum().item())"
         )
-        environment = {**os.environ, "HF_ENDPOINT": endpoint, "HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "0"}
+        environment = client_environment(hub, tmp_path / "home")
         done = subprocess.run(
             [sys.executable, "-c", program], capture_output=True, text=True, env=environment, timeout=120
         )

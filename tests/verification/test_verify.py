@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 from conftest import BPE, FAIRSEQ_PYTHON, FIXTURES, MLM, run_command
-from modeling.repo_server import COMMIT, serve_repo
+from hub import client_environment, serve_hub
 from safetensors.torch import load_file, save_file
 
 from converter import convert
@@ -281,28 +281,24 @@ def test_a_class_that_is_not_verified_is_told(folder: Path) -> None:
         verify(MLM, folder)
 
 
-def on_the_hub(endpoint: str, cache: Path) -> dict[str, str]:
-    import os
-
-    return {**os.environ, "HF_ENDPOINT": endpoint, "HF_HUB_OFFLINE": "0", "HF_HOME": str(cache)}
-
-
 def test_a_repo_on_the_hub_is_verified_by_its_id(folder: Path, tmp_path: Path) -> None:
-    with serve_repo("lab/model", folder) as endpoint:
-        environment = on_the_hub(endpoint, tmp_path / "cache")
+    with serve_hub(tmp_path / "state") as hub:
+        commit = hub.seed("lab/model", folder).oid
+        environment = client_environment(hub, tmp_path / "cache")
         done = run_command("verify", MLM, "lab/model", "--bpe-dir", BPE, "--json", env=environment)
         assert done.returncode == 0, done.stderr
         report = json.loads(done.stdout)
         assert report["target"]["folder"] == "lab/model"
-        assert COMMIT in str(report["target"]["notes"])
-        at_commit = run_command("verify", MLM, "lab/model", "--revision", COMMIT, "--quiet", env=environment)
+        assert commit in str(report["target"]["notes"])
+        at_commit = run_command("verify", MLM, "lab/model", "--revision", commit, "--quiet", env=environment)
         assert at_commit.returncode == 0
         edit_config(folder, layer_norm_eps=1e-12)
-        spoiled = run_command("verify", MLM, "lab/model", "--quiet", env=on_the_hub(endpoint, tmp_path / "other"))
+        hub.seed("lab/model", folder)
+        spoiled = run_command("verify", MLM, "lab/model", "--quiet", env=environment)
         assert spoiled.returncode == 1
         missing = run_command("verify", MLM, "lab/nothing", env=environment)
         assert (missing.returncode, "no such repo" in missing.stderr) == (5, True)
-    gone = run_command("verify", MLM, "lab/another", env=on_the_hub("http://127.0.0.1:9", tmp_path / "third"))
+    gone = run_command("verify", MLM, "lab/another", env=client_environment(hub, tmp_path / "third"))
     assert gone.returncode == 5
     assert "could not be asked" in gone.stderr
     assert gone.stderr.count("\n") == 1

@@ -1,0 +1,60 @@
+"""A Hub per test, and the real client in the releases that we support, each in its own interpreter."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import ROOT
+
+from hub import WRITER, Hub, Token, client_environment, serve_hub
+
+OLD_HUB_PYTHON = ROOT / ".venv-hub-1" / "bin" / "python"
+CLIENTS = {"2": Path(sys.executable), "1": OLD_HUB_PYTHON}
+Ask = Callable[..., list[dict[str, Any]]]
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Iterator[Hub]:
+    with serve_hub(tmp_path / "state") as served:
+        yield served
+
+
+@pytest.fixture(params=sorted(CLIENTS))
+def ask(request: pytest.FixtureRequest, tmp_path: Path) -> Ask:
+    """Makes calls with a release of huggingface_hub, one after the other in one process; gives what came of each."""
+    assert CLIENTS[request.param].exists(), "the older huggingface_hub is not installed: run `make hub-env`"
+
+    def calls(
+        hub: Hub, *asked: dict[str, Any], token: Token | None = WRITER, home: str = "home", **environment: str
+    ) -> list[dict[str, Any]]:
+        done = subprocess.run(
+            [str(CLIENTS[request.param]), str(Path(__file__).with_name("client.py"))],
+            input=json.dumps(asked), capture_output=True, text=True, timeout=120, check=False,
+            env=client_environment(hub, tmp_path / home, token, **environment),
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        answer = json.loads(done.stdout)
+        assert answer["version"].split(".")[0] == request.param
+        answers: list[dict[str, Any]] = answer["answers"]
+        return answers
+
+    return calls
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder as a push sends it: texts, a small picture, weights, and a file in a folder."""
+    made = tmp_path / "folder"
+    (made / "more").mkdir(parents=True)
+    (made / "README.md").write_text("---\nlicense: mit\ntags:\n- a\n---\n# A model\n")
+    (made / "config.json").write_text('{"model_type": "roberta-prelayernorm"}')
+    (made / "more" / "notes.txt").write_text("é\n" * 300)
+    (made / "parity.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(range(256)))
+    (made / "model.safetensors").write_bytes(bytes(range(256)) * 1000)
+    return made
