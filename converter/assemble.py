@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from converter.digests import Digests
+from converter.errors import UnreadableCheckpoint
 from converter.folder import (
     CARD_FILE,
     CONFIG_FILE,
@@ -102,6 +103,7 @@ def source_facts(prepared: Prepared) -> dict[str, object]:
     description = prepared.description
     return {
         "file": prepared.checkpoint.file.name,
+        **({"hub": dict(prepared.checkpoint.origin)} if prepared.checkpoint.origin else {}),
         "bytes": prepared.checkpoint.file.size,
         "container": description.container,
         "layout": description.layout,
@@ -111,7 +113,18 @@ def source_facts(prepared: Prepared) -> dict[str, object]:
 
 
 def source_digests(prepared: Prepared, digests: list[str]) -> dict[str, object]:
-    """The file's SHA-256; of a checkpoint in several files the first one's, and `parts` with all of them."""
+    """The file's SHA-256; of a checkpoint in several files the first one's, and `parts` with all of them.
+
+    Raises:
+        UnreadableCheckpoint: if a downloaded file is not the one that the Hub announced.
+    """
+    announced = prepared.checkpoint.announced
+    if announced is not None and announced not in digests:
+        raise UnreadableCheckpoint(
+            "did not arrive as it is on the Hub: its SHA-256 differs",
+            subject=prepared.checkpoint.file.path,
+            advice="Remove it from the cache of huggingface_hub, and try again",
+        )
     parts = [
         {"name": file.name, "bytes": file.size, "sha256": digest}
         for file, digest in zip(prepared.checkpoint.files, digests, strict=True)

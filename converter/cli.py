@@ -17,6 +17,11 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 _PATH = click.Path(path_type=Path)
 
 
+def _place(value: str) -> str | Path:
+    """A path here, or a place on the Hub, which stays as it was written."""
+    return value if value.startswith("hf://") else Path(value)
+
+
 def _options(*options: Callable[[_F], _F]) -> Callable[[_F], _F]:
     """Several options as one decorator."""
 
@@ -85,6 +90,20 @@ _proof_options = _options(
 )  # fmt: skip
 
 
+_publication_options = _options(
+    click.option("--private", is_flag=True, help="Create the repo as a private one.  [default: off]"),
+    click.option("--pull-request", is_flag=True, help="Open a pull request instead of committing.  [default: off]"),
+    click.option(
+        "--retries", type=click.IntRange(0, 20), default=4, show_default=True,
+        help="How often one request is repeated that failed for a reason that passes.",
+    ),
+    click.option(
+        "--timeout", type=click.FloatRange(0.1), default=120.0, show_default=True,
+        help="Seconds that the Hub may be silent in the middle of a request.",
+    ),
+)  # fmt: skip
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="prenorm")
 @click.option("--debug", is_flag=True, help="Show a traceback with an error.  [default: off]")
@@ -98,9 +117,9 @@ def prenorm(debug: bool) -> None:
 
 
 @prenorm.command()
-@click.argument("checkpoint", type=_PATH)
+@click.argument("checkpoint", type=_place)
 @_source_options
-def inspect(checkpoint: Path, as_json: bool, **options: Any) -> None:
+def inspect(checkpoint: str | Path, as_json: bool, **options: Any) -> None:
     """Show what CHECKPOINT holds, what it converts to, and what its pickle names. Nothing in it is run."""
     from converter.inspection import inspect as run
 
@@ -114,7 +133,7 @@ def inspect(checkpoint: Path, as_json: bool, **options: Any) -> None:
 
 
 @prenorm.command()
-@click.argument("checkpoint", type=_PATH)
+@click.argument("checkpoint", type=_place)
 @click.argument("output", type=_PATH)
 @_source_options
 @_proof_options
@@ -123,7 +142,7 @@ def inspect(checkpoint: Path, as_json: bool, **options: Any) -> None:
 @click.option("--overwrite", is_flag=True, help="Replace OUTPUT in one step if it exists.  [default: off]")
 @click.option("--quiet", is_flag=True, help="No progress, no warnings, no table.  [default: off]")
 def convert(
-    checkpoint: Path, output: Path, as_json: bool, quiet: bool, reports: tuple[Path, ...], **options: Any
+    checkpoint: str | Path, output: Path, as_json: bool, quiet: bool, reports: tuple[Path, ...], **options: Any
 ) -> None:
     """Convert CHECKPOINT into the model folder OUTPUT, and prove that it computes the same; or write nothing."""
     from converter import console
@@ -145,7 +164,7 @@ def convert(
 
 
 @prenorm.command()
-@click.argument("paths", type=_PATH, nargs=-1, required=True, metavar="[CHECKPOINT] FOLDER_OR_REPO")
+@click.argument("paths", type=_place, nargs=-1, required=True, metavar="[CHECKPOINT] FOLDER_OR_REPO")
 @_source_options
 @_proof_options
 @click.option(
@@ -158,12 +177,14 @@ def convert(
 @click.option("--golden", type=_PATH, help="Judge by a file of prenorm record, without CHECKPOINT.  [default: none]")
 @_report_option
 @click.option("--quiet", is_flag=True, help="No progress, no table.  [default: off]")
-def verify(paths: tuple[Path, ...], as_json: bool, quiet: bool, reports: tuple[Path, ...], **options: Any) -> None:
+def verify(
+    paths: tuple[str | Path, ...], as_json: bool, quiet: bool, reports: tuple[Path, ...], **options: Any
+) -> None:
     """Judge a folder, local or a repo id of the Hub, against CHECKPOINT. It reads only, and lists all that disagrees."""
     from converter import console
     from converter.verification import judge
 
-    _check_reports(reports, paths[-1])
+    _check_reports(reports, Path(paths[-1]))
     report = judge(paths, **options)
     _write_reports(reports, report.to_dict())
     if as_json:
@@ -175,11 +196,11 @@ def verify(paths: tuple[Path, ...], as_json: bool, quiet: bool, reports: tuple[P
 
 
 @prenorm.command()
-@click.argument("checkpoint", type=_PATH)
+@click.argument("checkpoint", type=_place)
 @click.argument("golden", type=_PATH)
 @_source_options
 @_proof_options
-def record(checkpoint: Path, golden: Path, as_json: bool, **options: Any) -> None:
+def record(checkpoint: str | Path, golden: Path, as_json: bool, **options: Any) -> None:
     """Store in the file GOLDEN what CHECKPOINT computes, so that verify --golden needs neither it nor fairseq."""
     from converter import console
     from converter.verification.record import record as run
@@ -189,6 +210,40 @@ def record(checkpoint: Path, golden: Path, as_json: bool, **options: Any) -> Non
         console.print_json(found.facts)
     else:
         console.print_recording(golden, found.facts)
+
+
+@prenorm.command()
+@click.argument("folder", type=_PATH)
+@click.argument("repo_id")
+@_publication_options
+@click.option("--revision", metavar="BRANCH", help="Commit to this branch; it is created if needed.  [default: main]")
+@click.option("--message", help="The commit's title.  [default: that prenorm made and proved it]")
+@click.option("--dry-run", is_flag=True, help="Show what would be sent, and send nothing.  [default: off]")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.  [default: off]")
+@click.option("--quiet", is_flag=True, help="No progress, no table.  [default: off]")
+def push(folder: Path, repo_id: str, as_json: bool, quiet: bool, **options: Any) -> None:
+    """Send to the repo REPO_ID of the Hub what it lacks of FOLDER, which prenorm convert wrote and proved."""
+    _publish(folder, repo_id, as_json=as_json, quiet=quiet, **options)
+
+
+def _publish(
+    folder: Path, repo_id: str, *, as_json: bool, quiet: bool, retries: int, timeout: float, **options: Any
+) -> None:
+    from converter import console
+    from converter.hub.patience import Patience
+    from converter.hub.push import push as run
+
+    patience = Patience(attempts=retries + 1, timeout=timeout)
+    try:
+        with console.ConsoleProgress(quiet=quiet) as progress:
+            result = run(folder, repo_id, patience=patience, progress=progress, **options)
+    except (KeyboardInterrupt, Terminated) as ended:
+        code = ended.exit_code if isinstance(ended, Terminated) else 130
+        _fail("interrupted; the folder is untouched, and prenorm push finishes the job.", code, debug=False)
+    if as_json:
+        console.print_json(result.to_dict())
+    elif not quiet:
+        console.print_push(result)
 
 
 def _check_reports(reports: tuple[Path, ...], output: Path) -> None:

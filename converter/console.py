@@ -18,6 +18,7 @@ from converter.errors import printable
 from converter.parity.table import parity_rows
 
 if TYPE_CHECKING:
+    from converter.hub.push import Pushed
     from converter.inspection import Inspection
     from converter.parity.report import ParityReport
     from converter.pipeline import Conversion
@@ -211,6 +212,29 @@ def _table(*columns: str, title: str) -> Table:
     for column in columns:
         table.add_column(column, overflow="fold")
     return table
+
+
+def print_push(result: Pushed) -> None:
+    """What was sent, or would be, and where it is now."""
+    console = _stdout()
+    changes = result.changes
+    table = _table("file", "bytes", "", title=result.repo_id)
+    verb = "to send" if result.dry_run else "sent"
+    for file in changes.send:
+        table.add_row(escape(file.name), f"{file.size:,}", verb)
+    for name in changes.remove:
+        table.add_row(escape(name), "", "to remove" if result.dry_run else "removed")
+    if changes:
+        console.print(table)
+    if changes.others:
+        console.print(f"Left as they are: {escape(printable(', '.join(changes.others)))}")
+    if not changes:
+        console.print("Nothing to send: the repo has all of it.")
+    if result.dry_run:
+        where = f"{result.repo_id}, {result.revision}"
+        console.print(f"Nothing was sent (--dry-run): {len(changes.send)} files to {escape(where)}.")
+    else:
+        console.print(escape(str(result.url)), soft_wrap=True)
 
 
 def _stdout() -> Console:

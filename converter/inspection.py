@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from converter.checkpoint import Checkpoint, LazyTensor, NamedGlobal, open_checkpoint
+from converter.checkpoint import Checkpoint, LazyTensor, NamedGlobal
 from converter.checkpoint.tensors import SourceTensor
 from converter.choices import AUTO
 from converter.errors import PrenormError, describe
+from converter.opening import open_source
 from converter.pipeline import Options, Prepared, prepare
 from converter.source.contents import model_tensors
 from converter.source.description import SourceDescription
@@ -82,7 +83,7 @@ def inspect(
         dictionary=dictionary, bpe_dir=bpe_dir, label_dict=label_dict, task=task, head=head, weights=weights,
         activation=activation, attention_heads=attention_heads,
     )  # fmt: skip
-    opened = open_checkpoint(checkpoint)
+    opened = open_source(checkpoint)
     try:
         prepared = prepare(opened, options)
     except PrenormError as error:

@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from converter.checkpoint import Checkpoint, open_checkpoint
+from converter.checkpoint import Checkpoint
 from converter.choices import AUTO, REFERENCES, TASKS, WEIGHTS
 from converter.dictionary import Dictionary, check_rows, fill_up, find_dictionary, read_dictionary
 from converter.errors import ParityFailed, UsageProblem
+from converter.hub.addresses import hub_file
+from converter.opening import open_source
 from converter.parts.model_parallel import vocabulary_multiple
 from converter.plan import ConversionPlan, plan_conversion
 from converter.progress import Progress, Silent
@@ -126,7 +128,7 @@ def convert(
     """Converts a checkpoint into a proven folder at `output`, or leaves `output` as it was and raises.
 
     Args:
-        checkpoint: the file that fairseq or DinkyTrain saved.
+        checkpoint: the file that fairseq or DinkyTrain saved; on the Hub, `hf://org/name/path.pt[@revision]`.
         output: the folder to make.
         dictionary: fairseq's dict.txt; default: `dict.txt` beside the checkpoint.
         bpe_dir: the folder with GPT-2's `encoder.json` and `vocab.bpe`; without it the folder has no tokenizer.
@@ -149,7 +151,8 @@ def convert(
         UnreadableCheckpoint: the file is damaged, incomplete or unsafe.
         ParityFailed: the written model does not compute the same; its `report` says where.
     """
-    source, target = Path(checkpoint), Path(output)
+    target = Path(output)
+    here = [] if hub_file(str(checkpoint)) else [Path(checkpoint)]
     options = Options.given(
         dictionary=dictionary, bpe_dir=bpe_dir, label_dict=label_dict, task=task, head=head, weights=weights,
         activation=activation, attention_heads=attention_heads, reference=reference, fairseq_python=fairseq_python,
@@ -157,8 +160,8 @@ def convert(
     watch = progress or Silent()
     clock = _Clock()
     with clock.measure("read"):
-        check_output(target, overwrite=overwrite, inputs=[source, *options.paths])
-        prepared = prepare(open_checkpoint(source), options)
+        check_output(target, overwrite=overwrite, inputs=[*here, *options.paths])
+        prepared = prepare(open_source(checkpoint, watch), options)
         for text in prepared.warnings:
             watch.warn(text)
     with clock.measure("import"):  # torch, which inspect and refusals do not wait for

@@ -33,7 +33,8 @@ _BYTE_ORDERS = (b"little", b"big")
 class Checkpoint:
     """An opened checkpoint. `content` is what was pickled, foreign objects replaced by placeholders.
 
-    `parts` are the single files of a checkpoint that lies in several; `file` is the first of them, then.
+    `parts` are the single files of a checkpoint that lies in several; `file` is the first of them, then. `origin` says for a
+    report where the file was downloaded from, `announced` which SHA-256 it should have.
     """
 
     file: MappedFile
@@ -42,6 +43,8 @@ class Checkpoint:
     globals: tuple[NamedGlobal, ...]
     records: Mapping[ByteRange, Record]
     parts: tuple[Checkpoint, ...] = ()
+    origin: Mapping[str, object] | None = None
+    announced: str | None = None
 
     @property
     def files(self) -> tuple[MappedFile, ...]:

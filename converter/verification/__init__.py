@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def judge(
-    paths: Sequence[Path], *, golden: Path | None = None, runtime: str = "bundled", **options: Any
+    paths: Sequence[str | Path], *, golden: Path | None = None, runtime: str = "bundled", **options: Any
 ) -> ParityReport:
     """The report on a folder, by a checkpoint or by a golden file.
 

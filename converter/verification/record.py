@@ -13,11 +13,11 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from converter.checkpoint import open_checkpoint
 from converter.checkpoint.tensors import tensor_bytes
 from converter.errors import PrenormError
 from converter.folder import row_pieces
 from converter.mapping import Row
+from converter.opening import open_source
 from converter.parity.audit import Audit, AuditRow
 from converter.parity.checks import comparison_checks, tensors_check
 from converter.parity.compare import Difference, ModuleDifferences
@@ -53,7 +53,7 @@ def record(checkpoint: str | Path, golden: str | Path, **options: Any) -> Golden
         UsageProblem, NotRepresentable, UnreadableCheckpoint: as for `convert`; UsageProblem if `golden` exists.
     """
     chosen = Options.given(**options)
-    prepared = prepare(open_checkpoint(checkpoint), chosen)
+    prepared = prepare(open_source(checkpoint), chosen)
     plan, subject = prepared.plan, Subject.of(prepared.plan)
     with open_reference(prepared, prepared.tensors, chosen.fairseq_python) as reference:
         outputs = record_outputs(reference.model, subject)

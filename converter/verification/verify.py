@@ -11,12 +11,12 @@ from pathlib import Path
 import torch
 
 from converter.assemble import source_digests, source_facts
-from converter.checkpoint import open_checkpoint
 from converter.checkpoint.tensors import SourceTensor
 from converter.choices import AUTO, TaskKind
 from converter.derived import cast
 from converter.digests import Digests
 from converter.errors import PrenormError
+from converter.opening import open_source
 from converter.parity.audit import Audit, audit
 from converter.parity.bundled_runtime import BundledRuntime
 from converter.parity.checks import comparison_checks, tensors_check
@@ -99,7 +99,7 @@ def verify(
         published = open_published(folder, Path(scratch), revision)
         if chosen.task == AUTO:
             chosen = replace(chosen, task=published.kind.value)
-        prepared = prepare(open_checkpoint(checkpoint), chosen, _rows(published))
+        prepared = prepare(open_source(checkpoint), chosen, _rows(published))
         return _judge(prepared, published, runtime, chosen.fairseq_python, watch)
 
 

@@ -1,0 +1,310 @@
+"""`push`: a proven folder to the Hub in one commit, or one pull request, that is never made twice.
+
+Every attempt begins by looking at what the repo holds, and a commit names the one that it was made for (`parent_commit`):
+if an answer was lost, or somebody else committed meanwhile, the next look tells, and nothing is repeated that was done.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from converter.errors import HubProblem, PrenormError, UsageProblem
+from converter.hub.patience import Asking, Patience
+from converter.hub.problems import as_problem, is_timeout, status_of
+from converter.hub.publishable import Publishable, check_folder
+from converter.hub.remote import Changes, Remote, changes, earlier_files, look
+from converter.progress import Progress, Silent
+
+if TYPE_CHECKING:
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
+
+_BYTES_TO_KEEP = 4 << 20  # a smaller file is sent from memory: just the bytes that were checked
+_LOOKS_FOR_A_LOST_ANSWER = 3
+_UNKNOWN_OUTCOMES = (None, 502, 504)  # no answer, or that of a gateway which got none
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """What a push did, or would do. `url` is that of the commit, or of the pull request."""
+
+    repo_id: str
+    revision: str
+    url: str | None
+    commit: str | None
+    is_pull_request: bool
+    created: bool
+    dry_run: bool
+    changes: Changes
+
+    def to_dict(self) -> dict[str, object]:
+        """For --json."""
+        return {
+            "repo_id": self.repo_id,
+            "revision": self.revision,
+            "url": self.url,
+            "commit": self.commit,
+            "pull_request": self.is_pull_request,
+            "created": self.created,
+            "dry_run": self.dry_run,
+            "sent": [{"name": file.name, "bytes": file.size} for file in self.changes.send],
+            "removed": list(self.changes.remove),
+            "unchanged": list(self.changes.unchanged),
+            "others": list(self.changes.others),
+        }
+
+
+def push(
+    folder: str | Path,
+    repo_id: str,
+    *,
+    private: bool = False,
+    pull_request: bool = False,
+    revision: str | None = None,
+    message: str | None = None,
+    dry_run: bool = False,
+    patience: Patience | None = None,
+    progress: Progress | None = None,
+    endpoint: str | None = None,
+) -> Pushed:
+    """Sends what the repo lacks of a folder that `convert` wrote.
+
+    Args:
+        repo_id: `org/name`; the repo is created if there is none.
+        private: create it as a private one.
+        pull_request: open a pull request instead of committing to the branch.
+        revision: the branch, which is created if there is none; the main branch if None.
+        message: the commit's title.
+        dry_run: look, and change nothing.
+        patience: how often things are tried.
+        endpoint: another Hub; by default that of HF_ENDPOINT.
+
+    Raises:
+        UsageProblem: if the folder has no report, or the options do not go together.
+        ParityFailed: if the folder is not proven, or not what was proven.
+        HubProblem: if the Hub refuses, or does not answer often enough.
+    """
+    watch = progress or Silent()
+    if pull_request and revision is not None:
+        raise UsageProblem(
+            "a pull request is always against the main branch", subject="--revision", advice="Leave one out"
+        )
+    content = check_folder(Path(folder), watch)
+    sending = _Sending(repo_id, content, patience or Patience(), watch, message or _title(content), endpoint)
+    return sending.run(private=private, pull_request=pull_request, revision=revision, dry_run=dry_run)
+
+
+def _title(content: Publishable) -> str:
+    environment = content.report.get("environment")
+    version = environment.get("prenorm", "") if isinstance(environment, dict) else ""
+    return f"Model converted and proven by prenorm {version}".strip()
+
+
+class _Sending:
+    """One push."""
+
+    def __init__(
+        self, repo_id: str, content: Publishable, patience: Patience, watch: Progress, title: str, endpoint: str | None
+    ) -> None:
+        from huggingface_hub import HfApi
+
+        patience.prepare_client()
+        self._api: HfApi = HfApi(endpoint=endpoint)
+        self._asking = Asking(repo_id, patience, watch)
+        self._content, self._watch, self._title = content, watch, title
+        self._repo_id = repo_id
+        self._additions: dict[str, CommitOperationAdd] = {}
+        self._is_pull_request = False
+        self._revision: str | None = None
+        self._created = False
+
+    def run(self, *, private: bool, pull_request: bool, revision: str | None, dry_run: bool) -> Pushed:
+        """See `push`."""
+        self._is_pull_request, self._revision = pull_request, revision
+        self._check_token(dry_run)
+        remote = self._look()
+        if remote is not None and private and not remote.private:
+            raise UsageProblem(
+                "the repo is there already, and it is public", subject=self._repo_id, advice="Leave --private out"
+            )
+        if dry_run:
+            found = self._changes(remote)
+            return self._result(found, remote.commit if remote else None, None, dry_run=True)
+        if remote is None:
+            remote = self._create(private)
+        return self._send(remote)
+
+    def _check_token(self, dry_run: bool) -> None:
+        from huggingface_hub import get_token
+
+        if get_token() is None and not dry_run:
+            raise HubProblem(
+                "no token is given, and the Hub wants one for a push",
+                subject=self._repo_id,
+                advice="Log in with `hf auth login`, or set HF_TOKEN; it needs the right to write",
+            )
+
+    def _look(self) -> Remote | None:
+        """The repo at the revision; a branch that is not there is made by `_create_branch` before anything is sent."""
+        try:
+            return look(self._api, self._asking, self._revision)
+        except HubProblem as error:
+            from huggingface_hub.errors import RevisionNotFoundError
+
+            if isinstance(error.__cause__, RevisionNotFoundError) and self._revision is not None:
+                return look(self._api, self._asking, None)
+            raise
+
+    def _create(self, private: bool) -> Remote:
+        """Creates the repo; that it is there already is as good, as when the answer to the first try was lost."""
+        self._asking("creating the repo", lambda: self._api.create_repo(self._repo_id, private=private, exist_ok=True))
+        self._created = True
+        remote = look(self._api, self._asking, None)
+        if remote is None:
+            raise HubProblem("was created, and is not there", subject=self._repo_id, advice="Run the command again")
+        return remote
+
+    def _send(self, remote: Remote) -> Pushed:
+        """Commits what is lacking, and looks again until it is there."""
+        self._create_branch()
+        attempt = 1
+        planned = found = self._changes(remote)
+        while found:
+            done = self._find_pull_request(_nothing(self._content)) if self._is_pull_request else None
+            if done is not None:
+                return done
+            self._upload(found)
+            try:
+                return self._commit(remote, found)
+            except PrenormError:
+                raise
+            except Exception as error:
+                attempt += 1
+                lost = self._await_pull_request(error, planned, attempt) if self._is_pull_request else None
+                if lost is not None:
+                    return lost
+                self._asking.wait_or_fail(error, "committing", attempt)
+            remote = self._look() or remote
+            found = self._changes(remote)
+        # Nothing is lacking: from the start, or since the commit whose answer was lost.
+        return self._result(planned if attempt > 1 else found, remote.commit, self._commit_url(remote.commit))
+
+    def _changes(self, remote: Remote | None) -> Changes:
+        return changes(self._content, remote, earlier_files(self._api, self._asking, remote))
+
+    def _create_branch(self) -> None:
+        if self._revision is not None and not self._revision.startswith("refs/"):
+            branch = self._revision
+            self._asking(
+                "creating the branch", lambda: self._api.create_branch(self._repo_id, branch=branch, exist_ok=True)
+            )
+
+    def _upload(self, found: Changes) -> None:
+        """Sends the large files, which the commit then names. What was sent stays sent, whatever happens next."""
+        additions = [self._addition(file.name) for file in found.send]
+        self._watch.stage("Uploading", 1)
+        # The client has tried each file several times by itself when this fails.
+        self._asking.seldom()(
+            "uploading",
+            lambda: self._api.preupload_lfs_files(
+                self._repo_id, additions, revision=self._revision, create_pr=self._is_pull_request, free_memory=False
+            ),
+        )
+        self._watch.advance(1)
+
+    def _addition(self, name: str) -> CommitOperationAdd:
+        from huggingface_hub import CommitOperationAdd
+
+        if name not in self._additions:
+            file = next(item for item in self._content.files if item.name == name)
+            small = file.size <= _BYTES_TO_KEEP
+            made = CommitOperationAdd(name, file.path.read_bytes() if small else file.path)
+            if made.upload_info.sha256.hex() != file.sha256:
+                raise UsageProblem("changed while it was being sent", subject=file.path, advice="Run the command again")
+            self._additions[name] = made
+        return self._additions[name]
+
+    def _commit(self, remote: Remote, found: Changes) -> Pushed:
+        """One commit, asked for once: `_send` decides what a failure means."""
+        from huggingface_hub import CommitOperationDelete
+
+        operations: list[CommitOperationAdd | CommitOperationDelete] = [
+            self._addition(file.name) for file in found.send
+        ]
+        operations += [CommitOperationDelete(name) for name in found.remove]
+        info = self._api.create_commit(
+            self._repo_id, operations, commit_message=self._title, commit_description=_description(self._content),
+            revision=self._revision, create_pr=self._is_pull_request, parent_commit=remote.commit,
+        )  # fmt: skip
+        at = f"refs/pr/{info.pr_num}" if self._is_pull_request else info.oid
+        self._check_arrival(at)
+        url = info.pr_url if self._is_pull_request else self._commit_url(info.oid)
+        return self._result(found, info.oid, url)
+
+    def _check_arrival(self, revision: str) -> None:
+        """What is on the Hub must be what was proven, file by file."""
+        there = look(self._api, self._asking, revision)
+        wrong = [file.name for file in self._content.files if there is None or not there.has(file)]
+        if wrong:
+            raise HubProblem(
+                f"the Hub holds other content than was sent for {', '.join(wrong)}",
+                subject=self._repo_id,
+                advice="Look whether a .gitignore in the repo leaves it out",
+            )
+
+    def _find_pull_request(self, wanted: Changes) -> Pushed | None:
+        """An open pull request by our title that holds just this folder: an earlier push's, whose answer may be lost."""
+        listed: list[Any] = self._asking(
+            "looking for its pull request",
+            lambda: list(
+                self._api.get_repo_discussions(self._repo_id, discussion_type="pull_request", discussion_status="open")
+            ),
+        )
+        for pull in listed:
+            if pull.title != self._title:
+                continue
+            there = look(self._api, self._asking, f"refs/pr/{pull.num}")
+            if there is not None and all(there.has(file) for file in self._content.files):
+                url = f"{self._api.endpoint}/{self._repo_id}/discussions/{pull.num}"
+                return self._result(wanted, there.commit, url)
+        return None
+
+    def _await_pull_request(self, error: Exception, planned: Changes, attempt: int) -> Pushed | None:
+        """Looked for after a failure that leaves open whether it was opened.
+
+        Raises:
+            HubProblem: if nobody answered in time: it may still come, and asking once more could make two.
+        """
+        if status_of(error) not in _UNKNOWN_OUTCOMES:
+            return None
+        for number in range(_LOOKS_FOR_A_LOST_ANSWER):
+            time.sleep(self._asking.patience.first_wait * 2**number)
+            found = self._find_pull_request(planned)
+            if found is not None:
+                return found
+        if is_timeout(error):
+            raise as_problem(error, self._repo_id, "opening the pull request", attempt - 1) from error
+        return None
+
+    def _commit_url(self, commit: str) -> str:
+        return f"{self._api.endpoint}/{self._repo_id}/commit/{commit}"
+
+    def _result(self, found: Changes, commit: str | None, url: str | None, *, dry_run: bool = False) -> Pushed:
+        revision = self._revision or "main"
+        return Pushed(
+            self._repo_id, revision, url, commit, self._is_pull_request, self._created, dry_run, found
+        )  # fmt: skip
+
+
+def _nothing(content: Publishable) -> Changes:
+    """All of it is there."""
+    return Changes((), (), tuple(file.name for file in content.files), ())
+
+
+def _description(content: Publishable) -> str:
+    """What the commit says beneath its title: where the proof is, and of which checkpoint."""
+    source = content.report.get("source")
+    sha256 = source.get("sha256") if isinstance(source, dict) else None
+    return f"All numbers are in parity_report.json. SHA-256 of the checkpoint: {sha256}."
