@@ -37,7 +37,10 @@ class Patience:
         it from telling of every retry in lines of its own: what matters ends up in one sentence.
         """
         from huggingface_hub import close_session, logging, set_client_factory
-        from huggingface_hub.utils import _http, disable_progress_bars
+        from huggingface_hub.utils import (
+            _http,
+            disable_progress_bars,  # type: ignore[attr-defined]
+        )
 
         def make() -> object:
             client = _http.default_client_factory()

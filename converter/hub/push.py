@@ -92,7 +92,8 @@ def push(
             "a pull request is always against the main branch", subject="--revision", advice="Leave one out"
         )
     content = check_folder(Path(folder), watch)
-    sending = _Sending(repo_id, content, patience or Patience(), watch, message or _title(content), endpoint)
+    asking = Asking(repo_id, patience or Patience(), watch)
+    sending = _Sending(asking, content, message or _title(content), endpoint)
     return sending.run(private=private, pull_request=pull_request, revision=revision, dry_run=dry_run)
 
 
@@ -105,16 +106,13 @@ def _title(content: Publishable) -> str:
 class _Sending:
     """One push."""
 
-    def __init__(
-        self, repo_id: str, content: Publishable, patience: Patience, watch: Progress, title: str, endpoint: str | None
-    ) -> None:
+    def __init__(self, asking: Asking, content: Publishable, title: str, endpoint: str | None) -> None:
         from huggingface_hub import HfApi
 
-        patience.prepare_client()
+        asking.patience.prepare_client()
         self._api: HfApi = HfApi(endpoint=endpoint)
-        self._asking = Asking(repo_id, patience, watch)
-        self._content, self._watch, self._title = content, watch, title
-        self._repo_id = repo_id
+        self._asking, self._content, self._title = asking, content, title
+        self._watch, self._repo_id = asking.watch, asking.repo_id
         self._additions: dict[str, CommitOperationAdd] = {}
         self._is_pull_request = False
         self._revision: str | None = None
