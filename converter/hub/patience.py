@@ -36,11 +36,8 @@ class Patience:
         """Gives every client that huggingface_hub makes from now on a timeout (by itself it would wait for ever), and keeps
         it from telling of every retry in lines of its own: what matters ends up in one sentence.
         """
-        from huggingface_hub import close_session, logging, set_client_factory
-        from huggingface_hub.utils import (
-            _http,
-            disable_progress_bars,  # type: ignore[attr-defined]
-        )
+        from huggingface_hub import close_session, logging, set_client_factory, utils
+        from huggingface_hub.utils import _http
 
         def make() -> object:
             client = _http.default_client_factory()
@@ -51,7 +48,7 @@ class Patience:
         set_client_factory(make)  # type: ignore[arg-type]
         logging.set_verbosity_error()  # type: ignore[no-untyped-call]
         if not sys.stderr.isatty():
-            disable_progress_bars()
+            utils.disable_progress_bars()  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True)
