@@ -152,7 +152,8 @@ def _call_on_text(kind: TaskKind) -> list[str]:
             f'ids = torch.tensor([tokenizer.encode("{_SENTENCE}").ids])',
             f'masked = ids[0] == tokenizer.token_to_id("{MASK_TOKEN}")',
             "with torch.no_grad():",
-            "    print(tokenizer.decode(model(ids).logits[0, masked].argmax(-1).tolist()))",
+            "    best = model(ids).logits[0, masked].argmax(-1)",
+            "print(tokenizer.decode(best.tolist(), skip_special_tokens=False))",
         ]
     if kind is TaskKind.MULTIPLE_CHOICE:
         return [
