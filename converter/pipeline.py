@@ -128,6 +128,7 @@ def convert(
     license: str | None = None,
     language: str | Sequence[str] = (),
     base_model: str | None = None,
+    repo_id: str | None = None,
     progress: Progress | None = None,
 ) -> Conversion:
     """Converts a checkpoint into a proven folder at `output`, or leaves `output` as it was and raises.
@@ -152,6 +153,7 @@ def convert(
         card: the user's own text for the model card, Markdown with or without front matter: its body comes first, and what
             its front matter says goes before what the card would say.
         license, language, base_model: for the card: the Hub's identifier of a licence, codes of ISO 639, a repo id.
+        repo_id: where the folder will be on the Hub, for the code on the card; without it that code loads from `.`.
 
     Raises:
         UsageProblem: an argument or a file that does not fit.
@@ -164,7 +166,7 @@ def convert(
         dictionary=dictionary, bpe_dir=bpe_dir, label_dict=label_dict, task=task, head=head, weights=weights,
         activation=activation, attention_heads=attention_heads, reference=reference, fairseq_python=fairseq_python,
     )  # fmt: skip
-    about = CardOptions.given(card, license, language, base_model)
+    about = CardOptions.given(card, license, language, base_model, repo_id)
     watch = progress or Silent()
     clock = _Clock()
     with clock.measure("read"):

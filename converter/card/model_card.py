@@ -67,9 +67,8 @@ def _parity(report: ParityReport) -> list[str]:
     return [
         "## Parity",
         "",
-        f"The folder was loaded and compared with what fairseq computes ({report.reference} reference, "
-        f"{report.compute_dtype}), module by module and on the logits; every tensor was compared bit by bit. "
-        "`parity_report.json` has all numbers.",
+        f"The folder was loaded and compared, in {report.compute_dtype}, with {_reference(report)}: module by module and on "
+        "the logits. Every tensor was compared bit by bit with the checkpoint's. `parity_report.json` has all numbers.",
         "",
         "| check | largest difference | tolerance | outcome |",
         "|---|---|---|---|",
@@ -81,6 +80,12 @@ def _parity(report: ParityReport) -> list[str]:
         f"![{escape(plot_description(report.to_dict()))}]({PLOT_FILE})",
         "",
     ]
+
+
+def _reference(report: ParityReport) -> str:
+    if report.reference == "builtin":
+        return "an independent implementation of fairseq's forward pass on the checkpoint's own tensors"
+    return f"{escape(report.reference)} itself"
 
 
 def _reproduction(command: str) -> list[str]:

@@ -31,11 +31,16 @@ class CardOptions:
 
     @classmethod
     def given(
-        cls, card: str | Path | None, license: str | None, language: str | Sequence[str], base_model: str | None
+        cls,
+        card: str | Path | None,
+        license: str | None,
+        language: str | Sequence[str],
+        base_model: str | None,
+        repo_id: str | None = None,
     ) -> CardOptions:
         """The options as `convert` takes them."""
         languages = (language,) if isinstance(language, str) else tuple(language)
-        return cls(None if card is None else Path(card), license, languages, base_model)
+        return cls(None if card is None else Path(card), license, languages, base_model, repo_id)
 
     @property
     def paths(self) -> list[Path]:
@@ -88,6 +93,8 @@ def read_own_text(options: CardOptions) -> OwnText:
                     advice="Say it in one place",
                 )
             front_matter[key] = value
+    if options.repo_id is not None and not _is_repo_id(options.repo_id):
+        raise UsageProblem("is no repo id of the Hub", subject=options.repo_id, advice="It has the form org/name")
     has_title = _look_through(options.card, body) if options.card is not None else False
     return OwnText(front_matter, body, has_title, options.repo_id)
 

@@ -79,7 +79,7 @@ def source(plan: ConversionPlan, report: ParityReport, names: PublicNames) -> li
         ("Longest input", f"{d.longest_input} tokens"),
         ("Stored type", d.dtype),
     ]
-    return _section("Source", rows)
+    return _section("Source", ("property", "value"), rows)
 
 
 def training(plan: ConversionPlan) -> list[str]:
@@ -88,14 +88,15 @@ def training(plan: ConversionPlan) -> list[str]:
     if not rows:
         return []
     return [
-        *_section("Training", rows),
+        *_section("Training", ("setting", "value"), rows),
         "As the checkpoint records it. It does not say what data it was trained on.",
         "",
     ]
 
 
-def _section(heading: str, rows: list[tuple[str, str]]) -> list[str]:
-    return [f"## {heading}", "", "| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows), ""]
+def _section(heading: str, columns: tuple[str, str], rows: list[tuple[str, str]]) -> list[str]:
+    head = [f"## {heading}", "", f"| {columns[0]} | {columns[1]} |", "|---|---|"]
+    return [*head, *(f"| {name} | {value} |" for name, value in rows), ""]
 
 
 def _files(facts: Mapping[str, object]) -> list[tuple[str, str]]:
@@ -191,7 +192,7 @@ def _percent(value: object) -> str:
 
 def _number(value: object) -> str:
     if isinstance(value, list):
-        return ", ".join(map(_number, value))
+        return f"{', '.join(map(_number, value[:-1]))} and {_number(value[-1])}"
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
     return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -54,7 +54,7 @@ def rows(card: str) -> Iterator[list[str]]:
 
 def facts(card: str) -> dict[str, str]:
     """The rows of the tables with two columns."""
-    return {row[0]: row[1] for row in rows(card) if len(row) == 2 and row[0]}
+    return {row[0]: row[1] for row in rows(card) if len(row) == 2 and row[1] != "value"}
 
 
 def section(card: str, heading: str) -> str:

@@ -16,6 +16,7 @@ from conftest import BPE, FIXTURES, MLM, OLD_TRANSFORMERS_PYTHON, ROOT, save_edi
 
 from converter import convert
 from converter.card.usage import at_repo
+from converter.errors import UsageProblem
 
 CLASSIFICATION = FIXTURES / "dinkytrain-classification" / "checkpoint.pt"
 VARIANTS = FIXTURES / "variants"
@@ -97,6 +98,11 @@ def test_the_code_at_a_repo(tmp_path: Path) -> None:
     assert there.count('model_id = "org/name"\n') == card.count('model_id = "."') == 2
     assert 'model_id = "."' not in there
     assert at_repo(there, "other/name") == there  # once it is published, it stays
+    source, options = FOLDERS["masked-lm"]
+    convert(source, tmp_path / "known", repo_id="org/name", **options)
+    assert card_of(tmp_path / "known") == there
+    with pytest.raises(UsageProblem, match="is no repo id of the Hub"):
+        convert(source, tmp_path / "bad", repo_id='org/name"; import os', **options)
 
 
 def test_the_parts_of_a_card(tmp_path: Path) -> None:
@@ -130,7 +136,7 @@ def test_what_the_checkpoint_records_of_the_training(tmp_path: Path) -> None:
         "Batch": "16 sequences per device and step",
         "Batch of an update": "16 sequences (1 step × 1 device)",
         "Learning rate": "0.002, schedule polynomial_decay, 20 updates of warm-up",
-        "Optimizer": "adam, betas 0.9, 0.98, epsilon 1e-06, weight decay 0.01",
+        "Optimizer": "adam, betas 0.9 and 0.98, epsilon 1e-06, weight decay 0.01",
         "Seed": "1",
     }
     assert facts(section_as_card(card_of(made("masked-lm", tmp_path)), "Training")) == expected

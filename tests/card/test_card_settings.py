@@ -110,7 +110,7 @@ def test_rows_in_words() -> None:
         "Masking rate": "15 % of tokens; of these 10 % left as they are, 10 % replaced at random; whole words",
         "Updates": "500,000 planned",
         "Learning rate": "0.0006, schedule `polynomial_decay`, 24,000 updates of warm-up",
-        "Optimizer": "`adam`, betas 0.9, 0.98, gradient norm clipped at 1",
+        "Optimizer": "`adam`, betas 0.9 and 0.98, gradient norm clipped at 1",
         "Precision": "bfloat16 training",
         "Seed": "0",
     }
