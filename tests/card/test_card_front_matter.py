@@ -176,9 +176,9 @@ def test_what_is_said_twice_alike_is_no_contradiction(tmp_path: Path) -> None:
 
 
 def test_the_card_is_an_input_that_output_may_not_swallow(tmp_path: Path) -> None:
-    (tmp_path / "out").mkdir()
+    convert(MLM, tmp_path / "out")
     (tmp_path / "out" / "mine.md").write_text("Mine.")
-    with pytest.raises(UsageProblem):
+    with pytest.raises(UsageProblem, match=r"the input mine\.md lies in it and would be lost"):
         convert(MLM, tmp_path / "out", card=tmp_path / "out" / "mine.md", overwrite=True)
     assert (tmp_path / "out" / "mine.md").read_text() == "Mine."
 
