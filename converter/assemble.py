@@ -7,6 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from converter.card.model_card import model_card
+from converter.card.names import PublicNames
+from converter.card.options import OwnText
 from converter.digests import Digests
 from converter.errors import UnreadableCheckpoint
 from converter.folder import (
@@ -20,7 +23,6 @@ from converter.folder import (
     write_text,
     write_weights,
 )
-from converter.model_card import model_card
 from converter.parity.prove import prove, stage_count
 from converter.parity.references import open_reference
 from converter.parity.report import Check, ParityReport
@@ -52,11 +54,14 @@ def write_folder(prepared: Prepared, staging: Path, *, allow_nonfinite: bool, wa
         write_json(staging / TOKENIZER_CONFIG_FILE, tokenizer_config(plan.description.longest_input))
 
 
-def prove_folder(prepared: Prepared, staging: Path, fairseq_python: Path | None, watch: Progress) -> ParityReport:
+def prove_folder(
+    prepared: Prepared, staging: Path, fairseq_python: Path | None, watch: Progress, *, own: OwnText, command: str
+) -> ParityReport:
     """Proves the staging folder and, if it agrees, adds model card and report to it.
 
     Args:
         fairseq_python: the interpreter of the fairseq to prove against; None: the built-in reference.
+        own, command: what the user brings for the card, and the command that it shows.
 
     Raises:
         UnreadableCheckpoint: if the checkpoint's bytes turn out to be damaged.
@@ -81,20 +86,23 @@ def prove_folder(prepared: Prepared, staging: Path, fairseq_python: Path | None,
         sums, file_digests = digests.result()
     report = replace(report, source={**report.source, **source_digests(prepared, sums)})
     if report.agrees:
-        card = staging / CARD_FILE
+        card, names = staging / CARD_FILE, PublicNames.of_keys(prepared.tensors)
         shown = report.to_dict()
         from converter.reports.plots import plot_png  # it brings matplotlib, which verify has no use for
 
         write_bytes(staging / PLOT_FILE, plot_png(shown))
         file_digests[PLOT_FILE] = hashlib.sha256((staging / PLOT_FILE).read_bytes()).hexdigest()
-        write_text(card, model_card(plan, report, has_tokenizer=prepared.tokenization is not None))
+        has_tokenizer = prepared.tokenization is not None
+        write_text(card, model_card(plan, report, has_tokenizer=has_tokenizer, own=own, command=command, names=names))
         file_digests[card.name] = hashlib.sha256(card.read_bytes()).hexdigest()
         files = [
             {"name": name, "bytes": (staging / name).stat().st_size, "sha256": digest}
             for name, digest in sorted(file_digests.items())
         ]
         report = replace(report, target={**report.target, "files": files})
-        write_text(staging / REPORT_FILE, render(report.to_dict(), ".json"))
+        published = names.told(report.to_dict())
+        assert isinstance(published, dict)
+        write_text(staging / REPORT_FILE, render(published, ".json"))
     return report
 
 

@@ -104,6 +104,19 @@ _publication_options = _options(
 )  # fmt: skip
 
 
+_card_options = _options(
+    click.option(
+        "--card", type=_PATH, metavar="FILE",
+        help="Markdown of your own for the model card; its front matter goes before ours.  [default: none]",
+    ),
+    click.option("--license", metavar="ID", help="The Hub's identifier of the licence, for the card.  [default: none]"),
+    click.option(
+        "--language", metavar="CODE", multiple=True, help="ISO 639 code, for the card; may repeat.  [default: none]"
+    ),
+    click.option("--base-model", metavar="REPO_ID", help="What it was trained from, for the card.  [default: none]"),
+)  # fmt: skip
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="prenorm")
 @click.option("--debug", is_flag=True, help="Show a traceback with an error.  [default: off]")
@@ -138,6 +151,7 @@ def inspect(checkpoint: str | Path, as_json: bool, **options: Any) -> None:
 @_source_options
 @_proof_options
 @_report_option
+@_card_options
 @click.option("--allow-nonfinite", is_flag=True, help="Convert weights with NaN or infinity, unjudged.  [default: off]")
 @click.option("--overwrite", is_flag=True, help="Replace OUTPUT in one step if it exists.  [default: off]")
 @click.option("--quiet", is_flag=True, help="No progress, no warnings, no table.  [default: off]")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from converter.card.command import command
+from converter.card.names import PublicNames
+from converter.card.options import CardOptions, read_own_text
 from converter.checkpoint import Checkpoint
 from converter.choices import AUTO, REFERENCES, TASKS, WEIGHTS
 from converter.dictionary import Dictionary, check_rows, fill_up, find_dictionary, read_dictionary
@@ -123,6 +126,11 @@ def convert(
     fairseq_python: str | Path | None = None,
     allow_nonfinite: bool = False,
     overwrite: bool = False,
+    card: str | Path | None = None,
+    license: str | None = None,
+    language: str | Sequence[str] = (),
+    base_model: str | None = None,
+    repo_id: str | None = None,
     progress: Progress | None = None,
 ) -> Conversion:
     """Converts a checkpoint into a proven folder at `output`, or leaves `output` as it was and raises.
@@ -144,6 +152,10 @@ def convert(
         fairseq_python: that interpreter.
         allow_nonfinite: convert weights with NaN or infinity, without a verdict.
         overwrite: replace an existing folder, in one step.
+        card: the user's own text for the model card, Markdown with or without front matter: its body comes first, and what
+            its front matter says goes before what the card would say.
+        license, language, base_model: for the card: the Hub's identifier of a licence, codes of ISO 639, a repo id.
+        repo_id: where the folder will be on the Hub, for the code on the card; without it that code loads from `.`.
 
     Raises:
         UsageProblem: an argument or a file that does not fit.
@@ -157,13 +169,20 @@ def convert(
         dictionary=dictionary, bpe_dir=bpe_dir, label_dict=label_dict, task=task, head=head, weights=weights,
         activation=activation, attention_heads=attention_heads, reference=reference, fairseq_python=fairseq_python,
     )  # fmt: skip
+    about = CardOptions.given(card, license, language, base_model, repo_id)
     watch = progress or Silent()
     clock = _Clock()
     with clock.measure("read"):
-        check_output(target, overwrite=overwrite, inputs=[*here, *options.paths])
+        check_output(target, overwrite=overwrite, inputs=[*here, *options.paths, *about.paths])
+        own = read_own_text(about)
         prepared = prepare(open_source(checkpoint, watch), options)
-        for text in prepared.warnings:
+        told = (*prepared.warnings, *own.warnings())
+        for text in told:
             watch.warn(text)
+        tells = PublicNames.of_keys(prepared.tensors).tells
+        origin = prepared.checkpoint.origin
+        place = "hf://{repo_id}/{path}@{commit}".format(**origin) if origin else Path(checkpoint)
+        again = command(place, options, about, allow_nonfinite=allow_nonfinite, tells=tells)
     with clock.measure("import"):  # torch, which inspect and refusals do not wait for
         from converter.assemble import prove_folder, write_folder
     with staging_folder(target) as staging:
@@ -171,14 +190,13 @@ def convert(
             write_folder(prepared, staging, allow_nonfinite=allow_nonfinite, watch=watch)
         with clock.measure("prove"):
             try:
-                report = prove_folder(prepared, staging, options.fairseq_python, watch)
+                report = prove_folder(prepared, staging, options.fairseq_python, watch, own=own, command=again)
             except ValueError as error:
                 raise ParityFailed(f"the written model cannot be compared: {error}", subject=target) from error
         if not report.agrees:
             raise _failure(report, target)
         with clock.measure("publish"):
             publish(staging, target, overwrite=overwrite)
-    told = prepared.warnings
     if not report.judged:
         told = (*told, NOT_JUDGED)
         watch.warn(NOT_JUDGED)

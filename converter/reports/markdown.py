@@ -6,31 +6,18 @@ first in it, and what did not fit is counted.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from converter.reports.content import CheckLine, Content, ModuleLine, TensorLine
 from converter.reports.facts import environment_facts, proof_facts, source_facts, target_facts, target_files
+from converter.reports.markdown_text import code, escape
 from converter.reports.reading import read
-from converter.reports.text import Outcome, count, fact, label, number, visible
+from converter.reports.text import Outcome, count, fact, label, number
 
 _T = TypeVar("_T")
 # Shares in UTF-8 bytes; with the fixed text they stay below 1 MiB = 1,048,576.
 _SHARES = {"checks": 100_000, "sentences": 150_000, "facts": 100_000, "modules": 200_000, "tensors": 400_000}
-_CELL = 300  # characters of one cell
-_PLAIN = re.compile(r"[\w./:{}\[\]() ,;=+*<>@#$%&!?'\"~^…-]+", re.ASCII)
-# What means something to GitHub's Markdown where it stands. Underscores within words and dots within numbers do not.
-_MEANS_SOMETHING = re.compile(
-    "|".join(
-        (
-            r"[\\`*{}\[\]<>#!|~$&@]",
-            r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])",
-            r":(?=\S)|(?<=[Ww]{3})\.",  # links, emoji
-            r"^[-+=]|(?<=^\d)[.)](?=\s|$)|(?<=^\d\d)[.)](?=\s|$)",  # lists, underlined headings
-        )
-    )
-)
 _HEADLINES = {
     Outcome.PASSED: "✅ Parity passed",
     Outcome.FAILED: "❌ Parity FAILED",
@@ -44,9 +31,9 @@ def render(report: Mapping[str, object]) -> str:
     content = read(report)
     model = fact(content.target.get("model_type", "a folder"))
     parts = [
-        f"# {_HEADLINES[content.outcome]}: {_code(content.file)} → {_code(model)}",
+        f"# {_HEADLINES[content.outcome]}: {code(content.file)} → {code(model)}",
         "",
-        _escape(content.summary),
+        escape(content.summary),
         "",
         *_checks(content),
         *_divergence(content),
@@ -62,7 +49,7 @@ def render(report: Mapping[str, object]) -> str:
 def _checks(content: Content) -> list[str]:
     def line(check: CheckLine) -> str:
         outcome = _OUTCOMES[check.outcome]
-        return f"| {_code(check.name)} | {_escape(check.finding)} | {number(check.tolerance)} | {outcome} |"
+        return f"| {code(check.name)} | {escape(check.finding)} | {number(check.tolerance)} | {outcome} |"
 
     head = ["| check | largest difference | tolerance | outcome |", "|---|---|---|---|"]
     failed_first = sorted(content.checks, key=lambda check: check.outcome is not Outcome.FAILED)
@@ -73,16 +60,16 @@ def _divergence(content: Content) -> list[str]:
     found = content.divergence
     if found is None:
         return []
-    lines = ["## First divergence", "", f"In computing order, {_code(found.module)} is the first to differ."]
-    lines += ["", f"Made by the rule {_code(found.rule)}."] if found.rule else []
-    lines += ["", f"**Hint:** {_escape(found.hint)}"] if found.hint else []
+    lines = ["## First divergence", "", f"In computing order, {code(found.module)} is the first to differ."]
+    lines += ["", f"Made by the rule {code(found.rule)}."] if found.rule else []
+    lines += ["", f"**Hint:** {escape(found.hint)}"] if found.hint else []
     return [*lines, ""]
 
 
 def _disagreements(content: Content) -> list[str]:
     if not content.disagreements:
         return []
-    kept, rest = _within(content.disagreements, lambda text: f"- {_escape(text)}", "sentences", "disagreement")
+    kept, rest = _within(content.disagreements, lambda text: f"- {escape(text)}", "sentences", "disagreement")
     return ["## What disagrees", "", *kept, "", *([rest, ""] if rest else [])]
 
 
@@ -91,7 +78,7 @@ def _cost(content: Content) -> list[str]:
         return []
     cost = dict(content.cost_of_type)
     named = ", ".join(f"{label(name)} {fact(value)}" for name, value in cost.items() if name != "dtype")
-    return [f"**Cost of storing as {_escape(fact(cost.get('dtype')))}:** {_escape(named)}.", ""]
+    return [f"**Cost of storing as {escape(fact(cost.get('dtype')))}:** {escape(named)}.", ""]
 
 
 def _compared(content: Content) -> list[str]:
@@ -103,7 +90,7 @@ def _compared(content: Content) -> list[str]:
         *((f"SHA-256 of {name}", digest) for name, _, digest in target_files(content)),
     ]
     lines = _table(
-        ["| | |", "|---|---|"], facts, lambda line: f"| {_escape(line[0])} | {_code(line[1])} |", "facts", "line"
+        ["| | |", "|---|---|"], facts, lambda line: f"| {escape(line[0])} | {code(line[1])} |", "facts", "line"
     )
     return _details("What was compared with what", lines)
 
@@ -115,7 +102,7 @@ def _modules(content: Content) -> list[str]:
 
     def line(item: ModuleLine) -> str:
         outcome = _OUTCOMES[Outcome.PASSED if item.passed else Outcome.FAILED]
-        return f"| {_code(item.name)} | {number(item.max_abs_diff)} | {number(item.tolerance)} | {outcome} |"
+        return f"| {code(item.name)} | {number(item.max_abs_diff)} | {number(item.tolerance)} | {outcome} |"
 
     head = ["| module | largest difference | tolerance | outcome |", "|---|---|---|---|"]
     title = f"{count(len(content.modules), 'module')}, {failed} diverging"
@@ -129,8 +116,8 @@ def _tensors(content: Content) -> list[str]:
     different = sum(item.equal is False for item in content.tensors)
 
     def line(item: TensorLine) -> str:
-        names = f"{_code(item.source)} | {_code(item.target)} | {_code(item.operation)}"
-        return f"| {names} | {item.bits} | {_escape(item.reason)} |"
+        names = f"{code(item.source)} | {code(item.target)} | {code(item.operation)}"
+        return f"| {names} | {item.bits} | {escape(item.reason)} |"
 
     head = ["| source tensor | target tensor | operation | bits | reason |", "|---|---|---|---|---|"]
     title = f"{count(len(content.tensors), 'tensor')}, {different} different"
@@ -158,16 +145,3 @@ def _within(items: Sequence[_T], line: Callable[[_T], str], share: str, noun: st
             return lines, f"… and {count(len(items) - len(lines), f'more {noun}')}, in `parity_report.json`."
         lines.append(made)
     return lines, ""
-
-
-def _code(text: str | None) -> str:
-    """A name as code. One that could end the code span is escaped character by character instead."""
-    if not text:
-        return ""
-    shown = visible(text, _CELL)
-    return f"`{shown}`" if _PLAIN.fullmatch(shown) and shown.strip() == shown else _escape(shown)
-
-
-def _escape(text: str) -> str:
-    """Text that is no Markdown, no HTML, no link: a backslash before all that would mean something where it stands."""
-    return _MEANS_SOMETHING.sub(r"\\\g<0>", visible(text, 2 * _CELL))

@@ -13,6 +13,7 @@ from converter.source import refusals, training
 from converter.source.arguments import Arguments
 from converter.source.layouts import DEEPSPEED, ENCODER, Canonical
 from converter.source.positions import PositionTable, find_positions
+from converter.source.settings import training_facts
 from converter.source.sizes import (
     TABLE,
     HeadDescription,
@@ -160,7 +161,7 @@ def describe(
         heads=heads,
         trained_head=training.trained_head(arguments),
         regression=training.is_regression(arguments),
-        training=training.training_facts(checkpoint, arguments),
+        training=training_facts(checkpoint, arguments),
     )
 
 

@@ -1,4 +1,4 @@
-"""What the checkpoint records of its training: which program, for which task, with which settings."""
+"""What the checkpoint records of its training: which program, for which task, with which head."""
 
 from __future__ import annotations
 
@@ -9,13 +9,6 @@ from converter.checkpoint import Checkpoint
 from converter.choices import TaskKind
 from converter.source.arguments import Arguments
 from converter.source.layouts import DEEPSPEED, Canonical
-
-# What a reader of the model card wants to know of the training; numbers only, so no path or name can slip through.
-_FACTS = (
-    ("mask_prob", "task"), ("leave_unmasked_prob", "task"), ("random_token_prob", "task"),
-    ("tokens_per_sample", "task"), ("max_update", "optimization"), ("batch_size", "dataset"),
-    ("seed", "common"),
-)  # fmt: skip
 
 
 def plain_name(value: object) -> str:
@@ -81,17 +74,3 @@ def producer(checkpoint: Checkpoint, canonical: Canonical) -> str:
     if config is not None:
         return "fairseq since 2021"
     return "fairseq up to 0.10" if checkpoint.content.get("args") is not None else "unknown"
-
-
-def training_facts(checkpoint: Checkpoint, arguments: Arguments) -> dict[str, object]:
-    """The settings that are recorded, by fairseq's names."""
-    facts: dict[str, object] = {}
-    for name, section in _FACTS:
-        value = arguments.find(name, section)
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            facts[name] = value
-    history = checkpoint.content.get("optimizer_history")
-    last = history[-1] if isinstance(history, list) and history else None
-    if isinstance(last, dict) and type(last.get("num_updates")) is int:
-        facts["num_updates"] = last["num_updates"]
-    return facts
