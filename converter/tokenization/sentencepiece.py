@@ -1,0 +1,187 @@
+"""A sentencepiece tokenizer with fairseq's ids.
+
+fairseq has sentencepiece cut the text into pieces, joins them with spaces, splits that at white space, and looks every piece
+up in its dictionary. Here that is one `tokenizers` model: the dictionary's rows, then, as rows that the model treats as
+`<unk>` (see `plan.py`), the pieces that the dictionary lacks, because they take part in the choice of pieces all the same.
+
+What fairseq does and this does not:
+
+- A text that spells a special token: fairseq encodes `<mask>` or `</s>` as text, this takes it for the token.
+- Unigram: sentencepiece adds scores in 32 bits, `tokenizers` in 64; where two ways to cut a text are as likely as each other
+  (long runs of one character), the rounding decides, and they may choose differently.
+- BPE: where the same piece can be merged in two places that overlap, sentencepiece takes the left one; `tokenizers` ranks the
+  two merges that make the piece. It shows in long runs of one character, too.
+- A byte piece spelled out in a text (`<0x41>`) is text to sentencepiece.
+- Where spaces are kept (`remove_extra_whitespaces` off), a text of nothing but characters that normalization deletes is one
+  piece for the space to sentencepiece, and nothing here.
+- What `normalization.py` says of characters newer than the tables of `tokenizers`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from converter.dictionary import MASK_TOKEN, SPECIAL_TOKENS, UNK, Dictionary
+from converter.errors import UsageProblem
+from converter.tokenization.charsmap import read_charsmap
+from converter.tokenization.normalization import Normalization, normalization
+from converter.tokenization.sentencepiece_model import BPE, BYTE, NORMAL, SPACE, USER_DEFINED, SentencePieceModel
+from converter.tokenization.vocabulary import Tokenization, Vocabulary, current_rows, frame
+from converter.tokenization.words import WHITE_SPACE
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
+
+_RESERVED = (*SPECIAL_TOKENS, MASK_TOKEN)
+_NO_LIMIT = 1 << 30
+
+
+def plan_sentencepiece(dictionary: Dictionary, model: SentencePieceModel) -> Tokenization:
+    """The tokenizer of a model and a dictionary.
+
+    Raises:
+        UsageProblem: if the dictionary holds none of the pieces, or the model's normalization cannot be had.
+    """
+    pieces = {piece.text: piece for piece in model.of_kind(NORMAL, USER_DEFINED)}
+    if model.byte_fallback:
+        pieces |= {piece.text: piece for piece in model.of_kind(BYTE)}
+    clashes = [token for token in _RESERVED if token in pieces]
+    if clashes:
+        raise UsageProblem(
+            f"has the special token '{clashes[0]}' as a piece of text",
+            subject=model.path,
+            advice="Leave --sentencepiece out: the folder then has no tokenizer",
+        )
+    rows = current_rows(dictionary)
+    if not rows.keys() & pieces.keys():
+        raise UsageProblem(
+            f"the dictionary holds none of the pieces of {model.path.name}, so it belongs to another tokenizer",
+            subject=dictionary.path,
+            advice="Leave --sentencepiece out, or give the dictionary's own model",
+        )
+    tokens = tuple(
+        # No normalized text has a space, so a name with one is reached by none.
+        symbol if rows[symbol] == row and (symbol in pieces or symbol in _RESERVED) else f"{symbol} {row}"
+        for row, symbol in enumerate(dictionary.symbols)
+    )
+    lacking = tuple(text for text in pieces if text not in rows)
+    vocabulary = Vocabulary((*tokens, *lacking), len(lacking), _merges(model))
+    steps = _normalization(model)
+    wanted = {text: rows.get(text) for text in (*pieces, *_RESERVED)}
+    return Tokenization(
+        "sentencepiece", dictionary, vocabulary, wanted, lambda: build_sentencepiece(vocabulary, model, steps), {},
+        tuple(_notes(dictionary, pieces.keys(), steps)),
+    )  # fmt: skip
+
+
+def _normalization(model: SentencePieceModel) -> Normalization:
+    try:
+        return normalization(read_charsmap(model.charsmap), model.charsmap)
+    except ValueError as error:
+        raise UsageProblem(
+            f"has a normalization that cannot be read ({error})",
+            subject=model.path,
+            advice="Give the .model file as sentencepiece wrote it",
+        ) from error
+
+
+def _notes(dictionary: Dictionary, pieces: object, steps: Normalization) -> list[str]:
+    return []
+
+
+def _merges(model: SentencePieceModel) -> tuple[tuple[str, str], ...]:
+    """BPE: every way to make a piece of two others, the piece with the highest score first; unigram: none."""
+    if model.algorithm != BPE:
+        return ()
+    normal = model.of_kind(NORMAL)
+    known = {piece.text for piece in normal}
+    return tuple(
+        (text[:cut], text[cut:])
+        for text in (piece.text for piece in sorted(normal, key=lambda piece: -piece.score))
+        for cut in range(1, len(text))
+        if text[:cut] in known and text[cut:] in known
+    )
+
+
+def build_sentencepiece(vocabulary: Vocabulary, model: SentencePieceModel, steps: Normalization) -> Tokenizer:
+    """The `tokenizers` object."""
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer(_bpe(vocabulary, model) if model.algorithm == BPE else _unigram(vocabulary, model))
+    tokenizer.normalizer = _normalizer(model, steps)
+    tokenizer.pre_tokenizer = _pre_tokenizer(model)
+    tokenizer.decoder = _decoder(model)
+    frame(tokenizer)
+    return tokenizer
+
+
+def _bpe(vocabulary: Vocabulary, model: SentencePieceModel) -> models.BPE:
+    from tokenizers import models
+
+    return models.BPE(
+        vocab={token: row for row, token in enumerate(vocabulary.tokens)},
+        merges=list(vocabulary.merges),
+        unk_token=SPECIAL_TOKENS[UNK],
+        fuse_unk=True,
+        byte_fallback=model.byte_fallback,
+    )
+
+
+def _unigram(vocabulary: Vocabulary, model: SentencePieceModel) -> models.Unigram:
+    """Scores are sentencepiece's. A user-defined symbol's is above every way to cut it: its bytes times the best score."""
+    from tokenizers import models
+
+    scores = {piece.text: piece.score for piece in model.of_kind(NORMAL)}
+    best, least = max(scores.values()), min(scores.values())
+    scores |= {piece.text: len(piece.text.encode()) * best - 0.1 for piece in model.of_kind(USER_DEFINED)}
+    if model.byte_fallback:  # never chosen as text, if it can be helped; no score may be lower than the least
+        scores |= {piece.text: least for piece in model.of_kind(BYTE)}
+    return models.Unigram([(token, scores.get(token, 0.0)) for token in vocabulary.tokens], UNK, model.byte_fallback)
+
+
+def _normalizer(model: SentencePieceModel, steps: Normalization) -> normalizers.Normalizer:
+    from tokenizers import Regex, normalizers
+
+    found: list[normalizers.Normalizer] = list(steps.steps)
+    if model.remove_extra_whitespaces:
+        # At the end sentencepiece takes away a literal ▁, too.
+        found += [
+            normalizers.Replace(Regex(rf"\A +|[ {SPACE}]+\z"), ""),
+            normalizers.Replace(Regex(" {2,}"), " "),
+        ]
+    if model.add_dummy_prefix:
+        found.append(normalizers.Prepend(SPACE))
+    return normalizers.Sequence(found)
+
+
+def _pre_tokenizer(model: SentencePieceModel) -> pre_tokenizers.PreTokenizer:
+    """Spaces become ▁. Other white space is where fairseq splits what sentencepiece gave it, and is in no piece.
+
+    Where no piece has a ▁ inside, every ▁ begins a word: the best cut of the text is that of its words, one by one.
+    """
+    from tokenizers import Regex, pre_tokenizers
+
+    inner = any(SPACE in piece.text[1:] for piece in model.of_kind(NORMAL, USER_DEFINED))
+    alone = any(piece.text == SPACE for piece in model.of_kind(NORMAL, USER_DEFINED))
+    others = WHITE_SPACE.replace(r"\x{1C}-\x{20}", r"\x{1C}-\x{1F}")
+    return pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(f"[{others}]+"), "removed"),
+            pre_tokenizers.Metaspace(replacement=SPACE, prepend_scheme="never", split=alone and not inner),
+        ]
+    )
+
+
+def _decoder(model: SentencePieceModel) -> decoders.Decoder:
+    """As fairseq decodes: pieces joined, ▁ as a space, none at the ends. Byte pieces become characters, too."""
+    from tokenizers import decoders
+
+    bytes_first = [decoders.ByteFallback()] if model.byte_fallback else []
+    return decoders.Sequence(
+        [
+            *bytes_first,
+            decoders.Fuse(),
+            decoders.Replace(SPACE, " "),
+            decoders.Strip(" ", _NO_LIMIT, _NO_LIMIT),
+        ]
+    )
