@@ -11,8 +11,8 @@ come out wrong. So the work is divided:
 
 Characters that NFKC changes and the model does not (`～` under nmt_nfkc) wait as stand-ins meanwhile.
 
-What remains: the text's own U+E0FFF is lost and its own U+FFF00 to U+FFFFD may be taken for stand-ins (one is no character,
-the others are for private use); and sources with characters that are newer than the Unicode tables of `tokenizers` stay as they
+What remains: the text's own U+E0FFF is lost, and its own U+FFF00 to U+FFFFD may be taken for stand-ins (one is no character,
+the others are for private use); sources with characters that are newer than the Unicode tables of `tokenizers` stay as they
 are (`Normalization.unexplained` counts them: 393 of the 225,276 of sentencepiece 0.2.3).
 """
 
@@ -95,14 +95,20 @@ def _changed_by_nfkc(nfkc: normalizers.Normalizer, rules: Mapping[str, str]) -> 
     return found
 
 
+def longest_of(strings: Iterable[str]) -> str:
+    """A pattern for the longest of `strings` that begins at a place."""
+    tails: dict[str, set[str]] = defaultdict(set)
+    for string in strings:
+        tails[string[0]].add(string[1:])
+    return f"(?:{_pattern(tails)})"
+
+
 def _guard(sources: Iterable[str]) -> str:
     """A pattern that ends, behind `\\K`, wherever a replacement ends that a joining character follows or made."""
     tails: dict[str, set[str]] = defaultdict(set)
     for source in sources:
         tails[source[0]].add(source[1:])
-    joining = (
-        f"[{_JOINING}{_inside({character for source in tails.values() for tail in source for character in tail})}]"
-    )
+    joining = f"[{_JOINING}{inside({character for source in tails.values() for tail in source for character in tail})}]"
     anything = "(?m:.)"
     longest = f"(?:{_pattern(tails)}|{anything})" if tails else anything
     return rf"(?:(?={anything}{joining}){longest}|{joining}|\r(?=\n))\K"
@@ -119,11 +125,11 @@ def _pattern(tails: Mapping[str, set[str]]) -> str:
         for tail in rests - {""}:
             longer[tail[0]].add(tail[1:])
         following = f"(?:{_pattern(longer)})" if longer else ""
-        alternatives.append(f"[{_inside(firsts)}]{following}{'?' if following and '' in rests else ''}")
+        alternatives.append(f"[{inside(firsts)}]{following}{'?' if following and '' in rests else ''}")
     return "|".join(alternatives)
 
 
-def _inside(characters: Iterable[str]) -> str:
+def inside(characters: Iterable[str]) -> str:
     """The inside of a character class, neighbours as ranges."""
     parts: list[list[int]] = []
     for code in sorted(map(ord, characters)):

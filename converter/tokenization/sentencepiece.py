@@ -3,6 +3,8 @@
 fairseq has sentencepiece cut the text into pieces, joins them with spaces, splits that at white space, and looks every piece
 up in its dictionary. Here that is one `tokenizers` model: the dictionary's rows, then, as rows that the model treats as
 `<unk>` (see `plan.py`), the pieces that the dictionary lacks, because they take part in the choice of pieces all the same.
+A run of characters that the model does not know is one piece. Where the dictionary was counted from the encoded data, it may
+have such a run as a token, which is found only if it is the whole run.
 
 What fairseq does and this does not:
 
@@ -12,19 +14,18 @@ What fairseq does and this does not:
 - BPE: where the same piece can be merged in two places that overlap, sentencepiece takes the left one; `tokenizers` ranks the
   two merges that make the piece. It shows in long runs of one character, too.
 - A byte piece spelled out in a text (`<0x41>`) is text to sentencepiece.
-- Where spaces are kept (`remove_extra_whitespaces` off), a text of nothing but characters that normalization deletes is one
-  piece for the space to sentencepiece, and nothing here.
 - What `normalization.py` says of characters newer than the tables of `tokenizers`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
 from converter.dictionary import MASK_TOKEN, SPECIAL_TOKENS, UNK, Dictionary
 from converter.errors import UsageProblem
 from converter.tokenization.charsmap import read_charsmap
-from converter.tokenization.normalization import Normalization, normalization
+from converter.tokenization.normalization import Normalization, inside, longest_of, normalization
 from converter.tokenization.sentencepiece_model import BPE, BYTE, NORMAL, SPACE, USER_DEFINED, SentencePieceModel
 from converter.tokenization.vocabulary import Tokenization, Vocabulary, current_rows, frame
 from converter.tokenization.words import WHITE_SPACE
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 
 _RESERVED = (*SPECIAL_TOKENS, MASK_TOKEN)
-_NO_LIMIT = 1 << 30
+_NOBODY = "\U000e0ffe"  # unassigned
 
 
 def plan_sentencepiece(dictionary: Dictionary, model: SentencePieceModel) -> Tokenization:
@@ -59,18 +60,20 @@ def plan_sentencepiece(dictionary: Dictionary, model: SentencePieceModel) -> Tok
             subject=dictionary.path,
             advice="Leave --sentencepiece out, or give the dictionary's own model",
         )
+    steps = _normalization(model)
+    runs, unreachable = _unknown_runs(model, rows.keys() - pieces.keys() - {*_RESERVED})
+    known = {*pieces, *_RESERVED, *runs}
     tokens = tuple(
         # No normalized text has a space, so a name with one is reached by none.
-        symbol if rows[symbol] == row and (symbol in pieces or symbol in _RESERVED) else f"{symbol} {row}"
+        symbol if rows[symbol] == row and symbol in known else f"{symbol} {row}"
         for row, symbol in enumerate(dictionary.symbols)
     )
     lacking = tuple(text for text in pieces if text not in rows)
     vocabulary = Vocabulary((*tokens, *lacking), len(lacking), _merges(model))
-    steps = _normalization(model)
-    wanted = {text: rows.get(text) for text in (*pieces, *_RESERVED)}
+    wanted = {text: rows.get(text) for text in (*pieces, *_RESERVED, *sorted(runs))}
     return Tokenization(
-        "sentencepiece", dictionary, vocabulary, wanted, lambda: build_sentencepiece(vocabulary, model, steps), {},
-        tuple(_notes(dictionary, pieces.keys(), steps)),
+        "sentencepiece", dictionary, vocabulary, wanted,
+        lambda: build_sentencepiece(vocabulary, model, steps, runs), {}, tuple(_notes(unreachable, steps)),
     )  # fmt: skip
 
 
@@ -85,8 +88,37 @@ def _normalization(model: SentencePieceModel) -> Normalization:
         ) from error
 
 
-def _notes(dictionary: Dictionary, pieces: object, steps: Normalization) -> list[str]:
-    return []
+def _unknown_runs(model: SentencePieceModel, symbols: Collection[str]) -> tuple[frozenset[str], list[str]]:
+    """The symbols that are runs of characters unknown to the model: those that can be had, and those that cannot.
+
+    A run is known by its characters where every character of a piece is a piece itself, as in every model that sentencepiece
+    trained. In a BPE model a run of several characters would need merges, which could meet in other runs.
+    """
+    if model.byte_fallback:
+        return frozenset(), []  # then nothing is unknown
+    alone = _characters(model)
+    runs = {symbol for symbol in symbols if not any(character in alone or character.isspace() for character in symbol)}
+    if any(set(piece.text) - alone for piece in model.of_kind(NORMAL, USER_DEFINED)):
+        return frozenset(), sorted(runs)
+    had = {run for run in runs if model.algorithm != BPE or len(run) == 1}
+    return frozenset(had), sorted(runs - had)
+
+
+def _characters(model: SentencePieceModel) -> set[str]:
+    return {piece.text for piece in model.of_kind(NORMAL, USER_DEFINED) if len(piece.text) == 1}
+
+
+def _notes(unreachable: list[str], steps: Normalization) -> Iterator[str]:
+    if unreachable:
+        yield (
+            f"{len(unreachable)} tokens of the dictionary, such as '{unreachable[0][:20]}', are runs of characters that the "
+            "sentencepiece model does not know; they read as <unk>"
+        )
+    if steps.unexplained:
+        yield (
+            f"{steps.unexplained} of the sentencepiece model's rules for sequences of characters are newer than the Unicode "
+            "tables of tokenizers, and do not apply"
+        )
 
 
 def _merges(model: SentencePieceModel) -> tuple[tuple[str, str], ...]:
@@ -103,12 +135,14 @@ def _merges(model: SentencePieceModel) -> tuple[tuple[str, str], ...]:
     )
 
 
-def build_sentencepiece(vocabulary: Vocabulary, model: SentencePieceModel, steps: Normalization) -> Tokenizer:
-    """The `tokenizers` object."""
+def build_sentencepiece(
+    vocabulary: Vocabulary, model: SentencePieceModel, steps: Normalization, runs: frozenset[str]
+) -> Tokenizer:
+    """The `tokenizers` object; `runs` are the tokens that are runs of characters unknown to the model."""
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer(_bpe(vocabulary, model) if model.algorithm == BPE else _unigram(vocabulary, model))
-    tokenizer.normalizer = _normalizer(model, steps)
+    tokenizer.normalizer = _normalizer(model, steps, runs)
     tokenizer.pre_tokenizer = _pre_tokenizer(model)
     tokenizer.decoder = _decoder(model)
     frame(tokenizer)
@@ -139,18 +173,27 @@ def _unigram(vocabulary: Vocabulary, model: SentencePieceModel) -> models.Unigra
     return models.Unigram([(token, scores.get(token, 0.0)) for token in vocabulary.tokens], UNK, model.byte_fallback)
 
 
-def _normalizer(model: SentencePieceModel, steps: Normalization) -> normalizers.Normalizer:
+def _normalizer(model: SentencePieceModel, steps: Normalization, runs: frozenset[str]) -> normalizers.Normalizer:
     from tokenizers import Regex, normalizers
 
     found: list[normalizers.Normalizer] = list(steps.steps)
+    # sentencepiece gives every text the space in front but the empty one: one that becomes empty has it, too, and
+    # loses it again where spaces at the end are removed.
+    if model.add_dummy_prefix and not model.remove_extra_whitespaces:
+        found.insert(0, normalizers.Prepend(SPACE))
     if model.remove_extra_whitespaces:
         # At the end sentencepiece takes away a literal ▁, too.
         found += [
             normalizers.Replace(Regex(rf"\A +|[ {SPACE}]+\z"), ""),
             normalizers.Replace(Regex(" {2,}"), " "),
         ]
-    if model.add_dummy_prefix:
+    if model.add_dummy_prefix and model.remove_extra_whitespaces:
         found.append(normalizers.Prepend(SPACE))
+    if runs:
+        # One character that nobody knows for every unknown run but those of the dictionary, which must be whole ones.
+        unknown = f"[^{inside(_characters(model))}{WHITE_SPACE}]"
+        others = f"(?<!{unknown})(?!{longest_of(runs)}(?!{unknown})){unknown}{{2,}}"
+        found.append(normalizers.Replace(Regex(others), _NOBODY))
     return normalizers.Sequence(found)
 
 
@@ -163,18 +206,16 @@ def _pre_tokenizer(model: SentencePieceModel) -> pre_tokenizers.PreTokenizer:
 
     inner = any(SPACE in piece.text[1:] for piece in model.of_kind(NORMAL, USER_DEFINED))
     alone = any(piece.text == SPACE for piece in model.of_kind(NORMAL, USER_DEFINED))
+    words = pre_tokenizers.Metaspace(replacement=SPACE, prepend_scheme="never", split=alone and not inner)
+    if model.byte_fallback:  # they are bytes like everything unknown
+        return words
     others = WHITE_SPACE.replace(r"\x{1C}-\x{20}", r"\x{1C}-\x{1F}")
-    return pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(f"[{others}]+"), "removed"),
-            pre_tokenizers.Metaspace(replacement=SPACE, prepend_scheme="never", split=alone and not inner),
-        ]
-    )
+    return pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(f"[{others}]+"), "removed"), words])
 
 
 def _decoder(model: SentencePieceModel) -> decoders.Decoder:
-    """As fairseq decodes: pieces joined, ▁ as a space, none at the ends. Byte pieces become characters, too."""
-    from tokenizers import decoders
+    """As fairseq decodes: pieces joined, ▁ as a space, none at the ends. Byte pieces become characters; fairseq's stay."""
+    from tokenizers import Regex, decoders
 
     bytes_first = [decoders.ByteFallback()] if model.byte_fallback else []
     return decoders.Sequence(
@@ -182,6 +223,6 @@ def _decoder(model: SentencePieceModel) -> decoders.Decoder:
             *bytes_first,
             decoders.Fuse(),
             decoders.Replace(SPACE, " "),
-            decoders.Strip(" ", _NO_LIMIT, _NO_LIMIT),
+            decoders.Replace(Regex(r"\A +| +\z"), ""),
         ]
     )
