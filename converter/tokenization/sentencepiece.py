@@ -4,7 +4,8 @@ fairseq has sentencepiece cut the text into pieces, joins them with spaces, spli
 up in its dictionary. Here that is one `tokenizers` model: the dictionary's rows, then, as rows that the model treats as
 `<unk>` (see `plan.py`), the pieces that the dictionary lacks, because they take part in the choice of pieces all the same.
 A run of characters that the model does not know is one piece. Where the dictionary was counted from the encoded data, it may
-have such a run as a token, which is found only if it is the whole run.
+have such a run as a token, which is found only if it is the whole run (other runs of several characters become one character
+that nobody knows, so that their offset is that of one character).
 
 What fairseq does and this does not:
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 _RESERVED = (*SPECIAL_TOKENS, MASK_TOKEN)
 _NOBODY = "\U000e0ffe"  # unassigned
+_LONGEST_RUN = 16  # characters, of those that BPE gets all parts of
 
 
 def plan_sentencepiece(dictionary: Dictionary, model: SentencePieceModel) -> Tokenization:
@@ -68,8 +70,9 @@ def plan_sentencepiece(dictionary: Dictionary, model: SentencePieceModel) -> Tok
         symbol if rows[symbol] == row and symbol in known else f"{symbol} {row}"
         for row, symbol in enumerate(dictionary.symbols)
     )
-    lacking = tuple(text for text in pieces if text not in rows)
-    vocabulary = Vocabulary((*tokens, *lacking), len(lacking), _merges(model))
+    parts = _parts(runs) if model.algorithm == BPE else []
+    lacking = tuple(text for text in (*pieces, *parts) if text not in rows)
+    vocabulary = Vocabulary((*tokens, *lacking), len(lacking), (*_merges(model), *_all_merges(parts)))
     wanted = {text: rows.get(text) for text in (*pieces, *_RESERVED, *sorted(runs))}
     return Tokenization(
         "sentencepiece", dictionary, vocabulary, wanted,
@@ -92,7 +95,7 @@ def _unknown_runs(model: SentencePieceModel, symbols: Collection[str]) -> tuple[
     """The symbols that are runs of characters unknown to the model: those that can be had, and those that cannot.
 
     A run is known by its characters where every character of a piece is a piece itself, as in every model that sentencepiece
-    trained. In a BPE model a run of several characters would need merges, which could meet in other runs.
+    trained.
     """
     if model.byte_fallback:
         return frozenset(), []  # then nothing is unknown
@@ -100,8 +103,18 @@ def _unknown_runs(model: SentencePieceModel, symbols: Collection[str]) -> tuple[
     runs = {symbol for symbol in symbols if not any(character in alone or character.isspace() for character in symbol)}
     if any(set(piece.text) - alone for piece in model.of_kind(NORMAL, USER_DEFINED)):
         return frozenset(), sorted(runs)
-    had = {run for run in runs if model.algorithm != BPE or len(run) == 1}
+    had = {run for run in runs if model.algorithm != BPE or len(run) <= _LONGEST_RUN}
     return frozenset(had), sorted(runs - had)
+
+
+def _parts(runs: Collection[str]) -> list[str]:
+    """All that runs are made of, so that BPE comes to the whole run whatever it merges first."""
+    found = {run[start:end] for run in runs for start in range(len(run)) for end in range(start + 1, len(run) + 1)}
+    return sorted(found, key=lambda part: (len(part), part))
+
+
+def _all_merges(parts: list[str]) -> tuple[tuple[str, str], ...]:
+    return tuple((part[:cut], part[cut:]) for part in parts for cut in range(1, len(part)))
 
 
 def _characters(model: SentencePieceModel) -> set[str]:

@@ -41,14 +41,14 @@ def load(name, kind, dictionary, source=None):
 
 
 def encode_one(hub, text):
-    """The ids, or the name of the error."""
+    """The ids, or None: it is no text (sentencepiece answers a lone surrogate with a RuntimeError)."""
     try:
         if hub.bpe is not None:
             return RobertaHubInterface.encode(hub, text).tolist()
         known = hub.task.source_dictionary
         return [known.bos(), *known.encode_line(text, add_if_not_exist=False).tolist()]
-    except UnicodeEncodeError as error:
-        return type(error).__name__
+    except (UnicodeEncodeError, RuntimeError):
+        return None
 
 
 def encode(name, texts):
