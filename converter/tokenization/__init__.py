@@ -74,7 +74,7 @@ def tokenizer_config(tokenization: Tokenization, max_length: int) -> dict[str, o
         "padding_side": "right",
         "sep_token": "</s>",
         # The generic class takes tokenizer.json as it is. In transformers 5 RobertaTokenizer would rebuild it and forget the
-        # unk token, and XLMRobertaTokenizer would make it anew of vocabulary and charsmap, and lose the rest.
+        # unk token, and XLMRobertaTokenizer would build a Unigram model of vocabulary and charsmap, and lose the rest.
         "tokenizer_class": "PreTrainedTokenizerFast",
         "truncation_side": "right",
         "unk_token": "<unk>",

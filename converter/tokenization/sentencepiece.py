@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 _RESERVED = (*SPECIAL_TOKENS, MASK_TOKEN)
 _NOBODY = "\U000e0ffe"  # unassigned
+_LEAST_SHARE = 0.1  # of the dictionary's tokens are the model's pieces; another tokenizer's have numbers in common
 _LONGEST_RUN = 16  # characters, of those that BPE gets all parts of
 
 
@@ -43,7 +44,7 @@ def plan_sentencepiece(dictionary: Dictionary, model: SentencePieceModel) -> Tok
     """The tokenizer of a model and a dictionary.
 
     Raises:
-        UsageProblem: if the dictionary holds none of the pieces, or the model's normalization cannot be had.
+        UsageProblem: if the dictionary is another model's, or the model's normalization cannot be had.
     """
     pieces = {piece.text: piece for piece in model.of_kind(NORMAL, USER_DEFINED)}
     if model.byte_fallback:
@@ -56,9 +57,11 @@ def plan_sentencepiece(dictionary: Dictionary, model: SentencePieceModel) -> Tok
             advice="Leave --sentencepiece out: the folder then has no tokenizer",
         )
     rows = current_rows(dictionary)
-    if not rows.keys() & pieces.keys():
+    common = len(rows.keys() & pieces.keys())
+    if common < _LEAST_SHARE * len(dictionary):
         raise UsageProblem(
-            f"the dictionary holds none of the pieces of {model.path.name}, so it belongs to another tokenizer",
+            f"only {common} of the dictionary's {len(dictionary)} tokens are pieces of {model.path.name}, so it belongs to "
+            "another tokenizer",
             subject=dictionary.path,
             advice="Leave --sentencepiece out, or give the dictionary's own model",
         )

@@ -159,7 +159,7 @@ def test_a_lone_surrogate_is_no_text_to_either(kind: str, fairseq: Fairseq) -> N
 @pytest.mark.parametrize("kind", KINDS)
 def test_offsets_are_of_characters_and_cover_the_words(kind: str) -> None:
     """Of a mark that is composed with the character before it, `tokenizers` keeps that character's place only."""
-    text = "café 🙂 l'e\u0301te\u0301 が か\u3099 x"
+    text = "café 🙂 l'e\u0301te\u0301 が x"
     folder, options, _, _ = KINDS[kind]
     found = planned(folder / "dict.txt", **options).build().encode(text)
     spans = [span for span, special in zip(found.offsets, found.special_tokens_mask, strict=True) if not special]
