@@ -11,9 +11,9 @@ What fairseq does and this does not:
 
 - A text that spells a special token: fairseq encodes `<mask>` or `</s>` as text, this takes it for the token.
 - Unigram: sentencepiece adds scores in 32 bits, `tokenizers` in 64; where two ways to cut a text are as likely as each other
-  (long runs of one character), the rounding decides, and they may choose differently.
+  (the same pieces in another order), the rounding decides, and they may choose differently.
 - BPE: where the same piece can be merged in two places that overlap, sentencepiece takes the left one; `tokenizers` ranks the
-  two merges that make the piece. It shows in long runs of one character, too.
+  two merges that make the piece. No text was found that it shows in, two thousand of two letters among them.
 - A byte piece spelled out in a text (`<0x41>`) is text to sentencepiece.
 - What `normalization.py` says of characters newer than the tables of `tokenizers`.
 """

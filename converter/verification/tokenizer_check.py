@@ -66,7 +66,7 @@ def _compare(actual: Tokenizer, wanted: Tokenizer, parts: Tokenization) -> Itera
     if mine["type"] != theirs["type"]:
         yield f"tokenizer: its model is {theirs['type']} and must be {mine['type']}"
     elif _merges(mine) != _merges(theirs):
-        yield (f"tokenizer: it has {len(_merges(theirs))} merges, not the {len(_merges(mine))} in their order")
+        yield (f"tokenizer: it has {len(_merges(theirs))} merges and must have {len(_merges(mine))}, in their order")
     elif mine["type"] == "Unigram":
         held, given = ({token: _single(score) for token, score in model["vocab"]} for model in (mine, theirs))
         other = sum(held.get(token) != given.get(token) for token in parts.wanted if token not in _RESERVED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import unicodedata
 from collections.abc import Callable
 from functools import cache
@@ -13,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from converter.dictionary import UNK
+from converter.tokenization.sentencepiece_model import read_sentencepiece
 
 from .cases import KINDS, differing, encode, free_of_special_tokens, planned
 from .texts import TEXTS, TRAINING, WORDS
@@ -111,6 +113,32 @@ def test_a_run_of_unknown_characters_is_found_only_whole(fairseq: Fairseq) -> No
         theirs = fairseq("encode", name="runs", texts=texts)
         assert [row in ids for ids in theirs] == [True, False, False, True]
         assert encode(planned(folder / "dict.txt", **options), texts) == theirs
+
+
+def test_equally_likely_cuts_may_be_other_ones(fairseq: Fairseq, tmp_path: Path) -> None:
+    """In a language of two letters: the same pieces in another order, or others with the same probability."""
+    draw = random.Random(5)
+    lines = ["".join(draw.choices("ab", k=10)) for _ in range(300)]
+    options = {
+        "model_type": "unigram",
+        "vocab_size": 40,
+        "hard_vocab_limit": False,
+        "normalization_rule_name": "identity",
+    }
+    pieces = fairseq("train", lines=lines, model=str(tmp_path / "m"), options=options)
+    (tmp_path / "dict.txt").write_text("".join(f"{piece} 1\n" for piece in pieces[3:]), encoding="utf-8")
+    fairseq(
+        "load", name="ab", kind="sentencepiece", dictionary=str(tmp_path / "dict.txt"), source=str(tmp_path / "m.model")
+    )
+    texts = ["".join(draw.choices("ab", k=draw.randint(5, 60))) for _ in range(600)]
+    tokenization = planned(tmp_path / "dict.txt", sentencepiece=tmp_path / "m.model")
+    apart = differing(texts, encode(tokenization, texts), fairseq("encode", name="ab", texts=texts))
+    assert 0 < len(apart) < len(texts) / 2
+    scores = {piece.text: piece.score for piece in read_sentencepiece(tmp_path / "m.model").pieces}
+    names = tokenization.vocabulary.tokens
+    for _, ours, theirs in apart:
+        mine, other = (sum(scores[names[row]] for row in ids[1:-1]) for ids in (ours, theirs))
+        assert mine == pytest.approx(other, rel=1e-6)
 
 
 @pytest.mark.parametrize("kind", KINDS)
