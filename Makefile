@@ -45,7 +45,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 $(FAIRSEQ_VENV)/.installed: pyproject.toml constraints.txt
 	test -x $(FAIRSEQ_VENV)/bin/python || $(PYTHON) -m venv $(FAIRSEQ_VENV)
 	$(FAIRSEQ_VENV)/bin/python -m pip install --quiet --constraint constraints.txt torch
-	PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(FAIRSEQ_VENV)/bin/python -m pip install --quiet "fairseq-fixed==0.12.3.1" safetensors
+	PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(FAIRSEQ_VENV)/bin/python -m pip install --quiet "fairseq-fixed==0.12.3.1" safetensors sentencepiece
 	touch $@
 
 # The last transformers 4: it still has what later releases dropped.

@@ -29,13 +29,7 @@ from converter.parity.report import Check, ParityReport
 from converter.plan import ConversionPlan
 from converter.progress import Progress
 from converter.reports import render
-from converter.tokenizer import (
-    TOKENIZER_CONFIG_FILE,
-    TOKENIZER_FILE,
-    build_tokenizer,
-    count_wrong_ids,
-    tokenizer_config,
-)
+from converter.tokenization import TOKENIZER_CONFIG_FILE, TOKENIZER_FILE, count_wrong_ids, tokenizer_config
 
 if TYPE_CHECKING:
     from converter.pipeline import Prepared
@@ -49,9 +43,10 @@ def write_folder(prepared: Prepared, staging: Path, *, allow_nonfinite: bool, wa
     write_weights(staging, plan.rows, source=name, allow_nonfinite=allow_nonfinite, tick=watch.advance)
     write_json(staging / CONFIG_FILE, plan.config)
     if prepared.tokenization is not None:
-        tokenizer = build_tokenizer(prepared.tokenization.vocabulary)
+        tokenizer = prepared.tokenization.build()
         write_text(staging / TOKENIZER_FILE, tokenizer.to_str(pretty=True) + "\n")
-        write_json(staging / TOKENIZER_CONFIG_FILE, tokenizer_config(plan.description.longest_input))
+        settings = tokenizer_config(prepared.tokenization, plan.description.longest_input)
+        write_json(staging / TOKENIZER_CONFIG_FILE, settings)
 
 
 def prove_folder(
@@ -155,5 +150,5 @@ def _tokenizer_check(prepared: Prepared, staging: Path) -> tuple[Check, ...]:
     parts = prepared.tokenization
     if parts is None:
         return ()
-    tokens, wrong = count_wrong_ids(staging / TOKENIZER_FILE, parts.dictionary, parts.bpe)
+    tokens, wrong = count_wrong_ids(staging / TOKENIZER_FILE, parts)
     return (Check("tokenizer ids", wrong == 0, {"tokens": tokens, "wrong": wrong}),)

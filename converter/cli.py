@@ -40,6 +40,8 @@ _source_options = _options(
     click.option(
         "--bpe-dir", type=_PATH, help="Folder with GPT-2's encoder.json and vocab.bpe.  [default: no tokenizer]"
     ),
+    click.option("--sentencepiece", type=_PATH, help="Instead: a sentencepiece model.  [default: no tokenizer]"),
+    click.option("--words", is_flag=True, help="Instead: the dictionary holds words.  [default: no tokenizer]"),
     click.option(
         "--label-dict", type=_PATH, help="fairseq's dictionary of labels (label/dict.txt).  [default: LABEL_0 ...]"
     ),

@@ -61,6 +61,8 @@ def inspect(
     *,
     dictionary: str | Path | None = None,
     bpe_dir: str | Path | None = None,
+    sentencepiece: str | Path | None = None,
+    words: bool = False,
     label_dict: str | Path | None = None,
     task: str = AUTO,
     head: str | None = None,
@@ -72,16 +74,16 @@ def inspect(
 
     Args:
         checkpoint: the file that fairseq or DinkyTrain saved.
-        dictionary, bpe_dir, label_dict, task, head, weights, activation, attention_heads: as for `convert`; they make
-            the plan what it would be there.
+        dictionary, bpe_dir, sentencepiece, words, label_dict, task, head, weights, activation, attention_heads: as for
+            `convert`; they make the plan what it would be there.
 
     Raises:
         UsageProblem: if there is no such file.
         UnreadableCheckpoint: if it is no checkpoint at all.
     """
     options = Options.given(
-        dictionary=dictionary, bpe_dir=bpe_dir, label_dict=label_dict, task=task, head=head, weights=weights,
-        activation=activation, attention_heads=attention_heads,
+        dictionary=dictionary, bpe_dir=bpe_dir, sentencepiece=sentencepiece, words=words, label_dict=label_dict,
+        task=task, head=head, weights=weights, activation=activation, attention_heads=attention_heads,
     )  # fmt: skip
     opened = open_source(checkpoint)
     try:

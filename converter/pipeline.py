@@ -14,7 +14,7 @@ from converter.card.names import PublicNames
 from converter.card.options import CardOptions, read_own_text
 from converter.checkpoint import Checkpoint
 from converter.choices import AUTO, REFERENCES, TASKS, WEIGHTS
-from converter.dictionary import Dictionary, check_rows, fill_up, find_dictionary, read_dictionary
+from converter.dictionary import check_rows, fill_up, find_dictionary, read_dictionary
 from converter.errors import ParityFailed, UsageProblem
 from converter.hub.addresses import hub_file
 from converter.opening import open_source
@@ -30,21 +30,12 @@ from converter.source.layouts import Canonical, normalize
 from converter.source.positions import USUAL_PAD_ID
 from converter.staging import check_output, publish, staging_folder
 from converter.task import choose_task
-from converter.tokenizer import BytePairEncoding, Vocabulary, plan_vocabulary, read_bpe
+from converter.tokenization import Tokenization, named_options, plan_tokenization
 from converter.warnings import NOT_JUDGED, warnings
 
 if TYPE_CHECKING:
     from converter.checkpoint.tensors import SourceTensor
     from converter.parity.report import ParityReport
-
-
-@dataclass(frozen=True)
-class Tokenization:
-    """What the tokenizer is made of, where there is one."""
-
-    dictionary: Dictionary
-    bpe: BytePairEncoding
-    vocabulary: Vocabulary
 
 
 @dataclass(frozen=True)
@@ -78,6 +69,8 @@ class Options:
 
     dictionary: Path | None = None
     bpe_dir: Path | None = None
+    sentencepiece: Path | None = None
+    words: bool = False
     label_dict: Path | None = None
     task: str = AUTO
     head: str | None = None
@@ -90,7 +83,7 @@ class Options:
     @classmethod
     def given(cls, **options: Any) -> Options:
         """The options as the public functions take them, paths as text or not."""
-        for name in ("dictionary", "bpe_dir", "label_dict", "fairseq_python"):
+        for name in ("dictionary", "bpe_dir", "sentencepiece", "label_dict", "fairseq_python"):
             if options.get(name) is not None:
                 options[name] = Path(options[name])
         for name, known in (("task", TASKS), ("weights", WEIGHTS), ("reference", REFERENCES)):
@@ -107,7 +100,9 @@ class Options:
     @property
     def paths(self) -> list[Path]:
         """The files and folders that they name."""
-        return [path for path in (self.dictionary, self.bpe_dir, self.label_dict) if path is not None]
+        return [
+            path for path in (self.dictionary, self.bpe_dir, self.sentencepiece, self.label_dict) if path is not None
+        ]
 
 
 def convert(
@@ -116,6 +111,8 @@ def convert(
     *,
     dictionary: str | Path | None = None,
     bpe_dir: str | Path | None = None,
+    sentencepiece: str | Path | None = None,
+    words: bool = False,
     label_dict: str | Path | None = None,
     task: str = AUTO,
     head: str | None = None,
@@ -139,7 +136,10 @@ def convert(
         checkpoint: the file that fairseq or DinkyTrain saved; on the Hub, `hf://org/name/path.pt[@revision]`.
         output: the folder to make.
         dictionary: fairseq's dict.txt; default: `dict.txt` beside the checkpoint.
-        bpe_dir: the folder with GPT-2's `encoder.json` and `vocab.bpe`; without it the folder has no tokenizer.
+        bpe_dir: the folder with GPT-2's `encoder.json` and `vocab.bpe`.
+        sentencepiece: a sentencepiece model instead of them.
+        words: or the dictionary's tokens are words, between white space. Without any of the three the folder has no
+            tokenizer.
         label_dict: fairseq's dictionary of the labels, for a classification head; without it they are `LABEL_0` and so on.
         task: `masked-lm`, `sequence-classification`, `multiple-choice`, `encoder` (no head), or `auto`: what the checkpoint
             was trained for.
@@ -166,8 +166,9 @@ def convert(
     target = Path(output)
     here = [] if hub_file(str(checkpoint)) else [Path(checkpoint)]
     options = Options.given(
-        dictionary=dictionary, bpe_dir=bpe_dir, label_dict=label_dict, task=task, head=head, weights=weights,
-        activation=activation, attention_heads=attention_heads, reference=reference, fairseq_python=fairseq_python,
+        dictionary=dictionary, bpe_dir=bpe_dir, sentencepiece=sentencepiece, words=words, label_dict=label_dict,
+        task=task, head=head, weights=weights, activation=activation, attention_heads=attention_heads,
+        reference=reference, fairseq_python=fairseq_python,
     )  # fmt: skip
     about = CardOptions.given(card, license, language, base_model, repo_id)
     watch = progress or Silent()
@@ -231,40 +232,38 @@ def prepare(checkpoint: Checkpoint, options: Options, rows: int | None = None) -
         description,
         tokenization,
         plan,
-        tuple(warnings(checkpoint, plan, has_tokenizer=tokenization is not None)),
+        tuple(warnings(checkpoint, plan, tokenization)),
     )
 
 
 def prepare_tokenization(
     source: Path, options: Options, description: SourceDescription, multiple: int = 1
 ) -> Tokenization | None:
-    """The tokenizer's parts, if there are a dictionary and a BPE; a dictionary that does not fit is refused either way.
+    """The tokenizer, if there is a dictionary and its kind is named; a dictionary that does not fit is refused either way.
 
     Args:
         multiple: what fairseq filled the dictionary up to a multiple of, for this model.
     """
+    named = named_options(options.bpe_dir, options.sentencepiece, options.words)
     if description.pad_id != USUAL_PAD_ID:
-        if options.bpe_dir is not None or options.dictionary is not None:
+        if named or options.dictionary is not None:
             raise UsageProblem(
                 f"the pad has id {description.pad_id}, so the dictionary's first rows are not <s> <pad> </s> <unk>, and no "
                 "tokenizer can be made of it",
-                advice="Leave --dict and --bpe-dir out",
+                advice=f"Leave --dict and {named or '--bpe-dir'} out",
             )
         return None
     path = find_dictionary(source, options.dictionary)
     if path is None:
-        if options.bpe_dir is not None:
+        if named:
             raise UsageProblem(
-                "--bpe-dir needs fairseq's dictionary, and there is no dict.txt beside the checkpoint",
+                f"{named} needs fairseq's dictionary, and there is no dict.txt beside the checkpoint",
                 advice="Give it with --dict",
             )
         return None
     dictionary = fill_up(read_dictionary(path), description.vocab_size, multiple)
     check_rows(dictionary, description.vocab_size)
-    if options.bpe_dir is None:
-        return None
-    bpe = read_bpe(options.bpe_dir)
-    return Tokenization(dictionary, bpe, plan_vocabulary(dictionary, bpe))
+    return plan_tokenization(dictionary, options.bpe_dir, options.sentencepiece, options.words)
 
 
 def _failure(report: ParityReport, output: Path) -> ParityFailed:

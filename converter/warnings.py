@@ -9,24 +9,36 @@ from converter.choices import TaskKind
 from converter.plan import ConversionPlan
 from converter.source.layouts import DEEPSPEED
 from converter.source.positions import USUAL_PAD_ID
+from converter.tokenization import Tokenization
 
 NOT_JUDGED = "the weights hold NaN or infinity: parity could not be judged, and the report says so"
 
 
-def warnings(checkpoint: Checkpoint, plan: ConversionPlan, *, has_tokenizer: bool) -> Iterator[str]:
+def warnings(checkpoint: Checkpoint, plan: ConversionPlan, tokenization: Tokenization | None) -> Iterator[str]:
     """The warnings before anything is written."""
     risky = [f"{item.module}.{item.name}" for item in checkpoint.globals if item.risk is Risk.CODE]
     if risky:
         yield f"the checkpoint names {', '.join(risky[:5])}, which unpickling it would have run or imported; nothing was run"
     yield from _task(plan)
     yield from _source(plan)
-    if not has_tokenizer and plan.description.pad_id == USUAL_PAD_ID:
-        yield "the folder gets no tokenizer: give --bpe-dir (and --dict, if dict.txt is not beside the checkpoint)"
+    if tokenization is None and plan.description.pad_id == USUAL_PAD_ID:
+        yield (
+            "the folder gets no tokenizer: give --bpe-dir, --sentencepiece or --words (and --dict, if dict.txt is not beside "
+            "the checkpoint)"
+        )
     if plan.extra_rows:
         yield (
-            f"the vocabulary grows by {plan.extra_rows} rows, to {plan.config['vocab_size']}: BPE tokens that the dictionary "
-            "lacks and a merge needs; they read as <unk> and are never predicted"
+            f"the vocabulary grows by {plan.extra_rows} rows, to {plan.config['vocab_size']}: {_extra(tokenization)}; "
+            "they read as <unk> and are never predicted"
         )
+    if tokenization is not None:
+        yield from tokenization.notes
+
+
+def _extra(tokenization: Tokenization | None) -> str:
+    if tokenization is not None and tokenization.kind == "sentencepiece":
+        return "sentencepiece's pieces that the dictionary lacks"
+    return "BPE tokens that the dictionary lacks and a merge needs"
 
 
 def _task(plan: ConversionPlan) -> Iterator[str]:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from converter.dictionary import MASK_TOKEN, SPECIAL_TOKENS, Dictionary, check_rows, read_dictionary
 from converter.errors import UsageProblem
-from converter.tokenizer import build_tokenizer, plan_vocabulary, read_bpe
+from converter.tokenization.bytelevel import build_tokenizer, plan_vocabulary, read_bpe
 
 DICT = FIXTURES / "dinkytrain-mlm" / "dict.txt"
 ROWS = 433

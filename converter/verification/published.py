@@ -19,7 +19,7 @@ from converter.errors import UsageProblem
 from converter.folder import CONFIG_FILE, write_weights
 from converter.hub import download_folder, is_repo_id
 from converter.mapping import Moved, Row
-from converter.tokenizer import TOKENIZER_CONFIG_FILE, TOKENIZER_FILE
+from converter.tokenization import TOKENIZER_CONFIG_FILE, TOKENIZER_FILE
 
 _PICKLES = "pytorch_model*.bin"
 _MOST_CONFIG_BYTES = 16 << 20

@@ -1,17 +1,18 @@
-"""The folder's tokenizer against the one that the dictionary makes: vocabulary, merges, and what texts become."""
+"""The folder's tokenizer against the one that the dictionary makes: vocabulary, merges, scores, and what texts become."""
 
 from __future__ import annotations
 
 import json
+import struct
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from tokenizers import Tokenizer
 
 from converter.dictionary import MASK_TOKEN, SPECIAL_TOKENS
 from converter.parity.report import Check
-from converter.pipeline import Tokenization
-from converter.tokenizer import TOKENIZER_CONFIG_FILE, TOKENIZER_FILE, build_tokenizer, count_wrong_ids
+from converter.tokenization import TOKENIZER_CONFIG_FILE, TOKENIZER_FILE, Tokenization, count_wrong_ids
 
 _TEXTS = (
     "",
@@ -21,7 +22,10 @@ _TEXTS = (
     "a b",
     "\n\ttabs and\r\nlines\n",
     "Ünïcödé café naïve",
+    "U\u0308ni\u0308co\u0308de\u0301 cafe\u0301",
     "数字と漢字",
+    "か\u3099 \u1100\u1161\u11a8 ｶﾞ ﬁ\u0301 ～",
+    "ｆｕｌｌ ｗｉｄｔｈ ① ½",
     "🙂 👍🏽 e\u0301",
     "It's 12:30, isn't it?",
     "<mask> fills",
@@ -30,14 +34,17 @@ _TEXTS = (
     "don't DON'T",
     "http://example.org/?q=1&r=2",
     "\u200b\ufeff\x00\x7f",
+    "a\u00a0b\u3000c\u2028d\x85e\x1cf",
+    "▁a ▁ b▁",
 )
+_TOGETHER = 32  # tokens in one text, where a text of each alone would take long
 
 
 def check_tokenizer(folder: Path, parts: Tokenization, longest: int) -> tuple[Check, list[str]]:
     """The check for the report, and one sentence for each kind of disagreement.
 
     Args:
-        parts: dictionary, BPE and the vocabulary made of them.
+        parts: the tokenizer that the dictionary makes.
         longest: how many tokens the model takes.
     """
     path = folder / TOKENIZER_FILE
@@ -47,47 +54,67 @@ def check_tokenizer(folder: Path, parts: Tokenization, longest: int) -> tuple[Ch
         actual = Tokenizer.from_file(str(path))
     except Exception as error:  # the library raises nothing narrower
         return Check("tokenizer ids", False, {"tokens": 0, "wrong": 0}), [f"tokenizer: it cannot be read: {error}"]
-    tokens, wrong = count_wrong_ids(path, parts.dictionary, parts.bpe)
+    tokens, wrong = count_wrong_ids(path, parts)
     said = [f"tokenizer: {wrong} of {tokens} tokens have not the dictionary's row as their id"] if wrong else []
-    said += _compare(actual, build_tokenizer(parts.vocabulary), parts)
-    said += _check_settings(folder, longest)
+    said += _compare(actual, parts.build(), parts)
+    said += _check_settings(folder, longest, parts)
     return Check("tokenizer ids", not said, {"tokens": tokens, "wrong": wrong, "disagreements": len(said)}), said
 
 
 def _compare(actual: Tokenizer, wanted: Tokenizer, parts: Tokenization) -> Iterator[str]:
-    mine, theirs = (_merges(tokenizer) for tokenizer in (wanted, actual))
-    if mine != theirs:
-        yield f"tokenizer: it has {len(theirs)} merges and must have {len(mine)}, or they are in another order"
+    mine, theirs = (json.loads(tokenizer.to_str())["model"] for tokenizer in (wanted, actual))
+    if mine["type"] != theirs["type"]:
+        yield f"tokenizer: its model is {theirs['type']} and must be {mine['type']}"
+    elif _merges(mine) != _merges(theirs):
+        yield (f"tokenizer: it has {len(_merges(theirs))} merges and must have {len(_merges(mine))}, in their order")
+    elif mine["type"] == "Unigram":
+        held, given = ({token: _single(score) for token, score in model["vocab"]} for model in (mine, theirs))
+        other = sum(held.get(token) != given.get(token) for token in parts.wanted if token not in _RESERVED)
+        if other:
+            yield f"tokenizer: {other} of {len(parts.wanted)} pieces have another score, or are missing"
+    texts = (*_TEXTS, *_texts_of(parts, wanted))
     apart = [
         text
-        for text in (*_TEXTS, *_texts_of(parts))
+        for text in texts
         if actual.encode(text).ids != wanted.encode(text).ids
         or actual.decode(actual.encode(text).ids) != wanted.decode(wanted.encode(text).ids)
     ]
     if apart:
-        shown = ", ".join(repr(text) for text in apart[:3])
+        shown = ", ".join(repr(text[:60]) for text in apart[:3])
         yield f"tokenizer: {len(apart)} texts become other ids, or read otherwise, than in fairseq, such as {shown}"
 
 
-def _merges(tokenizer: Tokenizer) -> list[list[str]]:
-    stored = json.loads(tokenizer.to_str())["model"].get("merges", [])
-    return [item.split(" ") if isinstance(item, str) else list(item) for item in stored]
+_RESERVED = (*SPECIAL_TOKENS, MASK_TOKEN)
 
 
-def _texts_of(parts: Tokenization) -> Iterator[str]:
-    """A text of every token of the BPE, alone and behind a word."""
-    plain = build_tokenizer(parts.vocabulary)
-    for row, token in enumerate(parts.vocabulary.tokens):
-        if token not in (*SPECIAL_TOKENS, MASK_TOKEN):
-            text = plain.decode([row])
-            yield text
-            yield f"word{text}"
+def _single(score: float) -> bytes:
+    """A score in sentencepiece's 32 bits: `tokenizers` rounds the last bit of 64 when it reads a file."""
+    return struct.pack("<f", score)
 
 
-def _check_settings(folder: Path, longest: int) -> Iterator[str]:
+def _merges(model: dict[str, Any]) -> list[list[str]]:
+    return [item.split(" ") if isinstance(item, str) else list(item) for item in model.get("merges", [])]
+
+
+def _texts_of(parts: Tokenization, plain: Tokenizer) -> Iterator[str]:
+    """Texts in which every token occurs: of the byte-level BPE each alone and behind a word, of others many in one text."""
+    shown = [
+        plain.decode([row], skip_special_tokens=False)
+        for row, token in enumerate(parts.vocabulary.tokens)
+        if token not in _RESERVED
+    ]
+    if parts.kind == "byte-level BPE":
+        yield from shown
+        yield from (f"word{text}" for text in shown)
+    else:
+        yield from (" ".join(shown[at : at + _TOGETHER]) for at in range(0, len(shown), _TOGETHER))
+        yield from ("".join(shown[at : at + _TOGETHER]) for at in range(0, len(shown), _TOGETHER))
+
+
+def _check_settings(folder: Path, longest: int, parts: Tokenization) -> Iterator[str]:
     path = folder / TOKENIZER_CONFIG_FILE
     settings = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    if settings.get("add_prefix_space"):
+    if settings.get("add_prefix_space") and parts.kind == "byte-level BPE":
         yield "tokenizer: add_prefix_space is true; fairseq adds no space before a text"
     if settings.get("clean_up_tokenization_spaces"):
         yield "tokenizer: clean_up_tokenization_spaces is true, which changes what is decoded"

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING
 
 from converter.dictionary import BOS, EOS, MASK_TOKEN, SPECIAL_TOKENS, UNK, Dictionary
 from converter.errors import UsageProblem
+from converter.tokenization.vocabulary import Tokenization, Vocabulary, add_special_tokens, current_rows
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-TOKENIZER_FILE, TOKENIZER_CONFIG_FILE = "tokenizer.json", "tokenizer_config.json"
 _ENCODER_FILE, _MERGES_FILE = "encoder.json", "vocab.bpe"
 _MAX_BYTES = 64 << 20
 
@@ -32,15 +32,6 @@ class BytePairEncoding:
     """GPT-2's files: `ids` from token to BPE id (encoder.json), `merges` by falling priority (vocab.bpe)."""
 
     ids: dict[str, int]
-    merges: tuple[tuple[str, str], ...]
-
-
-@dataclass(frozen=True)
-class Vocabulary:
-    """`tokens[i]` is the token with id i. The last `extra_rows` are BPE tokens that the dictionary lacks."""
-
-    tokens: tuple[str, ...]
-    extra_rows: int
     merges: tuple[tuple[str, str], ...]
 
 
@@ -88,6 +79,18 @@ def _read_text(path: Path) -> str:
         raise UsageProblem("is not UTF-8 text", subject=path, advice=_ADVICE) from error
 
 
+def plan_bytelevel(dictionary: Dictionary, bpe: BytePairEncoding) -> Tokenization:
+    """The tokenizer of a dictionary of BPE numbers; see `plan_vocabulary`."""
+    vocabulary = plan_vocabulary(dictionary, bpe)
+    rows = current_rows(dictionary)
+    wanted = {token: rows.get(str(number)) for token, number in bpe.ids.items()}
+    wanted |= {token: rows[token] for token in (*SPECIAL_TOKENS, MASK_TOKEN)}
+    return Tokenization(
+        "byte-level BPE", dictionary, vocabulary, wanted, lambda: build_tokenizer(vocabulary),
+        {"add_prefix_space": False},
+    )  # fmt: skip
+
+
 def plan_vocabulary(dictionary: Dictionary, bpe: BytePairEncoding) -> Vocabulary:
     """The vocabulary that gives fairseq's ids.
 
@@ -109,7 +112,7 @@ def plan_vocabulary(dictionary: Dictionary, bpe: BytePairEncoding) -> Vocabulary
         )
     tokens: list[str] = []
     taken: set[str] = set(bpe.ids) | fixed
-    last_row = {symbol: row for row, symbol in enumerate(dictionary.symbols)}
+    last_row = current_rows(dictionary)
     for row, symbol in enumerate(dictionary.symbols):
         # Of a token that the dictionary overwrites, only the last row is ever used.
         current = last_row[symbol] == row
@@ -136,7 +139,7 @@ def _unused_name(symbol: str, taken: set[str]) -> str:
 
 def build_tokenizer(vocabulary: Vocabulary) -> Tokenizer:
     """The `tokenizers` object: `<s> text </s>`, pairs as `<s> a </s></s> b </s>`, `<mask>` with the space before it."""
-    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 
     tokenizer = Tokenizer(
         models.BPE(
@@ -151,53 +154,5 @@ def build_tokenizer(vocabulary: Vocabulary) -> Tokenizer:
     tokenizer.post_processor = processors.RobertaProcessing(
         (SPECIAL_TOKENS[EOS], EOS), (SPECIAL_TOKENS[BOS], BOS), trim_offsets=True, add_prefix_space=False
     )
-    tokenizer.add_special_tokens(
-        [
-            *(AddedToken(token, special=True, normalized=False) for token in SPECIAL_TOKENS),
-            # fairseq's fill_mask strips the text before a mask, so the mask takes the space with it.
-            AddedToken(MASK_TOKEN, special=True, normalized=False, lstrip=True),
-        ]
-    )
+    add_special_tokens(tokenizer)
     return tokenizer
-
-
-def tokenizer_config(max_length: int) -> dict[str, object]:
-    """The content of tokenizer_config.json; `max_length` counts tokens, special ones included."""
-    return {
-        "add_prefix_space": False,
-        "bos_token": "<s>",
-        "clean_up_tokenization_spaces": False,
-        "cls_token": "<s>",
-        "eos_token": "</s>",
-        "mask_token": {
-            "__type": "AddedToken", "content": MASK_TOKEN, "lstrip": True, "normalized": False, "rstrip": False,
-            "single_word": False, "special": True,
-        },
-        "model_input_names": ["input_ids", "attention_mask"],
-        "model_max_length": max_length,
-        "pad_token": "<pad>",
-        "padding_side": "right",
-        "sep_token": "</s>",
-        # The generic class takes tokenizer.json as it is; RobertaTokenizer would rebuild it and forget the unk token.
-        "tokenizer_class": "PreTrainedTokenizerFast",
-        "truncation_side": "right",
-        "unk_token": "<unk>",
-    }  # fmt: skip
-
-
-def count_wrong_ids(file: Path, dictionary: Dictionary, bpe: BytePairEncoding) -> tuple[int, int]:
-    """Reads a written tokenizer.json back: how many BPE tokens it knows, and how many of them have not fairseq's id.
-
-    fairseq's id of a BPE token is its number's row in the dictionary, or `<unk>`, which here may also be a row behind the
-    dictionary's last one, or no row at all.
-    """
-    from tokenizers import Tokenizer
-
-    tokenizer = Tokenizer.from_file(str(file))
-    rows = {symbol: row for row, symbol in enumerate(dictionary.symbols)}
-    wrong = 0
-    for token, number in bpe.ids.items():
-        wanted, found = rows.get(str(number)), tokenizer.token_to_id(token)
-        wrong += (found is not None and found < len(dictionary)) if wanted is None else found != wanted
-    wrong += sum(tokenizer.token_to_id(token) != rows[token] for token in (*SPECIAL_TOKENS, MASK_TOKEN))
-    return len(bpe.ids) + len(SPECIAL_TOKENS) + 1, wrong

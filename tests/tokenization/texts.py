@@ -1,0 +1,86 @@
+"""Texts that tokenizers stumble over, and what to draw more of them from."""
+
+from __future__ import annotations
+
+import unicodedata
+
+TRAINING = [
+    "The quick brown fox jumps over the lazy dog, and the dog does not mind.",
+    "You may copy and distribute verbatim copies of this text in any medium.",
+    "Whoever reads this license twice understands it less than before.",
+    "A model that predicts words predicts numbers such as 1, 12, 123 and 2026, too.",
+    "Le café près de l'église était fermé; l'été, on y déjeune à l'ombre.",
+    "Où est passée la forêt que l'on voyait d'ici, naguère si épaisse?",
+    "Die Straße führt über die Brücke; dahinter wächst süßes Gemüse.",
+    "El niño soñó que volaba sobre el pingüino más pequeño del océano.",
+    "Příliš žluťoučký kůň úpěl ďábelské ódy nad řekou Svratkou.",
+    "Tiếng Việt có dấu: một người học chữ thì phải nhớ cả sáu thanh.",
+    "Съешь ещё этих мягких французских булок, да выпей же чаю.",
+    "Η γρήγορη αλεπού πηδάει πάνω από το τεμπέλικο σκυλί.",
+    "日本語の文章には空白がありません。東京で朝ごはんを食べました。",
+    "ガラスの瓶はデパートで売っています。パンとバターもあります。",
+    "今天的天气很好,我们去公园散步,然后在图书馆看书。",
+    "한국어 문장은 띄어쓰기를 합니다. 오늘은 날씨가 좋습니다.",
+    "السلام عليكم ورحمة الله، كيف حالك اليوم يا صديقي؟",
+    "שלום עולם, מה שלומך היום? אני קורא ספר על מחשבים.",
+    "नमस्ते दुनिया, आज मौसम बहुत अच्छा है और हम पढ़ते हैं।",
+    "ภาษาไทยไม่มีการเว้นวรรคระหว่างคำ และน้ำตาลก็หวาน",
+    "It's 12:30, isn't it? They'll say we've been here; I'd rather not.",
+    "http://example.org/path?query=1&other=2 (see also e.g. RFC 3986)",
+] * 4
+_PLAIN = [
+    "",
+    " ",
+    "   ",
+    "Hello world",
+    " Hello  world ",
+    "the dog's license, isn't it?",
+    "Café déjà vu, naïve façade, Ærø, Łódź, ŒUVRE",
+    "ﬁ ﬂ ½ ① ㎏ ｆｕｌｌｗｉｄｔｈ ＡＢＣ ﾊﾝｶｸ ｶﾞｷﾞ ～",
+    "東京で朝ごはん。ガラスの瓶とパン",
+    "한국어 문장 오늘은",
+    "今天天气很好鬱鬱龘",
+    "السلام عليكم (اليوم) 123 שלום עולם",
+    "नमस्ते दुनिया น้ำตาล",
+    "Tiếng Việt có dấu ệ ộ ữ",
+]
+_SYMBOLS = [
+    "🙂 👍🏽 👨‍👩‍👧‍👦 🏳️‍🌈 🇩🇪🇯🇵 ❤️ #️⃣",
+    "a🙂b👍🏽c",
+    "e\u0301\u0323 e\u0323\u0301 q\u0307\u0323 \u0301 a\u0301\u0301\u0301 ﬁ\u0301 Å\u0301 ½\u0301",
+    "か\u3099 ハ\u309a \u1100\u1161\u11a8\u1102 ｶ\uff9e \u0958 \u0344 \u2126",
+    "a\u200bb\u200cc\u200dd\ufeffe\u00adf\u2060g",
+    "a\u00a0b\u3000c\u2003d\u2028e\u2029f\x85g\u1680h\u205fi",
+    "tabs\tand\nnew\r\nlines\x0band\x0cfeeds\x1cand\x1dall\x1ethat\x1f",
+    "\ttab first, newline last\n",
+    "\x00\x01\x07\x08\x1b\x7f\x80\x9f",
+    "nul\x00inside",
+    "\u202eright to left\u202c \u2066isolate\u2069",
+    "▁a ▁ b▁ ▁▁c",
+    "▁",
+    "▁▁",
+    " \x00 ",
+    "\u200b",
+    "<",
+    "<mas k> </ s> < s > <<>>",
+    "\ufffd \ufffe \uffff \ue000 \U000f0000 \U0010ffff \U000e0001",
+    "math: ∑∫√≠≤∞ 𝔸𝕓𝒞 x² H₂O",
+    "supercalifragilisticexpialidocious" * 20,
+    "word" * 500,
+    "東京" * 300,
+    "x " * 200,
+    "!?" * 50 + "....." * 10,
+    "1234567890" * 10,
+]
+TEXTS = [
+    *_PLAIN,
+    *(unicodedata.normalize(form, text) for form in ("NFD", "NFKC", "NFKD") for text in _PLAIN),
+    *_SYMBOLS,
+    *dict.fromkeys(TRAINING),
+    *(unicodedata.normalize("NFD", text) for text in dict.fromkeys(TRAINING)),
+]
+WORDS = [
+    "the ", " license", "'s", "don't", "  ", "\t", "\n", "\r\n", "GNU", "é", "e\u0301", "日本", "が", "か\u3099",
+    "\u1100\u1161", "🙂", "👍🏽", "\u200d", "\ufe0f", "\u00a0", "\u3000", "\x85", "\x00", "\x1c", "\u0301", "\u0323",
+    "ﬁ", "½", "각", "～", "▁", " ", "12", "_", "שלום", "عليكم", "दु", "鬱", "龘", "<", ">", ".", "dog",
+]  # fmt: skip
