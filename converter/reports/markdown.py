@@ -32,11 +32,16 @@ _MEANS_SOMETHING = re.compile(
     )
 )
 _HEADLINES = {
-    Outcome.PASSED: "✅ Parity passed",
-    Outcome.FAILED: "❌ Parity FAILED",
-    Outcome.NOT_JUDGED: "⚠️ Parity not judged",
+    Outcome.PASSED: "✅ {} passed",
+    Outcome.FAILED: "❌ {} FAILED",
+    Outcome.NOT_JUDGED: "⚠️ {} not judged",
 }
-_OUTCOMES = {Outcome.PASSED: "✅ passed", Outcome.FAILED: "❌ FAILED", Outcome.NOT_JUDGED: "⚠️ not judged"}
+_OUTCOMES = {
+    Outcome.PASSED: "✅ passed",
+    Outcome.FAILED: "❌ FAILED",
+    Outcome.NOT_JUDGED: "⚠️ not judged",
+    Outcome.NOT_RUN: "➖ not run",
+}
 
 
 def render(report: Mapping[str, object]) -> str:
@@ -44,7 +49,7 @@ def render(report: Mapping[str, object]) -> str:
     content = read(report)
     model = fact(content.target.get("model_type", "a folder"))
     parts = [
-        f"# {_HEADLINES[content.outcome]}: {_code(content.file)} → {_code(model)}",
+        f"# {_HEADLINES[content.outcome].format(content.noun)}: {_code(content.file)} → {_code(model)}",
         "",
         _escape(content.summary),
         "",
@@ -64,7 +69,8 @@ def _checks(content: Content) -> list[str]:
         outcome = _OUTCOMES[check.outcome]
         return f"| {_code(check.name)} | {_escape(check.finding)} | {number(check.tolerance)} | {outcome} |"
 
-    head = ["| check | largest difference | tolerance | outcome |", "|---|---|---|---|"]
+    found = "found" if content.fitness else "largest difference"
+    head = [f"| check | {found} | tolerance | outcome |", "|---|---|---|---|"]
     failed_first = sorted(content.checks, key=lambda check: check.outcome is not Outcome.FAILED)
     return _table(head, failed_first, line, "checks", "check")
 
@@ -105,7 +111,7 @@ def _compared(content: Content) -> list[str]:
     lines = _table(
         ["| | |", "|---|---|"], facts, lambda line: f"| {_escape(line[0])} | {_code(line[1])} |", "facts", "line"
     )
-    return _details("What was compared with what", lines)
+    return _details("What was tried" if content.fitness else "What was compared with what", lines)
 
 
 def _modules(content: Content) -> list[str]:
