@@ -100,8 +100,9 @@ def _run(name: str, subject: Subject, run: Callable[[Subject], Finding], *, want
     except NotRun as reason:
         return Check.not_run(name, str(reason))
     except Unfit as unfit:
-        return Check.failing(name, unfit)
+        return Check.failing(name, unfit.within(subject.view, subject.published.name))
     except (PrenormError, MemoryError):
         raise
     except Exception as error:
-        return Check.failing(name, Unfit([f"{type(error).__name__}: {first_line(error)}"]))
+        raised = Unfit([f"{type(error).__name__}: {first_line(error)}"])
+        return Check.failing(name, raised.within(subject.view, subject.published.name))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
+from pathlib import Path
 
 from converter.parity.report import SCHEMA_VERSION, environment, package_version
 
@@ -20,6 +21,10 @@ class Unfit(Exception):
         self.problems = tuple(problems)
         self.metrics = dict(metrics or {})
         super().__init__("; ".join(problems))
+
+    def within(self, place: Path, name: str) -> Unfit:
+        """The same, with the folder's name for the place where the libraries saw it: no report names a path."""
+        return Unfit([text.replace(str(place), name) for text in self.problems], self.metrics)
 
 
 class NotRun(Exception):

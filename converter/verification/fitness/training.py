@@ -16,11 +16,12 @@ from converter.verification.fitness.subject import LOCAL, Subject, library, outp
 _RATE = 2e-5
 _STEPS = 3
 _SEED = 0
-# The attention's key bias moves all scores of a query alike, which softmax does not see: its gradient is rounding alone.
-_ROUNDING_ONLY = "key.bias"
+# A bias that moves all that a softmax is taken over alike has no gradient but rounding: the attention's key bias over the
+# keys, and the only output's over the choices.
+_ROUNDING_ONLY = {TaskKind.MULTIPLE_CHOICE: ("key.bias", "classifier.bias")}
 # An untied head adds its decoder's bias in transformers 5, and this one stands by unused; tied, the two are one.
 _UNUSED = "lm_head.bias"
-_ROUNDING = 1e-6
+_ROUNDING = 1e-5  # beside each value, or beside 1 where that is larger: the same weights in the same float32
 # An encoder has no loss of its own: it is trained under the head that people mostly put on it.
 _TRAINED_AS = {TaskKind.ENCODER: "AutoModelForSequenceClassification"}
 
@@ -29,7 +30,7 @@ def fine_tuning(subject: Subject) -> Finding:
     """A few steps of AdamW on one batch: a finite loss that falls, and a gradient for every weight."""
     model, batch = _model(subject), _labelled(subject)
     before = _loss(model, batch)
-    problems = _steps(model, batch, _STEPS)
+    problems = _steps(model, batch, _STEPS, _ROUNDING_ONLY.get(subject.kind, ("key.bias",)))
     after = _loss(model, batch)
     _raise(problems, before, after)
     return Finding(
@@ -71,8 +72,9 @@ def save_and_reload(subject: Subject) -> Finding:
         for kind, keys in info.items()
         if keys
     ]
-    difference = float((outputs(again.eval(), _inputs(batch)) - wanted).abs().max())
-    if not difference <= _ROUNDING * float(wanted.abs().max()):
+    apart = (outputs(again.eval(), _inputs(batch)) - wanted).abs()
+    difference = float(apart.max())
+    if not bool((apart <= _ROUNDING * wanted.abs().clamp(min=1)).all()):
         problems.append(f"what is loaded again computes something else (by {difference:.1e})")
     said = subject.config.get("tie_word_embeddings", True)
     for when, found in (("", tied), (" after saving and loading", _is_tied(again))):
@@ -120,7 +122,7 @@ def _loss(model: nn.Module, batch: dict[str, Tensor]) -> float:
         return float(model.eval()(**batch).loss)
 
 
-def _steps(model: nn.Module, batch: dict[str, Tensor], count: int) -> list[str]:
+def _steps(model: nn.Module, batch: dict[str, Tensor], count: int, rounding_only: tuple[str, ...] = ()) -> list[str]:
     """Trains, with dropout, and says which weights got no gradient in the first step. Leaves the model in evaluation mode."""
     problems: list[str] = []
     optimizer = torch.optim.AdamW(model.parameters(), lr=_RATE)
@@ -128,21 +130,21 @@ def _steps(model: nn.Module, batch: dict[str, Tensor], count: int) -> list[str]:
     for step in range(count):
         model(**batch).loss.backward()
         if step == 0:
-            problems = _gradient_problems(model)
+            problems = _gradient_problems(model, rounding_only)
         optimizer.step()
         optimizer.zero_grad()
     model.eval()
     return problems
 
 
-def _gradient_problems(model: nn.Module) -> list[str]:
+def _gradient_problems(model: nn.Module, rounding_only: tuple[str, ...]) -> list[str]:
     without, broken = [], []
     spared = {_UNUSED} if "lm_head.decoder.bias" in dict(model.named_parameters()) else set()
     for name, weight in model.named_parameters():
         gradient = weight.grad
         if name in spared:
             continue
-        if gradient is None or not (gradient.any() or name.endswith(_ROUNDING_ONLY)):
+        if gradient is None or not (gradient.any() or name.endswith(rounding_only)):
             without.append(name)
         elif not torch.isfinite(gradient).all():
             broken.append(name)
