@@ -190,6 +190,10 @@ def convert(
 @click.option(
     "--revision", metavar="REV", help="Branch, tag or commit of a repo on the Hub.  [default: its main branch]"
 )
+@click.option(
+    "--folder-only", is_flag=True,
+    help="Judge nothing by CHECKPOINT: try FOLDER out in your own transformers, where people use it.  [default: off]",
+)  # fmt: skip
 @click.option("--golden", type=_PATH, help="Judge by a file of prenorm record, without CHECKPOINT.  [default: none]")
 @_report_option
 @click.option("--quiet", is_flag=True, help="No progress, no table.  [default: off]")
@@ -206,7 +210,7 @@ def verify(
     if as_json:
         console.print_json(report.to_dict())
     elif not quiet:
-        console.print_verification(report)
+        console.print_judgement(report)
     if not report.passed:
         sys.exit(ExitCode.PARITY_FAILED)
 

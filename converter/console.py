@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from converter.inspection import Inspection
     from converter.parity.report import ParityReport
     from converter.pipeline import Conversion
+    from converter.verification.fitness.finding import FitnessReport
 
 _MOST_SHOWN = 20
 _RISK_STYLES = {Risk.PLAIN: "", Risk.FOREIGN: "yellow", Risk.CODE: "bold red"}
@@ -113,14 +114,43 @@ def print_parity(report: ParityReport) -> None:
     _stdout().print(table)
 
 
+def print_judgement(report: ParityReport | FitnessReport) -> None:
+    """What `verify` has found, in either way."""
+    from converter.verification.fitness.finding import FitnessReport
+
+    if isinstance(report, FitnessReport):
+        print_fitness(report)
+    else:
+        print_verification(report)
+
+
+def print_fitness(report: FitnessReport) -> None:
+    """A line for each check of the folder, every problem, and the verdict; what was not run is counted beside it."""
+    console = _stdout()
+    table = _table("check", "found", "", title=f"Fitness (transformers {report.environment['transformers']})")
+    for check in report.checks:
+        style = {"passed": "green", "failed": "bold red"}.get(check.outcome, "yellow")
+        outcome = check.outcome.upper() if check.outcome == "failed" else check.outcome
+        table.add_row(check.name, escape(check.detail), f"[{style}]{outcome}[/{style}]")
+    console.print(table)
+    _print_disagreements(console, report.disagreements)
+    left = sum(check.outcome == "not run" for check in report.checks)
+    also = f" ({left} not run)" if left else ""
+    console.print(f"Verdict: {report.verdict}{also}", style="green" if report.passed else "bold red")
+
+
+def _print_disagreements(console: Console, found: Sequence[str]) -> None:
+    for text in found[:_MOST_SHOWN]:
+        console.print(f"[bold red]✗[/bold red] {escape(text)}", soft_wrap=True)
+    if len(found) > _MOST_SHOWN:
+        console.print(f"... and {len(found) - _MOST_SHOWN} more; --report FILE has them all")
+
+
 def print_verification(report: ParityReport) -> None:
     """The parity table, everything that disagrees, where the numbers part, and the verdict."""
     print_parity(report)
     console = _stdout()
-    for text in report.disagreements[:_MOST_SHOWN]:
-        console.print(f"[bold red]✗[/bold red] {escape(text)}", soft_wrap=True)
-    if len(report.disagreements) > _MOST_SHOWN:
-        console.print(f"... and {len(report.disagreements) - _MOST_SHOWN} more; --report FILE has them all")
+    _print_disagreements(console, report.disagreements)
     if report.divergence is not None:
         console.print(f"First divergence: {escape(report.divergence.module)}", soft_wrap=True)
         for label, said in (("made by", report.divergence.rule), ("looks like", report.divergence.hint)):

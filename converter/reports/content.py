@@ -22,10 +22,13 @@ class CheckLine:
     judged: bool
     tolerance: float | None
     metrics: Mapping[str, object]
+    run: bool = True
 
     @property
     def outcome(self) -> Outcome:
-        """A failed check failed, whatever of it was judged."""
+        """A failed check failed, whatever of it was judged; one that was not run did neither."""
+        if not self.run:
+            return Outcome.NOT_RUN
         if not self.passed:
             return Outcome.FAILED
         return Outcome.PASSED if self.judged else Outcome.NOT_JUDGED
@@ -38,6 +41,8 @@ class CheckLine:
     @property
     def finding(self) -> str:
         """What the check found, in a few words."""
+        if "detail" in self.metrics:
+            return fact(self.metrics["detail"])
         if self.difference is not None:
             return number(self.difference)
         if "compared_bit_by_bit" in self.metrics:
@@ -97,8 +102,12 @@ class Positions:
 
 @dataclass(frozen=True)
 class Content:
-    """A report. Values that are only shown stand in `source`, `target`, `environment` ... as the report has them."""
+    """A report. Values that are only shown stand in `source`, `target`, `environment` ... as the report has them.
 
+    `fitness`: it tells how a folder works (`verify --folder-only`), and not whether it computes what a checkpoint does.
+    """
+
+    fitness: bool
     stated_pass: bool
     verdict: str
     reference: str
@@ -126,8 +135,9 @@ class Content:
             return Outcome.FAILED
         if any(check.outcome is Outcome.FAILED for check in self.checks):
             return Outcome.FAILED
-        sound = self.stated_pass and self.verdict == Outcome.PASSED.value and len(self.checks) > 0
-        judged = all(check.judged for check in self.checks)
+        run = self.checks_run
+        sound = self.stated_pass and self.verdict == Outcome.PASSED.value and len(run) > 0
+        judged = all(check.judged for check in run)
         return Outcome.PASSED if sound and judged else Outcome.NOT_JUDGED
 
     @property
@@ -138,7 +148,7 @@ class Content:
         stated = f"the report's verdict is '{self.verdict}'"
         if self.stated_pass != (self.verdict == Outcome.PASSED.value):
             return [f"{stated}, and its 'passed' is {str(self.stated_pass).lower()}"]
-        found = [f"{stated}, and its check '{item.name}' failed" for item in self.checks if not item.passed]
+        found = [f"{stated}, and its check '{item.name}' failed" for item in self.checks_run if not item.passed]
         found += [f"{stated}, and its module '{item.name}' diverges" for item in self.modules if not item.passed]
         different = sum(item.equal is False for item in self.tensors)
         for amount, noun in ((different, "different tensor"), (len(self.problems), "problem")):
@@ -154,18 +164,30 @@ class Content:
         return list(dict.fromkeys([*self.contradictions, *self.stated_disagreements, *self.problems]))
 
     @property
+    def checks_run(self) -> list[CheckLine]:
+        """The checks but for those that could not be made."""
+        return [check for check in self.checks if check.run]
+
+    @property
     def failed_checks(self) -> list[str]:
         """The names of the checks that failed."""
         return [check.name for check in self.checks if check.outcome is Outcome.FAILED]
 
     @property
     def file(self) -> str:
-        """The checkpoint's file name."""
-        return fact(self.source.get("file", "a checkpoint"))
+        """The checkpoint's file name; where there was none, the folder's."""
+        return fact(self.target.get("folder", "a folder") if self.fitness else self.source.get("file", "a checkpoint"))
+
+    @property
+    def noun(self) -> str:
+        """What the report is about."""
+        return "Fitness" if self.fitness else "Parity"
 
     @property
     def summary(self) -> str:
         """One sentence under the verdict."""
+        if self.fitness:
+            return self._fitness_summary
         if self.outcome is Outcome.PASSED:
             return f"The folder computes what the checkpoint computes: {count(len(self.checks), 'check')}, all passed."
         if self.outcome is Outcome.NOT_JUDGED:
@@ -181,3 +203,19 @@ class Content:
             "The folder does not compute what the checkpoint computes: "
             f"{len(self.failed_checks)} of {count(len(self.checks), 'check')} failed{': ' + names if names else ''}."
         )
+
+    @property
+    def _fitness_summary(self) -> str:
+        if self.contradictions:
+            return "The report contradicts itself, so its verdict is not believed."
+        if not self.checks_run:
+            return "No check was run, so the report shows nothing."
+        left = len(self.checks) - len(self.checks_run)
+        also = f"; {left} more could not be run here" if left else ""
+        if self.outcome is Outcome.PASSED:
+            return f"The folder works where it is used: {count(len(self.checks_run), 'check')}, all passed{also}."
+        if self.outcome is Outcome.FAILED:
+            names = ", ".join(self.failed_checks)
+            failed = f"{len(self.failed_checks)} of {count(len(self.checks_run), 'check')} failed"
+            return f"The folder does not work everywhere it is used: {failed}{': ' + names if names else ''}{also}."
+        return f"The report's verdict is '{self.verdict}'."

@@ -29,6 +29,8 @@ def target_files(content: Content) -> list[tuple[str, str, str]]:
 
 def proof_facts(content: Content) -> Facts:
     """How the two were compared."""
+    if content.fitness:
+        return [("tried in", content.reference)]
     facts = [("reference", content.reference)]
     if content.runtimes:
         facts.append(("folder run by", ", ".join(content.runtimes)))

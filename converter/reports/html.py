@@ -25,6 +25,7 @@ _SHOWN = {
     Outcome.PASSED: ("passed", "✓", "PASSED"),
     Outcome.FAILED: ("failed", "✗", "FAILED"),
     Outcome.NOT_JUDGED: ("not-judged", "?", "NOT JUDGED"),
+    Outcome.NOT_RUN: ("not-judged", "–", "NOT RUN"),
 }
 
 
@@ -38,7 +39,7 @@ def render(report: Mapping[str, object]) -> str:
         element("meta", http_equiv="Content-Security-Policy", content=_policy(script)),
         element("meta", name="viewport", content="width=device-width, initial-scale=1"),
         element("meta", name="color-scheme", content="light dark"),
-        element("title", f"{_SHOWN[content.outcome][2]}: parity of {content.file}"),
+        element("title", f"{_SHOWN[content.outcome][2]}: {content.noun.lower()} of {content.file}"),
         element("style", Markup(style)),
     )
     main = element("main", *(part for part in _parts(content) if part))
@@ -74,7 +75,7 @@ def _verdict(content: Content) -> Markup:
         element("p", element("span", symbol, aria_hidden="true", class_="symbol"), " ", word, class_="word"),
         element(
             "div",
-            element("h1", "Parity of ", element("span", content.file, class_="long")),
+            element("h1", f"{content.noun} of ", element("span", content.file, class_="long")),
             element("p", content.summary, class_="long"),
         ),
         class_=f"verdict {name}",
@@ -107,8 +108,11 @@ def _compared(content: Content) -> Markup:
         ("Folder", target_facts(content)),
         ("Proof", [*proof_facts(content), *environment_facts(content)]),
     ]
+    if content.fitness:
+        sides = [("Folder", target_facts(content)), ("Tried in", environment_facts(content))]
     cards = (element("div", element("h3", title), _facts(facts), class_="card") for title, facts in sides)
-    return _section("What was compared with what", element("div", *cards, class_="cards"))
+    title = "What was tried" if content.fitness else "What was compared with what"
+    return _section(title, element("div", *cards, class_="cards"))
 
 
 def _facts(facts: Facts) -> Markup:
@@ -119,12 +123,12 @@ def _facts(facts: Facts) -> Markup:
 
 
 def _checks(content: Content) -> Markup:
-    head = ("check", "largest difference", "tolerance", "outcome")
+    head = ("check", "found" if content.fitness else "largest difference", "tolerance", "outcome")
     rows = [
         row(head, (check.name, _with_metrics(check), number(check.tolerance), _outcome(check.outcome)))
         for check in content.checks
     ]
-    return _section("Parity", table(head, rows) if rows else element("p", "No check was made."))
+    return _section(content.noun, table(head, rows) if rows else element("p", "No check was made."))
 
 
 def _with_metrics(check: CheckLine) -> Markup:
@@ -141,7 +145,9 @@ def _outcome(outcome: Outcome) -> Markup:
     return element("span", element("span", symbol, aria_hidden="true"), " ", shown, class_=f"outcome {name}")
 
 
-def _errors(content: Content) -> Markup:
+def _errors(content: Content) -> Markup | None:
+    if content.fitness:
+        return None
     if not points(content):
         return _section("Error by module", element("p", "No module was compared."))
     caption = (
@@ -198,9 +204,8 @@ def _files(content: Content) -> Markup | None:
 
 def _footer(content: Content) -> Markup:
     writer = fact(content.environment.get("prenorm", "of an unknown version"))
-    return element(
-        "footer", f"Made from parity_report.json, written by prenorm {writer}; it holds all figures in full."
-    )
+    origin = "the report of verify --folder-only" if content.fitness else "parity_report.json"
+    return element("footer", f"Made from {origin}, written by prenorm {writer}; it holds all figures in full.")
 
 
 def _section(title: str, content: Markup, kind: str | None = None) -> Markup:

@@ -21,7 +21,7 @@ _ATTRIBUTE_LIMIT = 1000
 def render(report: Mapping[str, object]) -> str:
     """The XML document. A proof that is not judged is an error: it must not look like a pass."""
     content = read(report)
-    suite = Element("testsuite", name=_short(f"parity of {content.file}"), time="0")
+    suite = Element("testsuite", name=_short(f"{content.noun.lower()} of {content.file}"), time="0")
     stated = SubElement(suite, "properties")
     for name, value in properties(content):
         SubElement(stated, "property", name=_short(name), value=_short(value))
@@ -32,11 +32,11 @@ def render(report: Mapping[str, object]) -> str:
     if content.disagreements:
         SubElement(suite, "system-out").text = "\n".join(map(visible, content.disagreements))
     root = Element("testsuites", name="prenorm", time="0")
-    for name, tag in (("tests", "testcase"), ("failures", "failure"), ("errors", "error")):
+    for name, tag in (("tests", "testcase"), ("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
         total = str(len(list(suite.iter(tag))))
         suite.set(name, total)
-        root.set(name, total)
-    suite.set("skipped", "0")
+        if name != "skipped":  # of the whole document, no schema has that
+            root.set(name, total)
     root.append(suite)
     indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + tostring(root, encoding="unicode") + "\n"
@@ -45,8 +45,10 @@ def render(report: Mapping[str, object]) -> str:
 def _add_case(suite: Element, content: Content, check: CheckLine) -> None:
     case = _case(suite, content, check.name)
     if check.outcome is Outcome.FAILED:
-        failure = SubElement(case, "failure", type="ParityFailed", message=_short(_message(check)))
+        failure = SubElement(case, "failure", type=f"{content.noun}Failed", message=_short(_message(check)))
         failure.text = "\n".join(map(visible, [_message(check), *_explanation(content, check)]))
+    elif check.outcome is Outcome.NOT_RUN:
+        SubElement(case, "skipped", message=_short(f"not run: {check.finding}"))
     elif check.outcome is Outcome.NOT_JUDGED:
         SubElement(case, "error", type="NotJudged", message="NaN or infinity: agreement could not be judged")
     metrics = [f"{name}: {exact(value)}" for name, value in check.metrics.items()]
@@ -59,7 +61,7 @@ def _add_verdict(suite: Element, content: Content) -> None:
         return
     case = _case(suite, content, "verdict")
     tag = "failure" if content.outcome is Outcome.FAILED else "error"
-    found = SubElement(case, tag, type="ParityFailed" if tag == "failure" else "NotJudged")
+    found = SubElement(case, tag, type=f"{content.noun}Failed" if tag == "failure" else "NotJudged")
     found.set("message", _short(content.summary))
     found.text = "\n".join(map(visible, [content.summary, *content.contradictions]))
 
@@ -67,7 +69,9 @@ def _add_verdict(suite: Element, content: Content) -> None:
 def _case(suite: Element, content: Content, name: str) -> Element:
     # Jenkins reads the class name as package and class, cut at its last dot.
     owner = content.file.replace(".", "_")
-    return SubElement(suite, "testcase", classname=_short(f"parity.{owner}"), name=_short(name), time="0")
+    return SubElement(
+        suite, "testcase", classname=_short(f"{content.noun.lower()}.{owner}"), name=_short(name), time="0"
+    )
 
 
 def _message(check: CheckLine) -> str:

@@ -19,11 +19,16 @@ _T = TypeVar("_T")
 # Shares in UTF-8 bytes; with the fixed text they stay below 1 MiB = 1,048,576.
 _SHARES = {"checks": 100_000, "sentences": 150_000, "facts": 100_000, "modules": 200_000, "tensors": 400_000}
 _HEADLINES = {
-    Outcome.PASSED: "✅ Parity passed",
-    Outcome.FAILED: "❌ Parity FAILED",
-    Outcome.NOT_JUDGED: "⚠️ Parity not judged",
+    Outcome.PASSED: "✅ {} passed",
+    Outcome.FAILED: "❌ {} FAILED",
+    Outcome.NOT_JUDGED: "⚠️ {} not judged",
 }
-_OUTCOMES = {Outcome.PASSED: "✅ passed", Outcome.FAILED: "❌ FAILED", Outcome.NOT_JUDGED: "⚠️ not judged"}
+_OUTCOMES = {
+    Outcome.PASSED: "✅ passed",
+    Outcome.FAILED: "❌ FAILED",
+    Outcome.NOT_JUDGED: "⚠️ not judged",
+    Outcome.NOT_RUN: "➖ not run",
+}
 
 
 def render(report: Mapping[str, object]) -> str:
@@ -31,7 +36,7 @@ def render(report: Mapping[str, object]) -> str:
     content = read(report)
     model = fact(content.target.get("model_type", "a folder"))
     parts = [
-        f"# {_HEADLINES[content.outcome]}: {code(content.file)} → {code(model)}",
+        f"# {_HEADLINES[content.outcome].format(content.noun)}: {code(content.file)} → {code(model)}",
         "",
         escape(content.summary),
         "",
@@ -51,7 +56,8 @@ def _checks(content: Content) -> list[str]:
         outcome = _OUTCOMES[check.outcome]
         return f"| {code(check.name)} | {escape(check.finding)} | {number(check.tolerance)} | {outcome} |"
 
-    head = ["| check | largest difference | tolerance | outcome |", "|---|---|---|---|"]
+    found = "found" if content.fitness else "largest difference"
+    head = [f"| check | {found} | tolerance | outcome |", "|---|---|---|---|"]
     failed_first = sorted(content.checks, key=lambda check: check.outcome is not Outcome.FAILED)
     return _table(head, failed_first, line, "checks", "check")
 
@@ -92,7 +98,7 @@ def _compared(content: Content) -> list[str]:
     lines = _table(
         ["| | |", "|---|---|"], facts, lambda line: f"| {escape(line[0])} | {code(line[1])} |", "facts", "line"
     )
-    return _details("What was compared with what", lines)
+    return _details("What was tried" if content.fitness else "What was compared with what", lines)
 
 
 def _modules(content: Content) -> list[str]:

@@ -15,11 +15,12 @@ from converter.reports.content import (
     Positions,
     TensorLine,
 )
-from converter.reports.text import as_number
+from converter.reports.text import Outcome, as_number
 
 _Report = Mapping[str, object]
 # What a line of `checks` holds besides its metrics.
-_NOT_METRICS = {"name", "tolerance", "judged", "passed"}
+_NOT_METRICS = {"name", "tolerance", "judged", "passed", "outcome"}
+_FITNESS = "fitness"  # the kind of report that `verify --folder-only` writes; others have no kind
 
 
 def read(report: _Report) -> Content:
@@ -38,7 +39,11 @@ def read(report: _Report) -> Content:
         )
     noise = _optional_table(report, "noise_floor")
     floors = _optional_table(noise, "modules")
+    kind = report.get("kind")
+    if kind is not None and kind != _FITNESS:
+        raise _refusal("kind", f"'{_FITNESS}', or absent")
     return Content(
+        fitness=kind == _FITNESS,
         stated_pass=_flag(report, "passed"),
         verdict=_string(report, "verdict"),
         reference=_string(report, "reference"),
@@ -46,7 +51,7 @@ def read(report: _Report) -> Content:
         source=_table(report, "source"),
         target=_table(report, "target"),
         environment=_table(report, "environment"),
-        checks=[_check(item) for item in _tables(report, "checks")],
+        checks=[_check(item, fitness=kind == _FITNESS) for item in _tables(report, "checks")],
         modules=[_module(item) for item in _tables(report, "modules")],
         tensors=[_tensor(item) for item in _tables(report, "tensors")],
         problems=_strings(report, "problems"),
@@ -61,13 +66,15 @@ def read(report: _Report) -> Content:
     )
 
 
-def _check(line: _Report) -> CheckLine:
+def _check(line: _Report, *, fitness: bool) -> CheckLine:
+    """Only in a report of fitness may a check be left out: a proof of parity has to be whole."""
     return CheckLine(
         name=_string(line, "name"),
         passed=_flag(line, "passed"),
         judged=_flag(line, "judged"),
         tolerance=None if line.get("tolerance") is None else _number(line, "tolerance"),
         metrics={name: value for name, value in line.items() if name not in _NOT_METRICS},
+        run=not (fitness and line.get("outcome") == Outcome.NOT_RUN.value and not _flag(line, "passed")),
     )
 
 

@@ -39,6 +39,7 @@ class Outcome(Enum):
     PASSED = "passed"
     FAILED = "failed"
     NOT_JUDGED = "not judged"
+    NOT_RUN = "not run"
 
 
 def visible(text: str, limit: int | None = None) -> str:

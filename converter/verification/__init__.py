@@ -10,12 +10,18 @@ from converter.errors import UsageProblem
 
 if TYPE_CHECKING:
     from converter.parity.report import ParityReport
+    from converter.verification.fitness.finding import FitnessReport
 
 
 def judge(
-    paths: Sequence[str | Path], *, golden: Path | None = None, runtime: str = "bundled", **options: Any
-) -> ParityReport:
-    """The report on a folder, by a checkpoint or by a golden file.
+    paths: Sequence[str | Path],
+    *,
+    golden: Path | None = None,
+    folder_only: bool = False,
+    runtime: str = "bundled",
+    **options: Any,
+) -> ParityReport | FitnessReport:
+    """The report on a folder, by a checkpoint, by a golden file, or by whether it works.
 
     Args:
         paths: checkpoint and folder, or the folder alone.
@@ -23,11 +29,15 @@ def judge(
     Raises:
         UsageProblem: unless there is one thing to judge by.
     """
-    if len(paths) != (2 if golden is None else 1):
+    if (len(paths) == 2) + (golden is not None) + folder_only != 1 or len(paths) > 2:
         raise UsageProblem(
-            "verify needs one thing to judge by: a CHECKPOINT, or a file of prenorm record with --golden",
-            advice="prenorm verify CHECKPOINT FOLDER, or prenorm verify FOLDER --golden FILE",
+            "verify needs one thing to judge by: a CHECKPOINT, a file of prenorm record with --golden, or --folder-only",
+            advice="prenorm verify CHECKPOINT FOLDER, or verify FOLDER --golden FILE, or verify FOLDER --folder-only",
         )
+    if folder_only:
+        from converter.verification.fitness import judge_folder
+
+        return judge_folder(paths[0], revision=options.get("revision"))
     if golden is not None:
         from converter.verification.record import verify_golden
 

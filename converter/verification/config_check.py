@@ -82,7 +82,7 @@ def check_config(config: Mapping[str, object], expected: ExpectedConfig, stored:
         if not _same(found, value):
             absent = "" if name in config else " (the default, where config.json does not say it)"
             yield f"config: {name} is {found}{absent}, must be {value}"
-    yield from _check_dtype(config, stored)
+    yield from check_dtype(config, stored)
     if expected.kind is TaskKind.SEQUENCE_CLASSIFICATION:
         yield from _check_labels(config, expected)
 
@@ -95,7 +95,8 @@ def _same(found: object, wanted: object) -> bool:
     return found == wanted
 
 
-def _check_dtype(config: Mapping[str, object], stored: Mapping[str, int]) -> Iterator[str]:
+def check_dtype(config: Mapping[str, object], stored: Mapping[str, int]) -> Iterator[str]:
+    """A sentence if the type that config.json names is not that of most tensors; `stored` counts the tensors by type."""
     found = str(config.get("dtype", config.get("torch_dtype"))).removeprefix("torch.")
     most = max(stored, key=lambda name: stored[name], default="float32")
     if found != most and not (found == "None" and most == "float32"):

@@ -1,0 +1,255 @@
+"""What no folder can show: libraries that compute something else, models that do not train, packages that are not there."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+import types
+from collections.abc import Callable
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import torch
+from conftest import BPE, MLM, run_main, run_worker
+from modeling.repo_server import COMMIT, serve_repo
+
+from converter import convert
+from converter.errors import UsageProblem
+from converter.reports import SUFFIXES, render
+from converter.reports.reading import read
+from converter.reports.text import Outcome
+from converter.verification.fitness import CHECKS, finding, judge_folder, onnx_export, sentence_vectors, training
+from converter.verification.fitness.finding import Check, FitnessReport
+from converter.verification.fitness.subject import Subject
+
+SCHEMA: dict[str, Any] = json.loads(files("converter.reports").joinpath("schema.json").read_text("utf-8"))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return convert(MLM, tmp_path_factory.mktemp("planted") / "out", bpe_dir=BPE).output
+
+
+def only(folder: Path, *names: str) -> FitnessReport:
+    return judge_folder(folder, without=[name for name, _, _ in CHECKS if name not in names])
+
+
+def one(folder: Path, name: str) -> Check:
+    return only(folder, name).check(name)
+
+
+def test_an_export_with_another_gelu_fails(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tanh form is off by 5e-4 at most, which a tolerance of 1e-3 would let through."""
+    own = onnx_export._export
+
+    def other(subject: Subject, path: str) -> None:
+        kept = subject.model
+        spoiled = subject.load()
+        for layer in spoiled.roberta_prelayernorm.encoder.layer:
+            layer.intermediate.intermediate_act_fn = torch.nn.GELU(approximate="tanh")
+        subject.__dict__["model"] = spoiled
+        own(subject, path)
+        subject.__dict__["model"] = kept
+
+    monkeypatch.setattr(onnx_export, "_export", other)
+    check = one(folder, "ONNX")
+    assert check.outcome == "failed"
+    assert 5 * check.metrics["tolerance"] < check.metrics["max_abs_diff"] < 1e-3
+
+
+def test_a_weight_without_a_gradient_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = Subject.load
+
+    def frozen(self: Subject, *given: Any, **options: Any) -> Any:
+        model = own(self, *given, **options)
+        model.roberta_prelayernorm.embeddings.word_embeddings.weight.requires_grad_(False)
+        return model
+
+    monkeypatch.setattr(Subject, "load", frozen)
+    check = one(folder, "fine-tuning")
+    assert check.problems == ("1 weights have no gradient: roberta_prelayernorm.embeddings.word_embeddings.weight",)
+
+
+@pytest.mark.parametrize("name", ["fine-tuning", "Trainer"])
+def test_a_loss_that_does_not_fall_fails(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "_RATE", 0.0)
+    check = one(folder, name)
+    assert check.outcome == "failed"
+    assert "the loss does not fall" in check.detail
+
+
+def test_what_saving_changes_is_seen(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from transformers import RobertaPreLayerNormForMaskedLM as Model
+
+    own = Model.save_pretrained
+
+    def rounded(self: Any, *given: Any, **options: Any) -> None:
+        with torch.no_grad():
+            self.lm_head.layer_norm.weight *= 1.0001
+        own(self, *given, **options)
+
+    monkeypatch.setattr(Model, "save_pretrained", rounded)
+    assert "computes something else" in one(folder, "save and reload").detail
+
+
+def test_a_head_that_comes_loose_is_seen(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = training._is_tied
+    calls: list[bool | None] = []
+
+    def loose(model: torch.nn.Module) -> bool | None:
+        calls.append(own(model))
+        return calls[-1] and len(calls) == 1
+
+    monkeypatch.setattr(training, "_is_tied", loose)
+    assert "not tied to the embedding after saving and loading" in one(folder, "save and reload").detail
+    assert calls == [True, True]
+
+
+def test_sentence_vectors_by_another_pooling_fail(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = sentence_vectors.library
+
+    def with_first_token(name: str) -> Any:
+        package = own(name)
+
+        def make(*given: Any, **options: Any) -> Any:
+            model = package.SentenceTransformer(*given, **options)
+            pooling = importlib.import_module("sentence_transformers.sentence_transformer.modules").Pooling(
+                48, pooling_mode="cls"
+            )
+            return package.SentenceTransformer(modules=[model[0], pooling], device="cpu")
+
+        return types.SimpleNamespace(SentenceTransformer=make)
+
+    monkeypatch.setattr(sentence_vectors, "library", with_first_token)
+    assert "from the means of the last hidden states" in one(folder, "sentence-transformers").detail
+
+
+def fewer_answers(found: Any) -> Any:
+    return found[1:]
+
+
+def doubled(found: Any) -> Any:
+    return [[[2 * value for value in token] for token in text] for text in found]
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "said"),
+    [
+        ("pipeline fill-mask", fewer_answers, "the probabilities sum to 0.9"),
+        ("pipeline fill-mask", lambda found: found[::-1], "the answers are not ranked"),
+        ("pipeline feature-extraction", doubled, "the pipeline's vectors and the model's differ by"),
+    ],
+)
+def test_a_pipeline_that_answers_otherwise_fails(
+    name: str, change: Callable[[Any], Any], said: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipelines = importlib.import_module("converter.verification.fitness.pipelines")
+    own = pipelines._pipeline
+
+    def other(task: str, subject: Subject) -> Any:
+        run = own(task, subject)
+        return lambda *given, **options: change(run(*given, **options))
+
+    monkeypatch.setattr(pipelines, "_pipeline", other)
+    check = one(folder, name)
+    assert check.outcome == "failed"
+    assert any(said in text for text in check.problems), check.problems
+
+
+@pytest.mark.parametrize(
+    ("missing", "name"),
+    [("onnxruntime", "ONNX"), ("accelerate", "Trainer"), ("sentence-transformers", "sentence-transformers")],
+)
+def test_what_is_not_installed_is_not_run_and_every_form_says_so(
+    missing: str, name: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = finding.is_installed
+    monkeypatch.setattr(finding, "is_installed", lambda package: package != missing and own(package))
+    report = only(folder, "files", name)
+    line = next(item for item in report.to_dict()["checks"] if item["name"] == name)  # type: ignore[attr-defined]
+    assert line == {
+        "name": name, "outcome": "not run", "detail": f"{missing} is not installed", "judged": False, "passed": False,
+    }  # fmt: skip
+    assert report.passed  # by the check that was run
+    content = json.loads(render(report.to_dict(), ".json"))
+    jsonschema.Draft202012Validator(SCHEMA).validate(content)
+    assert content.keys() <= SCHEMA["properties"].keys()
+    assert read(content).outcome is Outcome.PASSED
+    forms = {suffix: render(content, suffix) for suffix in SUFFIXES}
+    assert all(f"{missing} is not installed" in text for text in forms.values())
+    assert f'<skipped message="not run: {missing} is not installed" />' in forms[".xml"]
+    assert "➖ not run" in forms[".md"]
+    assert "not run" in forms[".html"]
+
+
+def test_nothing_run_is_no_pass(folder: Path) -> None:
+    report = only(folder)
+    assert not report.passed
+    assert read(report.to_dict()).outcome is Outcome.FAILED
+
+
+def test_a_check_left_out_of_a_proof_of_parity_is_a_failed_one(folder: Path) -> None:
+    """'not run' is for reports of fitness: a proof's failed check does not become harmless by that word."""
+    proof = json.loads((folder / "parity_report.json").read_text())
+    proof["checks"][0] |= {"passed": False, "outcome": "not run"}
+    assert read(proof).outcome is Outcome.FAILED
+    with pytest.raises(UsageProblem, match="'kind' must be"):
+        read({**proof, "kind": "other"})
+
+
+def test_without_transformers_there_is_one_sentence(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    assert run_main(monkeypatch, "verify", folder, "--folder-only") == 2
+    assert capsys.readouterr().err == (
+        "Error: --folder-only needs transformers, which is not installed. pip install transformers.\n"
+    )
+
+
+@pytest.mark.parametrize("arguments", [(), ("--golden", "x.npz", "--folder-only"), ("x.pt", "--folder-only")])
+def test_there_is_one_thing_to_judge_by(
+    arguments: tuple[str, ...], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run_main(monkeypatch, "verify", *arguments, folder) == 2
+
+
+def test_the_command_shows_the_table_and_exits_by_the_verdict(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("converter.verification.fitness.CHECKS", CHECKS[:4])
+    assert run_main(monkeypatch, "verify", folder, "--folder-only", "--json", "--report", tmp_path / "r.html") == 0
+    assert json.loads(capsys.readouterr().out)["kind"] == "fitness"
+    page = (tmp_path / "r.html").read_text()
+    assert "Fitness of" in page
+    assert "checkpoint" not in page.partition("<main>")[2].partition("</main>")[0].lower()
+    (folder / "model.py").touch()
+    try:
+        assert run_main(monkeypatch, "verify", folder, "--folder-only", "--report", tmp_path / "r.xml") == 1
+    finally:
+        (folder / "model.py").unlink()
+    shown = capsys.readouterr().out
+    assert "✗ custom code: model.py is code" in shown
+    assert "Verdict: failed" in shown
+    assert '<failure type="FitnessFailed" message="custom code: model.py is code">' in (tmp_path / "r.xml").read_text()
+
+
+def test_a_repo_on_the_hub_is_tried_out_by_its_id(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cases.json").write_text(
+        json.dumps({"repo": ["lab/model", ["ONNX", "Trainer", "sentence-transformers"]]})
+    )
+    with serve_repo("lab/model", folder) as endpoint:
+        for name, value in {"HF_ENDPOINT": endpoint, "HF_HUB_OFFLINE": "0", "HF_HOME": str(tmp_path / "cache")}.items():
+            monkeypatch.setenv(name, value)
+        worker = Path(__file__).with_name("judge_all.py")
+        report = run_worker(Path(sys.executable), worker, tmp_path / "cases.json")["reports"]["repo"]
+    assert report["disagreements"] == []
+    assert report["target"]["folder"] == "lab/model"
+    assert COMMIT in str(report["target"]["notes"])
+    assert {"name": "AutoTokenizer", "outcome": "passed"}.items() <= report["checks"][8].items()
