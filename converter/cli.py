@@ -3,120 +3,23 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn
 
 import click
 
-from converter.choices import ACTIVATIONS, AUTO, REFERENCES, RUNTIMES, TASKS, WEIGHTS
+from converter.choices import RUNTIMES
+from converter.cli_options import (
+    PATH,
+    card_options,
+    place,
+    proof_options,
+    publication_options,
+    report_option,
+    source_options,
+)
 from converter.errors import ExitCode, ParityFailed, PrenormError, UsageProblem, describe
 from converter.signals import Terminated, raise_on_termination
-
-_F = TypeVar("_F", bound=Callable[..., Any])
-_PATH = click.Path(path_type=Path)
-
-
-def _place(value: str) -> str | Path:
-    """A path here, or a place on the Hub, which stays as it was written."""
-    return value if value.startswith("hf://") else Path(value)
-
-
-def _options(*options: Callable[[_F], _F]) -> Callable[[_F], _F]:
-    """Several options as one decorator."""
-
-    def decorate(function: _F) -> _F:
-        for option in reversed(options):
-            function = option(function)
-        return function
-
-    return decorate
-
-
-_source_options = _options(
-    click.option(
-        "--dict", "dictionary", type=_PATH, help="fairseq's dictionary.  [default: dict.txt beside CHECKPOINT]"
-    ),
-    click.option(
-        "--bpe-dir", type=_PATH, help="Folder with GPT-2's encoder.json and vocab.bpe.  [default: no tokenizer]"
-    ),
-    click.option("--sentencepiece", type=_PATH, help="Instead: a sentencepiece model.  [default: no tokenizer]"),
-    click.option("--words", is_flag=True, help="Instead: the dictionary holds words.  [default: no tokenizer]"),
-    click.option(
-        "--label-dict", type=_PATH, help="fairseq's dictionary of labels (label/dict.txt).  [default: LABEL_0 ...]"
-    ),
-    click.option(
-        "--task",
-        type=click.Choice(TASKS),
-        default=AUTO,
-        show_default=True,
-        help="What the folder is for; auto: what the checkpoint was trained for.",
-    ),
-    click.option("--head", metavar="NAME", help="Which classification head.  [default: the only one]"),
-    click.option(
-        "--weights",
-        type=click.Choice(WEIGHTS),
-        default="model",
-        show_default=True,
-        help="ema: the moving average that --store-ema keeps.",
-    ),
-    click.option(
-        "--activation",
-        type=click.Choice(tuple(ACTIVATIONS)),
-        help="Of DinkyTrain's DeepSpeed kernels (gelu, gelu_new), or if none is recorded.  [default: as recorded]",
-    ),
-    click.option(
-        "--attention-heads", type=click.IntRange(1), help="If the checkpoint records none.  [default: as recorded]"
-    ),
-    click.option("--json", "as_json", is_flag=True, help="Print one JSON document.  [default: off]"),
-)
-
-
-_report_option = click.option(
-    "--report",
-    "reports",
-    type=_PATH,
-    multiple=True,
-    help="Also write the report here, pass or fail. The suffix picks the form: .json .md .html .xml.",
-)
-
-
-_proof_options = _options(
-    click.option(
-        "--reference", type=click.Choice(REFERENCES), default="builtin", show_default=True,
-        help="What computes CHECKPOINT: built-in code, or fairseq itself.",
-    ),
-    click.option(
-        "--fairseq-python", type=_PATH, metavar="PYTHON", help="A Python that has fairseq.  [default: none]"
-    ),
-)  # fmt: skip
-
-
-_publication_options = _options(
-    click.option("--private", is_flag=True, help="Create the repo as a private one.  [default: off]"),
-    click.option("--pull-request", is_flag=True, help="Open a pull request instead of committing.  [default: off]"),
-    click.option(
-        "--retries", type=click.IntRange(0, 20), default=4, show_default=True,
-        help="How often one request is repeated that failed for a reason that passes.",
-    ),
-    click.option(
-        "--timeout", type=click.FloatRange(0.1), default=120.0, show_default=True,
-        help="Seconds that the Hub may be silent in the middle of a request.",
-    ),
-)  # fmt: skip
-
-
-_card_options = _options(
-    click.option(
-        "--card", type=_PATH, metavar="FILE",
-        help="Markdown of your own for the model card; its front matter goes before ours.  [default: none]",
-    ),
-    click.option("--license", metavar="ID", help="The Hub's identifier of the licence, for the card.  [default: none]"),
-    click.option(
-        "--language", metavar="CODE", multiple=True, help="ISO 639 code, for the card; may repeat.  [default: none]"
-    ),
-    click.option("--base-model", metavar="REPO_ID", help="What it was trained from, for the card.  [default: none]"),
-)  # fmt: skip
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -132,8 +35,8 @@ def prenorm(debug: bool) -> None:
 
 
 @prenorm.command()
-@click.argument("checkpoint", type=_place)
-@_source_options
+@click.argument("checkpoint", type=place)
+@source_options
 def inspect(checkpoint: str | Path, as_json: bool, **options: Any) -> None:
     """Show what CHECKPOINT holds, what it converts to, and what its pickle names. Nothing in it is run."""
     from converter.inspection import inspect as run
@@ -148,12 +51,12 @@ def inspect(checkpoint: str | Path, as_json: bool, **options: Any) -> None:
 
 
 @prenorm.command()
-@click.argument("checkpoint", type=_place)
-@click.argument("output", type=_PATH)
-@_source_options
-@_proof_options
-@_report_option
-@_card_options
+@click.argument("checkpoint", type=place)
+@click.argument("output", type=PATH)
+@source_options
+@proof_options
+@report_option
+@card_options
 @click.option("--allow-nonfinite", is_flag=True, help="Convert weights with NaN or infinity, unjudged.  [default: off]")
 @click.option("--overwrite", is_flag=True, help="Replace OUTPUT in one step if it exists.  [default: off]")
 @click.option("--quiet", is_flag=True, help="No progress, no warnings, no table.  [default: off]")
@@ -180,9 +83,9 @@ def convert(
 
 
 @prenorm.command()
-@click.argument("paths", type=_place, nargs=-1, required=True, metavar="[CHECKPOINT] FOLDER_OR_REPO")
-@_source_options
-@_proof_options
+@click.argument("paths", type=place, nargs=-1, required=True, metavar="[CHECKPOINT] FOLDER_OR_REPO")
+@source_options
+@proof_options
 @click.option(
     "--runtime", type=click.Choice(RUNTIMES), default="bundled", show_default=True,
     help="What computes FOLDER: the bundled model, the installed transformers, or both.",
@@ -194,8 +97,8 @@ def convert(
     "--folder-only", is_flag=True,
     help="Judge nothing by CHECKPOINT: try FOLDER out in your own transformers, where people use it.  [default: off]",
 )  # fmt: skip
-@click.option("--golden", type=_PATH, help="Judge by a file of prenorm record, without CHECKPOINT.  [default: none]")
-@_report_option
+@click.option("--golden", type=PATH, help="Judge by a file of prenorm record, without CHECKPOINT.  [default: none]")
+@report_option
 @click.option("--quiet", is_flag=True, help="No progress, no table.  [default: off]")
 def verify(
     paths: tuple[str | Path, ...], as_json: bool, quiet: bool, reports: tuple[Path, ...], **options: Any
@@ -216,10 +119,10 @@ def verify(
 
 
 @prenorm.command()
-@click.argument("checkpoint", type=_place)
-@click.argument("golden", type=_PATH)
-@_source_options
-@_proof_options
+@click.argument("checkpoint", type=place)
+@click.argument("golden", type=PATH)
+@source_options
+@proof_options
 def record(checkpoint: str | Path, golden: Path, as_json: bool, **options: Any) -> None:
     """Store in the file GOLDEN what CHECKPOINT computes, so that verify --golden needs neither it nor fairseq."""
     from converter import console
@@ -233,9 +136,9 @@ def record(checkpoint: str | Path, golden: Path, as_json: bool, **options: Any) 
 
 
 @prenorm.command()
-@click.argument("folder", type=_PATH)
+@click.argument("folder", type=PATH)
 @click.argument("repo_id")
-@_publication_options
+@publication_options
 @click.option("--revision", metavar="BRANCH", help="Commit to this branch; it is created if needed.  [default: main]")
 @click.option("--message", help="The commit's title.  [default: that prenorm made and proved it]")
 @click.option("--dry-run", is_flag=True, help="Show what would be sent, and send nothing.  [default: off]")

@@ -15,7 +15,7 @@ import jsonschema
 import pytest
 import torch
 from conftest import BPE, MLM, run_main, run_worker
-from modeling.repo_server import COMMIT, serve_repo
+from hub import client_environment, serve_hub
 
 from converter import convert
 from converter.errors import UsageProblem
@@ -244,12 +244,13 @@ def test_a_repo_on_the_hub_is_tried_out_by_its_id(
     (tmp_path / "cases.json").write_text(
         json.dumps({"repo": ["lab/model", ["ONNX", "Trainer", "sentence-transformers"]]})
     )
-    with serve_repo("lab/model", folder) as endpoint:
-        for name, value in {"HF_ENDPOINT": endpoint, "HF_HUB_OFFLINE": "0", "HF_HOME": str(tmp_path / "cache")}.items():
+    with serve_hub(tmp_path / "state") as hub:
+        commit = hub.seed("lab/model", folder).oid
+        for name, value in client_environment(hub, tmp_path / "cache").items():
             monkeypatch.setenv(name, value)
         worker = Path(__file__).with_name("judge_all.py")
         report = run_worker(Path(sys.executable), worker, tmp_path / "cases.json")["reports"]["repo"]
     assert report["disagreements"] == []
     assert report["target"]["folder"] == "lab/model"
-    assert COMMIT in str(report["target"]["notes"])
+    assert commit in str(report["target"]["notes"])
     assert {"name": "AutoTokenizer", "outcome": "passed"}.items() <= report["checks"][8].items()
