@@ -53,7 +53,7 @@ def test_precompiled_alone_gets_most_long_sources_wrong() -> None:
 CROSSING = ("か\u3099ラス", "ﬁ\u0301", "e\u0301\u0323", "ê\u0323", "\u1100\u1161\u11a8", "ｶﾞ～", "a\r\nb")
 
 
-@pytest.mark.parametrize("text", [*CROSSING, "\u0301a", "´\u0301", "\u0958\u0344"])
+@pytest.mark.parametrize("text", [*CROSSING, "ª\u200db", "\u0301a", "´\u0301", "\u0958\u0344"])
 def test_places_where_clusters_and_sources_cross(text: str) -> None:
     rules, charsmap = table()
     normalizer = normalizers.Sequence(list(normalization(rules, charsmap).steps))
