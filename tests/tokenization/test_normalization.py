@@ -53,11 +53,18 @@ def test_precompiled_alone_gets_most_long_sources_wrong() -> None:
 CROSSING = ("か\u3099ラス", "ﬁ\u0301", "e\u0301\u0323", "ê\u0323", "\u1100\u1161\u11a8", "ｶﾞ～", "a\r\nb")
 
 
-@pytest.mark.parametrize("text", [*CROSSING, "ª\u200db", "\u0301a", "´\u0301", "\u0958\u0344"])
+@pytest.mark.parametrize("text", [*CROSSING, "\u0301a", "´\u0301", "\u0958\u0344"])
 def test_places_where_clusters_and_sources_cross(text: str) -> None:
     rules, charsmap = table()
     normalizer = normalizers.Sequence(list(normalization(rules, charsmap).steps))
     assert normalizer.normalize_str(text) == longest_first(text, rules)
+
+
+@pytest.mark.parametrize("joining", ["\u200d", "\u0301", "\U0001f3fd", "\u0e33"])
+def test_a_table_of_single_characters_keeps_what_joins_them(joining: str) -> None:
+    rules = {"A": "a", "B": "bb"}
+    normalizer = normalizers.Sequence(list(normalization(rules, write_charsmap(rules)).steps))
+    assert normalizer.normalize_str(f"A{joining}B{joining}c") == f"a{joining}bb{joining}c"
 
 
 def test_a_written_table_reads_back_and_is_used() -> None:
