@@ -60,6 +60,13 @@ def test_places_where_clusters_and_sources_cross(text: str) -> None:
     assert normalizer.normalize_str(text) == longest_first(text, rules)
 
 
+@pytest.mark.parametrize("joining", ["\u200d", "\u0301", "\U0001f3fd", "\u0e33"])
+def test_a_table_of_single_characters_keeps_what_joins_them(joining: str) -> None:
+    rules = {"A": "a", "B": "bb"}
+    normalizer = normalizers.Sequence(list(normalization(rules, write_charsmap(rules)).steps))
+    assert normalizer.normalize_str(f"A{joining}B{joining}c") == f"a{joining}bb{joining}c"
+
+
 def test_a_written_table_reads_back_and_is_used() -> None:
     rules = {
         chr(code): chr(code + 1) * (code % 3)
