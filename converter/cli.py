@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -20,6 +21,9 @@ from converter.cli_options import (
 )
 from converter.errors import ExitCode, ParityFailed, PrenormError, UsageProblem, describe
 from converter.signals import Terminated, raise_on_termination
+
+if TYPE_CHECKING:
+    from converter.hub.push import Pushed
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -59,27 +63,48 @@ def inspect(checkpoint: str | Path, as_json: bool, **options: Any) -> None:
 @card_options
 @click.option("--allow-nonfinite", is_flag=True, help="Convert weights with NaN or infinity, unjudged.  [default: off]")
 @click.option("--overwrite", is_flag=True, help="Replace OUTPUT in one step if it exists.  [default: off]")
+@click.option(
+    "--push", "repo_id", metavar="REPO_ID", help="Then push OUTPUT there; the card's code names it.  [default: no]"
+)
+@publication_options
 @click.option("--quiet", is_flag=True, help="No progress, no warnings, no table.  [default: off]")
 def convert(
-    checkpoint: str | Path, output: Path, as_json: bool, quiet: bool, reports: tuple[Path, ...], **options: Any
+    checkpoint: str | Path,
+    output: Path,
+    as_json: bool,
+    quiet: bool,
+    reports: tuple[Path, ...],
+    repo_id: str | None,
+    private: bool,
+    pull_request: bool,
+    retries: int,
+    timeout: float,
+    **options: Any,
 ) -> None:
     """Convert CHECKPOINT into the model folder OUTPUT, and prove that it computes the same; or write nothing."""
     from converter import console
     from converter.pipeline import convert as run
 
     _check_reports(reports, output)
+    sending = _Publication(private, pull_request, retries, timeout)
+    if repo_id is not None:
+        sending.check(repo_id)
     with console.ConsoleProgress(quiet=quiet) as progress:
         try:
-            result = run(checkpoint, output, progress=progress, **options)
+            result = run(checkpoint, output, repo_id=repo_id, progress=progress, **options)
         except ParityFailed as error:
             progress.__exit__()
             _show_failure(error, reports, as_json=as_json, quiet=quiet)
             raise
     _write_reports(reports, result.report.to_dict())
-    if as_json:
-        console.print_json(console.output_as_json(result))
-    elif not quiet:
+    if not as_json and not quiet:
         console.print_conversion(result)
+    pushed = sending.send(output, repo_id, quiet=quiet) if repo_id is not None else None
+    if as_json:
+        more = {} if pushed is None else {"push": pushed.to_dict()}
+        console.print_json({**console.output_as_json(result), **more})
+    elif pushed is not None and not quiet:
+        console.print_push(pushed)
 
 
 @prenorm.command()
@@ -144,29 +169,58 @@ def record(checkpoint: str | Path, golden: Path, as_json: bool, **options: Any) 
 @click.option("--dry-run", is_flag=True, help="Show what would be sent, and send nothing.  [default: off]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.  [default: off]")
 @click.option("--quiet", is_flag=True, help="No progress, no table.  [default: off]")
-def push(folder: Path, repo_id: str, as_json: bool, quiet: bool, **options: Any) -> None:
-    """Send to the repo REPO_ID of the Hub what it lacks of FOLDER, which prenorm convert wrote and proved."""
-    _publish(folder, repo_id, as_json=as_json, quiet=quiet, **options)
-
-
-def _publish(
-    folder: Path, repo_id: str, *, as_json: bool, quiet: bool, retries: int, timeout: float, **options: Any
+def push(
+    folder: Path,
+    repo_id: str,
+    as_json: bool,
+    quiet: bool,
+    private: bool,
+    pull_request: bool,
+    retries: int,
+    timeout: float,
+    **options: Any,
 ) -> None:
+    """Send to the repo REPO_ID of the Hub what it lacks of FOLDER, which prenorm convert wrote and proved."""
     from converter import console
-    from converter.hub.patience import Patience
-    from converter.hub.push import push as run
 
-    patience = Patience(attempts=retries + 1, timeout=timeout)
-    try:
-        with console.ConsoleProgress(quiet=quiet) as progress:
-            result = run(folder, repo_id, patience=patience, progress=progress, **options)
-    except (KeyboardInterrupt, Terminated) as ended:
-        code = ended.exit_code if isinstance(ended, Terminated) else 130
-        _fail("interrupted; the folder is untouched, and prenorm push finishes the job.", code, debug=False)
+    result = _Publication(private, pull_request, retries, timeout).send(folder, repo_id, quiet=quiet, **options)
     if as_json:
         console.print_json(result.to_dict())
     elif not quiet:
         console.print_push(result)
+
+
+@dataclass(frozen=True)
+class _Publication:
+    """The options about publishing, and what they are for."""
+
+    private: bool
+    pull_request: bool
+    retries: int
+    timeout: float
+
+    def check(self, repo_id: str) -> None:
+        """What can be known before a long conversion: whether there is a name and a token to push with."""
+        from converter.hub.push import check_push
+
+        check_push(repo_id)
+
+    def send(self, folder: Path, repo_id: str, *, quiet: bool, **options: Any) -> Pushed:
+        """Pushes; when it is interrupted, the message speaks of that."""
+        from converter import console
+        from converter.hub.patience import Patience
+        from converter.hub.push import push as run
+
+        patience = Patience(attempts=self.retries + 1, timeout=self.timeout)
+        try:
+            with console.ConsoleProgress(quiet=quiet) as progress:
+                return run(
+                    folder, repo_id, private=self.private, pull_request=self.pull_request,
+                    patience=patience, progress=progress, **options,
+                )  # fmt: skip
+        except (KeyboardInterrupt, Terminated) as ended:
+            code = ended.exit_code if isinstance(ended, Terminated) else 130
+            _fail(f"interrupted; {folder} is untouched, and `prenorm push` finishes the job.", code, debug=False)
 
 
 def _check_reports(reports: tuple[Path, ...], output: Path) -> None:

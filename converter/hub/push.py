@@ -97,6 +97,28 @@ def push(
     return sending.run(private=private, pull_request=pull_request, revision=revision, dry_run=dry_run)
 
 
+def check_push(repo_id: str) -> None:
+    """What can be told before there is a folder.
+
+    Raises:
+        UsageProblem: if `repo_id` is none.
+        HubProblem: if no token is given.
+    """
+    from huggingface_hub import get_token, utils
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        utils.validate_repo_id(repo_id)  # type: ignore[attr-defined]
+    except HFValidationError as error:
+        raise as_problem(error, repo_id, "reading the name") from error
+    if get_token() is None:
+        raise HubProblem(
+            "no token is given, and the Hub wants one for a push",
+            subject=repo_id,
+            advice="Log in with `hf auth login`, or set HF_TOKEN; it needs the right to write",
+        )
+
+
 def _title(content: Publishable) -> str:
     environment = content.report.get("environment")
     version = environment.get("prenorm", "") if isinstance(environment, dict) else ""
@@ -121,7 +143,8 @@ class _Sending:
     def run(self, *, private: bool, pull_request: bool, revision: str | None, dry_run: bool) -> Pushed:
         """See `push`."""
         self._is_pull_request, self._revision = pull_request, revision
-        self._check_token(dry_run)
+        if not dry_run:
+            check_push(self._repo_id)
         remote = self._look()
         if remote is not None and private and not remote.private:
             raise UsageProblem(
@@ -133,16 +156,6 @@ class _Sending:
         if remote is None:
             remote = self._create(private)
         return self._send(remote)
-
-    def _check_token(self, dry_run: bool) -> None:
-        from huggingface_hub import get_token
-
-        if get_token() is None and not dry_run:
-            raise HubProblem(
-                "no token is given, and the Hub wants one for a push",
-                subject=self._repo_id,
-                advice="Log in with `hf auth login`, or set HF_TOKEN; it needs the right to write",
-            )
 
     def _look(self) -> Remote | None:
         """The repo at the revision; a branch that is not there is made by `_create_branch` before anything is sent."""
