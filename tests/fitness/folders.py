@@ -20,9 +20,8 @@ WEIGHTS = "model.safetensors"
 Tensors = dict[str, torch.Tensor]
 Edit = Callable[[Path], object]
 
-# The heavy checks, and how many seconds they take each time are why not every folder gets them.
+# The heavy checks, which not every folder gets: seconds each, or tenths.
 ONNX, VECTORS, TRAINER = "ONNX", "sentence-transformers", "Trainer"
-TOKENIZED = ("AutoTokenizer", "pipeline feature-extraction", "sentence-transformers")
 
 
 def make_sound(base: Path) -> dict[str, Path]:
@@ -210,6 +209,16 @@ FAULTS: dict[str, Fault] = {
     "NaN in the weights": Fault(
         "masked-lm", spoil(f"{OWN}encoder.layer.0.output.dense.weight", float("nan")), COMPUTED | {"weights"},
         "weights: 'roberta_prelayernorm.encoder.layer.0.output.dense.weight' holds 1 values that are NaN",
+    ),
+    "NaN without a tokenizer": Fault(
+        "no-tokenizer", spoil(f"{OWN}encoder.layer.0.output.dense.weight", float("nan")),
+        frozenset({"weights", "longest text", "fine-tuning", "save and reload"}),
+        "the outputs of 128 tokens are not all finite",
+    ),
+    "NaN in a regression": Fault(
+        "regression", spoil(f"{OWN}encoder.layer.0.output.dense.weight", float("nan")),
+        COMPUTED - {"pipeline fill-mask"} | {"weights", "pipeline text-classification"},
+        "pipeline text-classification: scores that are no numbers",
     ),
     "infinity in a row that no text needs": Fault(
         "masked-lm", spoil(f"{OWN}embeddings.position_embeddings.weight", float("inf")), frozenset({"weights"}),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import shutil
 import sys
 import types
 from collections.abc import Callable
@@ -25,6 +26,8 @@ from converter.reports.text import Outcome
 from converter.verification.fitness import CHECKS, finding, judge_folder, onnx_export, sentence_vectors, training
 from converter.verification.fitness.finding import Check, FitnessReport
 from converter.verification.fitness.subject import Subject
+
+from .folders import without
 
 SCHEMA: dict[str, Any] = json.loads(files("converter.reports").joinpath("schema.json").read_text("utf-8"))
 
@@ -80,6 +83,43 @@ def test_a_loss_that_does_not_fall_fails(name: str, folder: Path, monkeypatch: p
     check = one(folder, name)
     assert check.outcome == "failed"
     assert "the loss does not fall" in check.detail
+
+
+def test_the_values_are_compared_whatever_transformers_says_of_the_keys(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Embeddings that were initialized anew, under a loading report that is clean."""
+    own = Subject.load_with_info
+
+    def anew(self: Subject, *given: Any, **options: Any) -> Any:
+        model, info = own(self, *given, **options)
+        torch.nn.init.normal_(model.get_input_embeddings().weight)
+        return model, info
+
+    monkeypatch.setattr(Subject, "load_with_info", anew)
+    report = only(folder, "AutoModel", "AutoModelForMaskedLM", "new heads")
+    assert report.check("AutoModel").problems == (
+        "1 weights of RobertaPreLayerNormModel have other values than the files: embeddings.word_embeddings.weight",
+    )
+    assert [check.outcome for check in report.checks if check.outcome != "not run"] == ["failed"] * 3
+
+
+def test_weights_without_a_tensor_are_found_whatever_transformers_says_of_the_keys(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = Subject.load_with_info
+
+    def silent(self: Subject, *given: Any, **options: Any) -> Any:
+        model, info = own(self, *given, **options)
+        return model, {**info, "missing_keys": [key for key in info["missing_keys"] if "pooler" in key]}
+
+    lacking = Path(shutil.copytree(folder, tmp_path / "lacking"))
+    without("roberta_prelayernorm.encoder.layer.2.output.dense.bias")(lacking)
+    monkeypatch.setattr(Subject, "load_with_info", silent)
+    assert one(lacking, "AutoModel").problems == (
+        "1 weights of RobertaPreLayerNormModel have no tensor in the files, and are random: "
+        "encoder.layer.2.output.dense.bias",
+    )
 
 
 def test_what_saving_changes_is_seen(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
