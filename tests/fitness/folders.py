@@ -49,7 +49,7 @@ def make_sound(base: Path) -> dict[str, Path]:
 
     theirs = shutil.copytree(found["masked-lm"], base / "saved-by-transformers")
     AutoModelForMaskedLM.from_pretrained(theirs).save_pretrained(theirs)
-    (theirs / WEIGHTS).chmod(0o644)  # safetensors 0.8 writes 0600, which is one of the faults below
+    (theirs / WEIGHTS).chmod(0o600)  # as safetensors 0.8 leaves it: noted, and no fault
     return {**found, "saved-by-transformers": theirs}
 
 
@@ -226,9 +226,6 @@ FAULTS: dict[str, Fault] = {
     ),
     "a silent default": Fault(
         "masked-lm", config(layer_norm_eps=None), frozenset({"config"}), "config.json has no 'layer_norm_eps'"
-    ),
-    "weights that only their owner can read": Fault(
-        "masked-lm", lambda folder: (folder / WEIGHTS).chmod(0o600), frozenset({"files"}), "model.safetensors has mode 0600"
     ),
     "safetensors without their format": Fault(
         "masked-lm", weights(lambda tensors: None, metadata={}), frozenset({"files"}), "no metadata 'format: pt'",

@@ -21,15 +21,16 @@ _OWN_ATTENTION = {None, "eager", "sdpa", "flash_attention_2", "flash_attention_3
 
 
 def check_files(subject: Subject) -> Finding:
-    """Weights as safetensors, marked as PyTorch's, whole, and readable by whoever can read config.json."""
+    """Weights as safetensors, marked as PyTorch's, and whole. Who can read them is noted: it is not what the Hub keeps."""
     weights = sorted(subject.place.glob("*.safetensors"))
     problems = list(subject.published.damage)
     if not weights:
         problems.append("the weights are pickled (pytorch_model.bin): whoever allows safetensors only cannot load them")
-    problems += [*_unmarked(weights), *_shard_problems(subject.place, weights), *_unreadable(subject.place)]
+    problems += [*_unmarked(weights), *_shard_problems(subject.place, weights)]
     if problems:
         raise Unfit(problems)
-    return Finding(f"{len(weights)} safetensors, {len(subject.published.tensors)} tensors")
+    whole = f"{len(weights)} safetensors, {len(subject.published.tensors)} tensors"
+    return Finding("; ".join([whole, *_unreadable(subject.place)]))
 
 
 def _unmarked(weights: list[Path]) -> Iterator[str]:
