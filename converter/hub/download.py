@@ -14,7 +14,10 @@ from converter.hub.remote import Remote, look
 from converter.progress import Progress, Silent
 
 _CONFIG = "config.json"
-_OPTIONAL = ("tokenizer.json", "tokenizer_config.json")
+_OPTIONAL = (
+    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt",
+    "vocab.txt", "sentencepiece.bpe.model", "spiece.model", "tokenizer.model",
+)  # fmt: skip
 _WEIGHTS = (
     ("model.safetensors.index.json", "model.safetensors"),
     ("pytorch_model.bin.index.json", "pytorch_model.bin"),
