@@ -119,7 +119,7 @@ class Steps:
         from converter import assemble, pipeline
         from converter.parity import report
 
-        idle = ((pipeline, "open_checkpoint"), (pipeline, "prepare"), (assemble, "prove"), (report, "environment"))
+        idle = ((pipeline, "open_source"), (pipeline, "prepare"), (assemble, "prove"), (report, "environment"))
         for module, name in idle:
             setattr(module, name, self._unwatched(getattr(module, name)))
         threading.setprofile(self._see)

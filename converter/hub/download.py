@@ -22,6 +22,7 @@ _WEIGHTS = (
     ("model.safetensors.index.json", "model.safetensors"),
     ("pytorch_model.bin.index.json", "pytorch_model.bin"),
 )
+_PATIENCE = Patience(attempts=3)
 # What is looked for beside a checkpoint, as are the other files of one in several.
 _DICTIONARY = "dict.txt"
 
@@ -49,7 +50,7 @@ def download_folder(repo_id: str, revision: str | None, into: Path, patience: Pa
         HubProblem: if the Hub does not have them, or does not answer.
         UsageProblem: if the repo has no model.
     """
-    repo = _Repo.at(repo_id, revision, patience or Patience(), Silent())
+    repo = _Repo.at(repo_id, revision, patience or _PATIENCE, Silent())
     if _CONFIG not in repo.remote.files:
         raise UsageProblem(f"the repo has no {_CONFIG}, so it is no model", subject=repo_id, advice="Check the repo id")
     wanted = [_CONFIG, *_OPTIONAL, *_weight_files(repo)]
@@ -71,7 +72,7 @@ def download_checkpoint(
         HubProblem: if the Hub does not have it, or does not answer.
         UsageProblem: if the repo has no such file.
     """
-    repo = _Repo.at(file.repo_id, file.revision, patience or Patience(), progress or Silent())
+    repo = _Repo.at(file.repo_id, file.revision, patience or _PATIENCE, progress or Silent())
     if file.path not in repo.remote.files:
         raise UsageProblem(
             f"the repo has no file '{file.path}' at commit {repo.remote.commit[:12]}",
