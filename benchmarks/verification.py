@@ -28,8 +28,8 @@ with torch.inference_mode():
 _VERIFY = """
 import sys, time
 start = time.perf_counter()
-from converter.verification.verify import verify
-report = verify(sys.argv[2], sys.argv[1])
+from converter.verification import judge
+report = judge([sys.argv[2], sys.argv[1]])
 assert report.passed
 print(time.perf_counter() - start)
 """

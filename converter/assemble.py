@@ -65,9 +65,11 @@ def prove_folder(
     plan = prepared.plan
     watch.stage("Proving", stage_count(plan))
     with (
-        Digests(prepared.checkpoint, prepared.tensors.values(), staging) as digests,
+        Digests(prepared.checkpoint) as digests,
         open_reference(prepared, prepared.tensors, fairseq_python) as reference,
     ):
+        digests.check(prepared.tensors.values())
+        digests.hash_folder(staging)
         report = prove(
             plan,
             prepared.tensors,

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import queue
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-import torch
-
 from converter.checkpoint import Checkpoint
 from converter.checkpoint.mapped_file import ByteRange, MappedFile
-from converter.checkpoint.tensors import SourceTensor
+from converter.checkpoint.tensors import LazyTensor, SourceTensor
 
 _CHUNK = 4 << 20
 
@@ -24,42 +23,50 @@ _CHUNK = 4 << 20
 class Digests:
     """A thread that reads and hashes. Leaving the context stops it early."""
 
-    def __init__(self, checkpoint: Checkpoint, tensors: Iterable[SourceTensor], folder: Path | None) -> None:
-        """Prepares the work.
-
-        Args:
-            checkpoint: hashed whole, and held against its container's checksums where `tensors` lie.
-            folder: every file in it is hashed; None: the checkpoint alone.
-        """
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        """The checkpoint is hashed whole; `check` and `hash_folder` add to the work."""
         self._checkpoint = checkpoint
-        self._views = [view for tensor in tensors for view in tensor.views]
-        self._folder = folder
         self._found: dict[str, str] = {}
         self._sources: list[str] = []
         self._failure: Exception | None = None
         self._stop = threading.Event()
+        self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._work.put(self._hash_sources)
+        self._asked, self._done = 1, 0  # each written by one thread only
         self._thread = threading.Thread(target=self._run, name="digests", daemon=True)
-        self._torch_threads = torch.get_num_threads()
+        self._torch_threads = 0
 
     def __enter__(self) -> Digests:
-        torch.set_num_threads(max(1, self._torch_threads - 1))
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
+        self._work.put(None)
         self._thread.join()
-        torch.set_num_threads(self._torch_threads)
+        self._give_back_core()
+
+    def check(self, tensors: Iterable[SourceTensor]) -> None:
+        """Holds the bytes of these tensors against the container's checksums, too."""
+        views = [view for tensor in tensors for view in tensor.views]
+        self._add(lambda: self._check(views))
+
+    def hash_folder(self, folder: Path) -> None:
+        """Hashes every file of the folder, too, and waits until it is on the disk."""
+        self._add(lambda: self._hash_folder(folder))
 
     def beside(self, tick: Callable[[int], None]) -> Callable[[int], None]:
-        """`tick`, which is called between the stages of a computation; it also gives torch its core back when it can.
-
-        The number of threads is the calling thread's own, so that this thread cannot set it for the one that computes.
+        """`tick`, for a computation that begins now and calls it between its stages: torch leaves a core to the work here
+        until that is done. The number of threads is the computing thread's own, so that it has to be set there.
         """
+        import torch
+
+        self._torch_threads = torch.get_num_threads()
+        torch.set_num_threads(max(1, self._torch_threads - 1))
 
         def counted(steps: int) -> None:
-            if not self._thread.is_alive() and torch.get_num_threads() != self._torch_threads:
-                torch.set_num_threads(self._torch_threads)
+            if self._done == self._asked:
+                self._give_back_core()
             tick(steps)
 
         return counted
@@ -71,29 +78,51 @@ class Digests:
             UnreadableCheckpoint: if the tensors' bytes are not what was saved.
             OSError: if a file could not be read to its end.
         """
+        self._work.put(None)
         self._thread.join()
         if self._failure is not None:
             raise self._failure
         return self._sources, self._found
 
-    def _run(self) -> None:
-        try:
-            checked: set[tuple[MappedFile, ByteRange]] = set()
-            for view in self._views:
-                if (view.file, view.span) not in checked and not self._stop.is_set():
-                    self._checkpoint.check_integrity(view)
-                    checked.add((view.file, view.span))
-            for path in sorted(self._folder.iterdir()) if self._folder else ():
-                self._found[path.name] = self._sha256(path)
-            self._sources += [self._sha256(file.path) for file in self._checkpoint.files]
-        except Exception as error:  # raised again in the thread that asks for the result
-            self._failure = error
+    def _give_back_core(self) -> None:
+        if self._torch_threads:
+            import torch
 
-    def _sha256(self, path: Path) -> str:
+            torch.set_num_threads(self._torch_threads)
+            self._torch_threads = 0
+
+    def _add(self, work: Callable[[], None]) -> None:
+        self._asked += 1
+        self._work.put(work)
+
+    def _run(self) -> None:
+        while (work := self._work.get()) is not None:
+            try:
+                if self._failure is None:
+                    work()
+            except Exception as error:  # raised again in the thread that asks for the result
+                self._failure = error
+            self._done += 1
+
+    def _check(self, views: Iterable[LazyTensor]) -> None:
+        checked: set[tuple[MappedFile, ByteRange]] = set()
+        for view in views:
+            if (view.file, view.span) not in checked and not self._stop.is_set():
+                self._checkpoint.check_integrity(view)
+                checked.add((view.file, view.span))
+
+    def _hash_folder(self, folder: Path) -> None:
+        for path in sorted(folder.iterdir()):
+            self._found[path.name] = self._sha256(path, on_disk=True)
+
+    def _hash_sources(self) -> None:
+        self._sources += [self._sha256(file.path) for file in self._checkpoint.files]
+
+    def _sha256(self, path: Path, *, on_disk: bool = False) -> str:
         digest = hashlib.sha256()
         buffer = bytearray(_CHUNK)
         with path.open("rb", buffering=0) as handle:
-            if path.parent == self._folder:
+            if on_disk:
                 os.fsync(handle.fileno())  # so that publishing finds it on the disk already
             while (size := handle.readinto(buffer)) and not self._stop.is_set():
                 digest.update(memoryview(buffer)[:size])

@@ -16,7 +16,6 @@ from typing import Any
 import torch
 from safetensors import safe_open
 from torch import Tensor, nn
-from torch.nn.functional import linear
 
 from converter.bundled import bundled_model
 from converter.choices import TaskKind
@@ -73,6 +72,7 @@ class BundledRuntime:
         self._parts: dict[str, list[Tensor]] = {}
         self._ids = torch.empty(0, dtype=torch.long)
         self._wide: dict[tuple[str, torch.Size], Tensor] = {}
+        self._open: dict[Path, Any] = {}
         self._hook()
 
     def run(self, input_ids: Tensor, attention_mask: Tensor, on_stage: Callable[[Stage], None]) -> Tensor:
@@ -127,6 +127,7 @@ class BundledRuntime:
                 setattr(owner, leaf, nn.Parameter(self._read(path, name), requires_grad=False))
 
         def leave(module: nn.Module, inputs: object, output: Tensor) -> None:
+            self._open.clear()
             while mapped:
                 owner, leaf, parameter = mapped.pop()
                 setattr(owner, leaf, parameter)
@@ -165,17 +166,22 @@ class BundledRuntime:
         """The map onto the vocabulary, x W^T + b, for some rows of W at a time: [..., hidden] -> [..., vocab]."""
         stored = self._stored(_DECODER)
         logits = x.new_empty(*x.shape[:-1], len(stored))
+        rows, flat = x.reshape(-1, x.shape[-1]), logits.view(-1, len(stored))
+        wide = torch.empty(min(_ROWS_AT_ONCE, len(stored)), stored.shape[1], dtype=torch.float64)
         for first in range(0, len(stored), _ROWS_AT_ONCE):
-            some = slice(first, first + _ROWS_AT_ONCE)
-            logits[..., some] = linear(x, stored[some].to(torch.float64), decoder.bias[some])
+            piece = stored[first : first + _ROWS_AT_ONCE]
+            some = slice(first, first + len(piece))
+            torch.addmm(decoder.bias[some], rows, wide[: len(piece)].copy_(piece).T, out=flat[:, some])
         return logits
 
     def _stored(self, name: str) -> Tensor:
-        """A parameter as the folder's files have it. The file is opened anew, so that its pages do not pile up."""
+        """A parameter as the folder's files have it. They are opened anew for every block, so that pages do not pile up."""
         own, tied = (self._stored_name(known) for known in (name, self._aliases.get(name, name)))
         stored = own if own in self._files else tied
-        with safe_open(self._files[stored], framework="pt") as file:
-            tensor: Tensor = file.get_tensor(stored)
+        path = self._files[stored]
+        if path not in self._open:
+            self._open[path] = safe_open(path, framework="pt")
+        tensor: Tensor = self._open[path].get_tensor(stored)
         return tensor
 
 

@@ -103,8 +103,9 @@ class Reference:
         self.used.add(table)
         bias = self._get(f"{self._lm}bias")
         stored = self.tensors[table].read()
+        wide = torch.empty(min(_ROWS_AT_ONCE, len(stored)), stored.shape[1], dtype=torch.float64)
         for rows, some in zip(torch.split(stored, _ROWS_AT_ONCE), torch.split(bias, _ROWS_AT_ONCE), strict=True):
-            yield torch.nn.functional.linear(x, rows.double(), some)
+            yield torch.nn.functional.linear(x, wide[: len(rows)].copy_(rows), some)
         self.tensors[table].release()
 
     def extra_row_logits(self, logits: Tensor, row: int, bias: float) -> Tensor:
@@ -190,17 +191,18 @@ class Reference:
         return real if bool(x[~real].isfinite().all()) else torch.ones_like(real)
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, real: Tensor) -> Tensor:
-        batch, length, width = q.shape
-        size = width // self.arguments.attention_heads
-
-        def split(t: Tensor) -> Tensor:
-            return t.reshape(batch, length, self.arguments.attention_heads, size).permute(0, 2, 1, 3)
-
-        scores = split(q * size**-0.5) @ split(k).transpose(-1, -2)
-        scores.masked_fill_(~real[:, None, None, :], -math.inf)
-        weights = scores.sub_(scores.amax(dim=-1, keepdim=True)).exp_()
-        weights.div_(weights.sum(dim=-1, keepdim=True))
-        return (weights @ split(v)).permute(0, 2, 1, 3).reshape(batch, length, width)
+        """Attention head by head: one head's scores stay in the processor's cache from one pass over them to the next."""
+        size = q.shape[-1] // self.arguments.attention_heads
+        mixed = torch.empty_like(q)
+        pads = None if bool(real.all()) else ~real[:, None, :]
+        for start in range(0, q.shape[-1], size):
+            head = slice(start, start + size)
+            scores = (q[..., head] * size**-0.5) @ k[..., head].transpose(-1, -2)
+            if pads is not None:
+                scores.masked_fill_(pads, -math.inf)
+            weights = scores.sub_(scores.amax(dim=-1, keepdim=True)).exp_()
+            mixed[..., head] = (weights @ v[..., head]) / weights.sum(dim=-1, keepdim=True)
+        return mixed
 
     def _norm(self, x: Tensor, weight: str, bias: str) -> Tensor:
         centred = x - x.mean(dim=-1, keepdim=True)

@@ -27,6 +27,7 @@ from converter.parity.references import ChosenReference, open_reference
 from converter.parity.report import Diagnosis, ParityReport, environment
 from converter.pipeline import Options, prepare
 from converter.plan import ConversionPlan
+from converter.verification.by_checkpoint import RUNTIMES, Found
 from converter.verification.config_check import ExpectedConfig, check_config
 from converter.verification.golden import (
     SCHEMA_VERSION,
@@ -38,7 +39,6 @@ from converter.verification.golden import (
 )
 from converter.verification.published import Published, open_published
 from converter.verification.sketch import sketch
-from converter.verification.verify import RUNTIMES, Found
 
 _CHUNK = 4 << 20
 

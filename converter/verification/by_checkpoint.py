@@ -1,0 +1,231 @@
+"""A folder against its checkpoint: config, tokenizer, weights and numbers; everything that disagrees is listed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import torch
+
+from converter.assemble import source_digests, source_facts
+from converter.checkpoint.tensors import SourceTensor
+from converter.choices import AUTO, TaskKind
+from converter.derived import cast
+from converter.digests import Digests
+from converter.errors import PrenormError
+from converter.parity.audit import Audit, audit
+from converter.parity.bundled_runtime import BundledRuntime
+from converter.parity.checks import comparison_checks, tensors_check
+from converter.parity.compare import ModuleDifferences
+from converter.parity.comparison import Comparison, Runtime, Subject, reference_arguments
+from converter.parity.hints import diagnose
+from converter.parity.prove import is_tied_masked_lm
+from converter.parity.reference import Reference
+from converter.parity.references import ChosenReference, open_reference
+from converter.parity.report import Check, ParityReport
+from converter.parity.transformers_runtime import TransformersRuntime
+from converter.pipeline import Options, Prepared
+from converter.progress import Progress
+from converter.verification.config_check import ExpectedConfig, check_config
+from converter.verification.published import Published
+from converter.verification.tokenizer_check import check_tokenizer
+from converter.verification.weights_check import ExpectedWeights, expected_weights
+
+RUNTIMES: Mapping[str, tuple[Callable[[Path, TaskKind], Runtime], ...]] = {
+    "bundled": (BundledRuntime,),
+    "transformers": (TransformersRuntime,),
+    "both": (BundledRuntime, TransformersRuntime),
+}
+
+
+@dataclass
+class Found:
+    """What verification gathers."""
+
+    disagreements: list[str] = field(default_factory=list)
+    checks: list[Check] = field(default_factory=list)
+    comparisons: list[Comparison] = field(default_factory=list)
+
+    def check(self, name: str, said: list[str]) -> None:
+        """A check that consists of sentences."""
+        self.checks.append(Check(name, not said, {"disagreements": len(said)}))
+        self.disagreements += said
+
+    def fail_numbers(self, suffix: str, error: Exception) -> None:
+        """A folder that does not load, or computes other stages: one more disagreement."""
+        reason = str(error).strip().split("\n")[0]
+        self.checks.append(Check("logits" + suffix, False, {"disagreements": 1}))
+        self.disagreements.append(f"numbers{suffix}: the folder cannot be computed: {reason}")
+
+    def take(self, checks: tuple[Check, ...]) -> None:
+        """The checks of a comparison, and a sentence for each that failed."""
+        self.checks += checks
+        for check in checks:
+            if not check.passed:
+                apart, allowed = check.metrics["max_abs_diff"], check.tolerance
+                self.disagreements.append(
+                    f"numbers: {check.name} differ by {apart:.1e}, and rounding explains {allowed:.1e}"
+                )
+
+
+def judge_published(
+    prepared: Callable[[Options, int | None], Prepared],
+    published: Published,
+    options: Options,
+    runtime: str,
+    digests: Digests,
+    watch: Progress,
+) -> ParityReport:
+    """The report on a folder.
+
+    Args:
+        prepared: understands the checkpoint with these options, for a folder with so many rows of the vocabulary.
+        digests: at work on the checkpoint already.
+    """
+    if options.task == AUTO:
+        options = replace(options, task=published.kind.value)
+    return _judge(prepared(options, _rows(published)), published, runtime, options.fairseq_python, digests, watch)
+
+
+def _rows(published: Published) -> int | None:
+    """The rows of the folder's word embedding."""
+    return next(
+        (item.shape[0] for name, item in published.tensors.items() if name.endswith(_TABLE) and item.shape), None
+    )
+
+
+_TABLE = "word_embeddings.weight"
+
+
+def _judge(
+    prepared: Prepared,
+    published: Published,
+    runtime: str,
+    fairseq_python: Path | None,
+    digests: Digests,
+    watch: Progress,
+) -> ParityReport:
+    plan, found = prepared.plan, Found()
+    counts = Counter(item.dtype for item in published.tensors.values())
+    found.check("config", list(check_config(published.config, ExpectedConfig.of(plan), counts)))
+    if prepared.tokenization is not None:
+        check, said = check_tokenizer(published.path, prepared.tokenization, plan.description.longest_input)
+        found.checks.append(check)
+        found.disagreements += said
+    expected = expected_weights(plan, published.tensors)
+    found.disagreements += [*published.damage, *expected.problems]
+    tensors = _in_stored_type(prepared.tensors, expected.dtype, plan.description.dtype)
+    digests.check(prepared.tensors.values())
+    with open_reference(prepared, tensors, fairseq_python) as reference:
+        for make in RUNTIMES[runtime]:
+            _compare(found, Subject.of(plan, expected.dtype), published, make, reference, digests.beside(watch.advance))
+        audited = _audit(prepared, published, expected, reference)
+        sources, _ = digests.result()
+    found.checks.append(tensors_check(audited))
+    found.disagreements += _said_of_tensors(audited)
+    report = _report(found, prepared, published, audited, tensors, reference)
+    return replace(report, source={**source_facts(prepared), **source_digests(prepared, sources)})
+
+
+def _compare(
+    found: Found,
+    subject: Subject,
+    published: Published,
+    make: Callable[[Path, TaskKind], Runtime],
+    reference: ChosenReference,
+    tick: Callable[[int], None],
+) -> None:
+    """One runtime's numbers. A folder that does not load, or computes other stages, is one more disagreement."""
+    suffix = "" if make is BundledRuntime else " (transformers)"
+    try:
+        runtime = make(published.path, subject.kind)
+        comparison = Comparison(subject, reference.model, runtime, reference.noise, tick).run()
+    except PrenormError:
+        raise
+    except (ValueError, RuntimeError, IndexError, OSError, KeyError) as error:
+        found.fail_numbers(suffix, error)
+        return
+    found.comparisons.append(comparison)
+    found.take(comparison_checks(comparison, suffix))
+
+
+def _in_stored_type(tensors: Mapping[str, SourceTensor], stored: str, own: str) -> Mapping[str, SourceTensor]:
+    """The source tensors rounded to the folder's type, so that what is left of a difference is the mapping's."""
+    if stored == own or stored not in ("float32", "float16", "bfloat16"):
+        return tensors
+    return {name: cast(tensor, stored) for name, tensor in tensors.items()}
+
+
+def _audit(prepared: Prepared, published: Published, expected: ExpectedWeights, reference: ChosenReference) -> Audit:
+    used = reference.used()
+    with torch.inference_mode():
+        return audit(
+            published.path, expected.rows, prepared.plan.dropped, prepared.tensors, used,
+            tied=is_tied_masked_lm(prepared.plan), allowed=expected.allowed,
+        )  # fmt: skip
+
+
+def _said_of_tensors(audited: Audit) -> list[str]:
+    unequal = [row for row in audited.rows if row.equal is False]
+    return [
+        *(f"weights: {text}" for text in audited.problems),
+        *(
+            f"weights: '{row.target}' is not bit for bit what '{row.source}' makes ({row.operation})"
+            if row.target
+            else f"weights: '{row.source}' is not the matrix that it was left out for"
+            for row in unequal
+        ),
+    ]
+
+
+def _report(
+    found: Found,
+    prepared: Prepared,
+    published: Published,
+    audited: Audit,
+    tensors: Mapping[str, SourceTensor],
+    reference: ChosenReference,
+) -> ParityReport:
+    plan = prepared.plan
+    worst = next((item for item in found.comparisons if item.divergence), None)
+    shown = worst or (found.comparisons[0] if found.comparisons else None)
+    return ParityReport(
+        reference.name,
+        "float64",
+        source_facts(prepared),
+        {
+            "folder": published.name,
+            "model_type": published.config.get("model_type"),
+            "architectures": published.config.get("architectures"),
+            "task": plan.task.kind.value,
+            "notes": list(published.notes),
+        },
+        tuple(found.checks),
+        shown.modules if shown else ModuleDifferences(),
+        audited,
+        runtimes=tuple(item.runtime.name for item in found.comparisons),
+        positions=shown.positions if shown else None,
+        divergence=diagnose(worst, plan, tensors) if worst else None,
+        disagreements=tuple(found.disagreements),
+        noise=reference.floor(),
+        cost_of_type=_cost_of_type(prepared, published, tensors),
+    )
+
+
+def _cost_of_type(
+    prepared: Prepared, published: Published, tensors: Mapping[str, SourceTensor]
+) -> dict[str, float | int | str] | None:
+    """What rounding to the folder's type costs: the checkpoint's own numbers against the folder's, not judged."""
+    plan = prepared.plan
+    if tensors is prepared.tensors or plan.task.kind is TaskKind.ENCODER:
+        return None
+    exact = Reference(prepared.tensors, reference_arguments(plan.description))
+    try:
+        runtime = BundledRuntime(published.path, plan.task.kind)
+        stored = next(iter(tensors.values())).dtype
+        comparison = Comparison(Subject.of(plan, stored), exact, runtime).run()
+    except (ValueError, RuntimeError, IndexError, OSError, KeyError):
+        return None  # said already, by the comparison that is judged
+    return {"dtype": stored, **comparison.logits.metrics()}
