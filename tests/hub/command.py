@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
 from . import WRITER, Hub, Token, client_environment
+from .pushing import Worker
 
 PRENORM = str(Path(sys.executable).with_name("prenorm"))
 
@@ -27,6 +29,28 @@ def prenorm(
     )  # fmt: skip
     tell_no_secrets(done.stdout + done.stderr, *([token] if token else []))
     return done
+
+
+class CommandWorker(Worker):
+    """Commands that need torch, which is imported once."""
+
+    def __init__(self, scratch: Path) -> None:
+        super().__init__(Path(sys.executable), scratch, "command_worker.py")
+
+    def run(
+        self, hub: Hub, home: Path, *arguments: str | Path, token: Token | None = WRITER, **more: str
+    ) -> subprocess.CompletedProcess[str]:
+        """As `prenorm` below."""
+        outputs = [Path(tempfile.mkstemp(dir=self.scratch)[1]) for _ in range(2)]
+        ours = {
+            name: value for name, value in environment(hub, home, token, **more).items() if name[:2] in ("HF", "NO")
+        }
+        code = self.ask(
+            arguments=[*map(str, arguments)], environment=ours, stdout=str(outputs[0]), stderr=str(outputs[1])
+        )["code"]
+        texts = [path.read_text() for path in outputs]
+        tell_no_secrets("".join(texts), *([token] if token else []))
+        return subprocess.CompletedProcess([*map(str, arguments)], code, *texts)
 
 
 def tell_no_secrets(text: str, *tokens: Token) -> None:

@@ -78,14 +78,15 @@ def on_hub(hub: Hub, repo: str, revision: str = "main") -> dict[str, bytes]:
     return {name: data for name, data in files.items() if name not in (".gitattributes", "theirs.txt")}
 
 
-class PushWorker:
-    """A process that forks a push for every job."""
+class Worker:
+    """A process that forks one for every job: `script` says which jobs."""
 
-    def __init__(self, python: Path, scratch: Path) -> None:
+    def __init__(self, python: Path, scratch: Path, script: str) -> None:
         scratch.mkdir(parents=True, exist_ok=True)
-        self._scratch, self._waiting, self._lock = scratch, {}, threading.Lock()  # type: ignore[var-annotated]
+        self.scratch, self._lock = scratch, threading.Lock()
+        self._waiting: dict[int, Future[None]] = {}
         self._process = subprocess.Popen(
-            [str(python), str(Path(__file__).with_name("push_worker.py"))],
+            [str(python), str(Path(__file__).with_name(script))],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT,
             env=_environment(scratch / "home"),
         )  # fmt: skip
@@ -93,23 +94,17 @@ class PushWorker:
         self.version = self._process.stdout.readline().strip()
         threading.Thread(target=self._read, daemon=True).start()
 
-    def push(
-        self, folder: Path, repo: str, hub: Hub, *, patience: Patience, token: Token = WRITER, **options: Any
-    ) -> dict[str, Any]:
-        """Pushes, and waits for what comes of it: `code`, `result` or `sentence`, and `warnings`."""
+    def ask(self, **job: Any) -> dict[str, Any]:
+        """What comes of a job; `number` is its own."""
         done: Future[None] = Future()
         with self._lock:
             number = len(self._waiting)
             self._waiting[number] = done
-            answer = self._scratch / f"{number}.json"
-            job = {
-                "number": number, "folder": str(folder), "repo": repo, "endpoint": hub.endpoint, "token": token.secret,
-                "patience": asdict(patience), "options": options, "answer": str(answer),
-            }  # fmt: skip
+            answer = self.scratch / f"{number}.json"
             assert self._process.stdin is not None
-            self._process.stdin.write(json.dumps(job) + "\n")
+            self._process.stdin.write(json.dumps({**job, "number": number, "answer": str(answer)}) + "\n")
             self._process.stdin.flush()
-        done.result(timeout=120)
+        done.result(timeout=240)
         found: dict[str, Any] = json.loads(answer.read_text())
         return found
 
@@ -122,6 +117,22 @@ class PushWorker:
         assert self._process.stdout is not None
         for line in self._process.stdout:
             self._waiting[int(line)].set_result(None)
+
+
+class PushWorker(Worker):
+    """Pushes, without a command line around them."""
+
+    def __init__(self, python: Path, scratch: Path) -> None:
+        super().__init__(python, scratch, "push_worker.py")
+
+    def push(
+        self, folder: Path, repo: str, hub: Hub, *, patience: Patience, token: Token = WRITER, **options: Any
+    ) -> dict[str, Any]:
+        """Pushes, and waits for what comes of it: `code`, `result` or `sentence`, and `warnings`."""
+        return self.ask(
+            folder=str(folder), repo=repo, endpoint=hub.endpoint, token=token.secret, patience=asdict(patience),
+            options=options,
+        )  # fmt: skip
 
 
 def _environment(home: Path) -> dict[str, str]:
