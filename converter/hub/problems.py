@@ -164,7 +164,7 @@ def _refusal(error: Exception, status: int, repo_id: str, doing: str, tried: int
     if status == 401 and not get_token() and isinstance(error, hub.RepositoryNotFoundError):
         known[401] = ("the Hub has no such repo, or it is private and no token is given", f"Check the name. {_LOG_IN}")
     if isinstance(error, hub.RevisionNotFoundError):
-        known[404] = ("the repo has no such revision", "Check --revision")
+        known[404] = ("the repo has no such revision", "Check the revision")
     elif status == 404 and not isinstance(error, hub.RepositoryNotFoundError):
         known[404] = (f"the Hub finds nothing for {doing}", "Check the name and HF_ENDPOINT, and run the command again")
     cause, advice = known.get(
