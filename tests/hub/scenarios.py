@@ -28,7 +28,7 @@ REPO = "lab/model"
 ATTEMPTS = 3
 PATIENT = Patience(ATTEMPTS, first_wait=0.01, timeout=20.0)
 IMPATIENT = replace(PATIENT, attempts=6, timeout=1.5)  # a busy machine is slow, too
-SLOW = 4.0  # seconds: beyond the timeout, and within what a pull request is waited for
+SLOW = 3.0  # seconds: beyond the timeout, and within what a pull request is waited for
 MODES = {"branch": {}, "new branch": {"revision": "dev"}, "pull request": {"pull_request": True}}
 PHASES = {
     "branch": ("info", "create", "validate-yaml", "preupload", "lfs-batch", "lfs-upload", "lfs-verify", "commit"),
