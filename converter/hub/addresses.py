@@ -11,7 +11,9 @@ from converter.errors import UsageProblem
 
 SCHEME = "hf://"
 _REPO_ID = re.compile(r"[\w.\-]+/[\w.\-]+")
-_FILE = re.compile(r"(?P<repo>[\w.\-]+/[\w.\-]+)(@(?P<early>refs/[^@/]+/[^@/]+|[^@/]+))?/(?P<path>[^@]+)(@(?P<late>[^@]+))?")
+_FILE = re.compile(
+    r"(?P<repo>[\w.\-]+/[\w.\-]+)(@(?P<early>refs/[^@/]+/[^@/]+|[^@/]+))?/(?P<path>[^@]+)(@(?P<late>[^@]+))?"
+)
 
 
 @dataclass(frozen=True)
