@@ -285,7 +285,9 @@ def _fail(message: str, code: int, debug: bool) -> NoReturn:
     if debug:
         import traceback
 
-        traceback.print_exc()
+        from converter.hub.problems import redacted
+
+        sys.stderr.write(redacted(traceback.format_exc()))
     from converter.console import print_error
 
     print_error(message)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from urllib.parse import unquote
 
 from converter.errors import UsageProblem
 
 SCHEME = "hf://"
 _REPO_ID = re.compile(r"[\w.\-]+/[\w.\-]+")
-_FILE = re.compile(r"(?P<repo>[\w.\-]+/[\w.\-]+)(@(?P<early>[^@]+?))?/(?P<path>[^@]+)(@(?P<late>[^@]+))?")
+_FILE = re.compile(
+    r"(?P<repo>[\w.\-]+/[\w.\-]+)(@(?P<early>refs/[^@/]+/[^@/]+|[^@/]+))?/(?P<path>[^@]+)(@(?P<late>[^@]+))?"
+)
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,8 @@ def hub_file(text: str) -> HubFile | None:
         raise UsageProblem(
             "is no file on the Hub", subject=text, advice="Write hf://org/name/checkpoint.pt, and @revision behind it"
         )
-    return HubFile(found["repo"], found["path"], found["early"] or found["late"])
+    early = unquote(found["early"]) if found["early"] else None  # a slash in it is written %2F there
+    return HubFile(found["repo"], found["path"], early or found["late"])
 
 
 def _is_inside(path: str) -> bool:

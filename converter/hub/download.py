@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from converter.errors import HubProblem, UsageProblem
+from converter.errors import HubProblem, UnreadableCheckpoint, UsageProblem
 from converter.hub.addresses import HubFile
+from converter.hub.client import check_token, prepare_client
 from converter.hub.patience import Asking, Patience
 from converter.hub.remote import Remote, look
 from converter.progress import Progress, Silent
@@ -110,7 +111,8 @@ class _Repo:
     def at(cls, repo_id: str, revision: str | None, patience: Patience, watch: Progress) -> _Repo:
         from huggingface_hub import HfApi
 
-        patience.prepare_client()
+        check_token(repo_id, needed=False)
+        prepare_client(patience.timeout, repeats=True)
         asking = Asking(repo_id, patience, watch)
         remote = look(HfApi(), asking, revision)
         if remote is None:
@@ -122,16 +124,40 @@ class _Repo:
         return cls(asking, remote)
 
     def download(self, name: str) -> Path:
-        """A file, in the cache. The client goes on where a connection broke, and what it gives up on is tried once more."""
-        from huggingface_hub import hf_hub_download
+        """A file, in the cache. The client goes on where a connection broke, and what it gives up on is tried once more.
 
-        def ask() -> str:
-            path: str = hf_hub_download(self.asking.repo_id, name, revision=self.remote.commit)
-            if Path(path).stat().st_size != self.remote.files[name].size:
-                raise ConnectionError(f"{name} did not arrive whole")
+        Raises:
+            UnreadableCheckpoint: if what arrives is, each time, not what the Hub says it has.
+        """
+        from huggingface_hub import hf_hub_download, try_to_load_from_cache
+
+        announced = self.remote.files[name]
+        commit = self.remote.commit
+        known = try_to_load_from_cache(self.asking.repo_id, name, revision=commit)
+
+        def ask() -> Path:
+            path = Path(hf_hub_download(self.asking.repo_id, name, revision=commit))
+            # The client compares sizes only. What was in the cache was held against its sum when it came.
+            if str(path) != known and not announced.is_at(path):
+                path.resolve().unlink()  # a wrong file in the cache would be taken for the right one ever after
+                path.unlink(missing_ok=True)
+                raise _Damaged
             return path
 
-        return Path(self.asking.seldom()(f"downloading {name}", ask))
+        try:
+            return self.asking.seldom()(f"downloading {name}", ask)
+        except HubProblem as error:
+            if not isinstance(error.__cause__, _Damaged):
+                raise
+            raise UnreadableCheckpoint(
+                f"'{name}' does not arrive as it is on the Hub: its SHA-256 differs",
+                subject=self.asking.repo_id,
+                advice="Check any proxy between, and run the command again",
+            ) from error
+
+
+class _Damaged(ConnectionError):
+    """What arrived is not what is there."""
 
 
 def _weight_files(repo: _Repo) -> Iterator[str]:

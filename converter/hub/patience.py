@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from converter.hub.problems import as_problem, in_short, may_pass, retry_after
+from converter.hub.problems import as_problem, chain, in_short, may_pass, retry_after
 from converter.progress import Progress
 
 _T = TypeVar("_T")
@@ -31,24 +30,6 @@ class Patience:
             return None
         wanted = max(self.first_wait * _GROWTH ** (attempt - 2), retry_after(error) or 0.0)
         return wanted if wanted <= _LONGEST_WAIT else None
-
-    def prepare_client(self) -> None:
-        """Gives every client that huggingface_hub makes from now on a timeout (by itself it would wait for ever), and keeps
-        it from telling of every retry in lines of its own: what matters ends up in one sentence.
-        """
-        from huggingface_hub import close_session, logging, set_client_factory, utils
-        from huggingface_hub.utils import _http
-
-        def make() -> object:
-            client = _http.default_client_factory()
-            client.timeout = self.timeout
-            return client
-
-        close_session()
-        set_client_factory(make)  # type: ignore[arg-type]
-        logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-        if not sys.stderr.isatty():
-            utils.disable_progress_bars()  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True)
@@ -85,8 +66,9 @@ class Asking:
         """
         wait = self.patience.wait_before(attempt, error)
         if wait is None:
-            if isinstance(error, OSError) and error.filename is not None:
-                raise error
+            local = next((one for one in chain(error) if isinstance(one, OSError) and one.filename is not None), None)
+            if local is not None:
+                raise local
             raise as_problem(error, self.repo_id, doing, attempt - 1) from error
         self.watch.warn(
             f"{doing}: {in_short(error)}; again in {wait:.3g} s (try {attempt} of {self.patience.attempts})"

@@ -7,6 +7,7 @@ HTTP library beneath it through. No text of an exception is shown as it is: it m
 from __future__ import annotations
 
 import email.utils
+import re
 import time
 from collections.abc import Iterator
 
@@ -15,6 +16,18 @@ from converter.errors import HubProblem, PrenormError, UsageProblem
 _LOG_IN = "Log in with `hf auth login`, or set HF_TOKEN"
 _PASSING = frozenset({408, 409, 412, 425, 429})
 _SERVER_ERROR = 500
+
+
+_TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{10,}|(?<=Bearer )[^\s'\"]+")
+_QUERY = re.compile(r"(https?://[^\s'\"<>?]*)\?[^\s'\"<>]*")
+
+
+def redacted(text: str) -> str:
+    """`text` without tokens and without the queries of addresses, which sign them: for what others wrote, and tracebacks."""
+    from huggingface_hub import get_token
+
+    token = get_token()
+    return _QUERY.sub(r"\1?[...]", _TOKEN.sub("[...]", text.replace(token, "[...]") if token else text))
 
 
 def chain(error: BaseException | None) -> Iterator[BaseException]:
@@ -109,6 +122,12 @@ def as_problem(error: Exception, repo_id: str, doing: str, tried: int = 1) -> Pr
         return UsageProblem("is no repo id", subject=repo_id, advice="It has the form org/name")
     if any(isinstance(one, hub.OfflineModeIsEnabled) for one in chain(error)):
         return HubProblem("HF_HUB_OFFLINE forbids asking the Hub", subject=repo_id, advice="Unset it, and try again")
+    if isinstance(error, ValueError) and "Invalid metadata" in str(error):
+        return UsageProblem(
+            f"the Hub refuses the card's front matter: {_one_line(str(error))}",
+            subject="README.md",
+            advice="Convert again with a --card, --license, --language or --base-model that is valid",
+        )
     if status is not None:
         return _refusal(error, status, repo_id, doing, tried)
     if _is_connection(error):
@@ -116,12 +135,6 @@ def as_problem(error: Exception, repo_id: str, doing: str, tried: int = 1) -> Pr
             f"the Hub could not be reached for {doing} ({in_short(error)}; tried {_times(tried)})",
             subject=repo_id,
             advice="Check the network and HF_ENDPOINT, and run the command again: it goes on where it stopped",
-        )
-    if isinstance(error, ValueError) and "Invalid metadata" in str(error):
-        return UsageProblem(
-            f"the Hub refuses the card's front matter: {_one_line(str(error))}",
-            subject="README.md",
-            advice="Convert again with a --card, --license, --language or --base-model that is valid",
         )
     return HubProblem(
         f"{doing} failed: what answered is not the Hub, or does not speak as it does ({type(error).__name__})",
@@ -151,7 +164,9 @@ def _refusal(error: Exception, status: int, repo_id: str, doing: str, tried: int
     if status == 401 and not get_token() and isinstance(error, hub.RepositoryNotFoundError):
         known[401] = ("the Hub has no such repo, or it is private and no token is given", f"Check the name. {_LOG_IN}")
     if isinstance(error, hub.RevisionNotFoundError):
-        known[404] = ("the repo has no such revision", "Check --revision")
+        known[404] = ("the repo has no such revision", "Check the revision")
+    elif status == 404 and not isinstance(error, hub.RepositoryNotFoundError):
+        known[404] = (f"the Hub finds nothing for {doing}", "Check the name and HF_ENDPOINT, and run the command again")
     cause, advice = known.get(
         status, (f"the Hub refuses {doing}", "Run the command again" if status >= _SERVER_ERROR else "")
     )
@@ -171,4 +186,4 @@ def _times(tried: int) -> str:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())[:300]
+    return redacted(" ".join(text.split()))[:300]

@@ -27,6 +27,25 @@ class PublishableFile:
     sha256: str
     git_oid: str
 
+    @classmethod
+    def at(cls, path: Path, watch: Progress) -> PublishableFile:
+        """The file at `path`, read once.
+
+        Raises:
+            UsageProblem: if it cannot be read.
+        """
+        try:
+            size = path.stat().st_size
+            sha256, git = hashlib.sha256(), hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
+            with path.open("rb") as handle:
+                while data := handle.read(_CHUNK):
+                    sha256.update(data)
+                    git.update(data)
+                    watch.advance(len(data))
+        except OSError as error:
+            raise UsageProblem(f"cannot be read ({error.strerror})", subject=path, advice="Check its rights") from error
+        return cls(path.name, path, size, sha256.hexdigest(), git.hexdigest())
+
 
 @dataclass(frozen=True)
 class Publishable:
@@ -74,6 +93,8 @@ def _read_report(folder: Path) -> dict[str, Any]:
     if not folder.is_dir():
         raise UsageProblem("is no folder", subject=folder, advice="Give a folder that prenorm convert wrote")
     path = folder / REPORT_FILE
+    if path.exists() and not path.is_file():
+        raise UsageProblem("is no file", subject=path, advice=_CONVERT)
     try:
         if path.stat().st_size > _MOST_REPORT_BYTES:
             raise UsageProblem("is too large for a report", subject=path, advice=_CONVERT)
@@ -126,16 +147,4 @@ def _listed(path: Path, report: dict[str, Any]) -> dict[str, str]:
 
 def _hashed(path: Path, watch: Progress) -> PublishableFile | None:
     """The file with its hashes; None if it is no file."""
-    if not path.is_file():
-        return None
-    size = path.stat().st_size
-    sha256, git = hashlib.sha256(), hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
-    try:
-        with path.open("rb") as handle:
-            while data := handle.read(_CHUNK):
-                sha256.update(data)
-                git.update(data)
-                watch.advance(len(data))
-    except OSError as error:
-        raise UsageProblem(f"cannot be read ({error.strerror})", subject=path, advice="Check its rights") from error
-    return PublishableFile(path.name, path, size, sha256.hexdigest(), git.hexdigest())
+    return PublishableFile.at(path, watch) if path.is_file() else None

@@ -6,15 +6,16 @@ if an answer was lost, or somebody else committed meanwhile, the next look tells
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from converter.errors import HubProblem, PrenormError, UsageProblem
+from converter.hub.client import check_token, prepare_client
 from converter.hub.patience import Asking, Patience
-from converter.hub.problems import as_problem, is_timeout, status_of
-from converter.hub.publishable import Publishable, check_folder
+from converter.hub.problems import as_problem
+from converter.hub.publishable import Publishable, PublishableFile, check_folder
+from converter.hub.pull_requests import PullRequest, PullRequests
 from converter.hub.remote import Changes, Remote, changes, earlier_files, look
 from converter.progress import Progress, Silent
 
@@ -22,8 +23,7 @@ if TYPE_CHECKING:
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
 _BYTES_TO_KEEP = 4 << 20  # a smaller file is sent from memory: just the bytes that were checked
-_LOOKS_FOR_A_LOST_ANSWER = 3
-_UNKNOWN_OUTCOMES = (None, 502, 504)  # no answer, or that of a gateway which got none
+_TEXTS = (".json", ".md", ".txt")
 
 
 @dataclass(frozen=True)
@@ -97,26 +97,21 @@ def push(
     return sending.run(private=private, pull_request=pull_request, revision=revision, dry_run=dry_run)
 
 
-def check_push(repo_id: str) -> None:
+def check_push(repo_id: str, *, needs_token: bool = True) -> None:
     """What can be told before there is a folder.
 
     Raises:
         UsageProblem: if `repo_id` is none.
-        HubProblem: if no token is given.
+        HubProblem: if no token is given, or none that can be sent.
     """
-    from huggingface_hub import get_token, utils
+    from huggingface_hub import utils
     from huggingface_hub.errors import HFValidationError
 
     try:
         utils.validate_repo_id(repo_id)  # type: ignore[attr-defined]
     except HFValidationError as error:
         raise as_problem(error, repo_id, "reading the name") from error
-    if get_token() is None:
-        raise HubProblem(
-            "no token is given, and the Hub wants one for a push",
-            subject=repo_id,
-            advice="Log in with `hf auth login`, or set HF_TOKEN; it needs the right to write",
-        )
+    check_token(repo_id, needed=needs_token)
 
 
 def _title(content: Publishable) -> str:
@@ -131,20 +126,21 @@ class _Sending:
     def __init__(self, asking: Asking, content: Publishable, title: str, endpoint: str | None) -> None:
         from huggingface_hub import HfApi
 
-        asking.patience.prepare_client()
+        prepare_client(asking.patience.timeout, repeats=False)
         self._api: HfApi = HfApi(endpoint=endpoint)
         self._asking, self._content, self._title = asking, content, title
         self._watch, self._repo_id = asking.watch, asking.repo_id
         self._additions: dict[str, CommitOperationAdd] = {}
+        self._pull_requests = PullRequests(self._api, asking, content, title)
         self._is_pull_request = False
+        self._lacks_branch = False
         self._revision: str | None = None
         self._created = False
 
     def run(self, *, private: bool, pull_request: bool, revision: str | None, dry_run: bool) -> Pushed:
         """See `push`."""
         self._is_pull_request, self._revision = pull_request, revision
-        if not dry_run:
-            check_push(self._repo_id)
+        check_push(self._repo_id, needs_token=not dry_run)
         remote = self._look()
         if remote is not None and private and not remote.private:
             raise UsageProblem(
@@ -165,6 +161,7 @@ class _Sending:
             from huggingface_hub.errors import RevisionNotFoundError
 
             if isinstance(error.__cause__, RevisionNotFoundError) and self._revision is not None:
+                self._lacks_branch = True
                 return look(self._api, self._asking, None)
             raise
 
@@ -179,13 +176,13 @@ class _Sending:
 
     def _send(self, remote: Remote) -> Pushed:
         """Commits what is lacking, and looks again until it is there."""
-        self._create_branch()
-        attempt = 1
         planned = found = self._changes(remote)
+        attempt = 1
         while found:
-            done = self._find_pull_request(_nothing(self._content)) if self._is_pull_request else None
+            done = self._pull_requests.find() if self._is_pull_request else None
             if done is not None:
-                return done
+                return self._opened(done, _nothing(self._content) if attempt == 1 else planned)
+            self._create_branch()
             self._upload(found)
             try:
                 return self._commit(remote, found)
@@ -193,37 +190,40 @@ class _Sending:
                 raise
             except Exception as error:
                 attempt += 1
-                lost = self._await_pull_request(error, planned, attempt) if self._is_pull_request else None
+                lost = self._pull_requests.find_after(error) if self._is_pull_request else None
                 if lost is not None:
-                    return lost
+                    return self._opened(lost, planned)
                 self._asking.wait_or_fail(error, "committing", attempt)
             remote = self._look() or remote
             found = self._changes(remote)
         # Nothing is lacking: from the start, or since the commit whose answer was lost.
+        self._create_branch()
         return self._result(planned if attempt > 1 else found, remote.commit, self._commit_url(remote.commit))
 
     def _changes(self, remote: Remote | None) -> Changes:
         return changes(self._content, remote, earlier_files(self._api, self._asking, remote))
 
     def _create_branch(self) -> None:
-        if self._revision is not None and not self._revision.startswith("refs/"):
-            branch = self._revision
+        branch = self._revision
+        if branch is not None and (self._lacks_branch or self._created) and not branch.startswith("refs/"):
             self._asking(
                 "creating the branch", lambda: self._api.create_branch(self._repo_id, branch=branch, exist_ok=True)
             )
+            self._lacks_branch = False
 
     def _upload(self, found: Changes) -> None:
         """Sends the large files, which the commit then names. What was sent stays sent, whatever happens next."""
-        additions = [self._addition(file.name) for file in found.send]
-        self._watch.stage("Uploading", 1)
-        # The client has tried each file several times by itself when this fails.
-        self._asking.seldom()(
-            "uploading",
-            lambda: self._api.preupload_lfs_files(
-                self._repo_id, additions, revision=self._revision, create_pr=self._is_pull_request, free_memory=False
-            ),
-        )
-        self._watch.advance(1)
+        self._watch.stage("Uploading", sum(file.size for file in found.send))
+        for files in _batches(found.send):
+            additions = [self._addition(file.name) for file in files]
+            self._asking(
+                f"uploading {files[0].name}" if len(files) == 1 else "uploading",
+                lambda additions=additions: self._api.preupload_lfs_files(  # type: ignore[misc]
+                    self._repo_id, additions, revision=self._revision, create_pr=self._is_pull_request,
+                    free_memory=False,
+                ),
+            )  # fmt: skip
+            self._watch.advance(sum(file.size for file in files))
 
     def _addition(self, name: str) -> CommitOperationAdd:
         from huggingface_hub import CommitOperationAdd
@@ -265,39 +265,8 @@ class _Sending:
                 advice="Look whether a .gitignore in the repo leaves it out",
             )
 
-    def _find_pull_request(self, wanted: Changes) -> Pushed | None:
-        """An open pull request by our title that holds just this folder: an earlier push's, whose answer may be lost."""
-        listed: list[Any] = self._asking(
-            "looking for its pull request",
-            lambda: list(
-                self._api.get_repo_discussions(self._repo_id, discussion_type="pull_request", discussion_status="open")
-            ),
-        )
-        for pull in listed:
-            if pull.title != self._title:
-                continue
-            there = look(self._api, self._asking, f"refs/pr/{pull.num}")
-            if there is not None and all(there.has(file) for file in self._content.files):
-                url = f"{self._api.endpoint}/{self._repo_id}/discussions/{pull.num}"
-                return self._result(wanted, there.commit, url)
-        return None
-
-    def _await_pull_request(self, error: Exception, planned: Changes, attempt: int) -> Pushed | None:
-        """Looked for after a failure that leaves open whether it was opened.
-
-        Raises:
-            HubProblem: if nobody answered in time: it may still come, and asking once more could make two.
-        """
-        if status_of(error) not in _UNKNOWN_OUTCOMES:
-            return None
-        for number in range(_LOOKS_FOR_A_LOST_ANSWER):
-            time.sleep(self._asking.patience.first_wait * 2**number)
-            found = self._find_pull_request(planned)
-            if found is not None:
-                return found
-        if is_timeout(error):
-            raise as_problem(error, self._repo_id, "opening the pull request", attempt - 1) from error
-        return None
+    def _opened(self, found: PullRequest, done: Changes) -> Pushed:
+        return self._result(done, found.commit, found.url)
 
     def _commit_url(self, commit: str) -> str:
         return f"{self._api.endpoint}/{self._repo_id}/commit/{commit}"
@@ -307,6 +276,14 @@ class _Sending:
         return Pushed(
             self._repo_id, revision, url, commit, self._is_pull_request, self._created, dry_run, found
         )  # fmt: skip
+
+
+def _batches(files: tuple[PublishableFile, ...]) -> list[list[PublishableFile]]:
+    """The texts together, everything else by itself: the client sends several large files in threads, which would be waited
+    for by an interruption, and tells of none.
+    """
+    texts = [file for file in files if file.name.endswith(_TEXTS) and file.size <= _BYTES_TO_KEEP]
+    return [*([texts] if texts else []), *([file] for file in files if file not in texts)]
 
 
 def _nothing(content: Publishable) -> Changes:

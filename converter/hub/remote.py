@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from converter.hub.patience import Asking
 from converter.hub.publishable import REPORT_FILE, Publishable, PublishableFile
+from converter.progress import Silent
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -25,6 +26,11 @@ class RemoteFile:
     size: int
     sha256: str | None
     git_oid: str | None
+
+    def is_at(self, path: Path) -> bool:
+        """Whether the file at `path` is this one."""
+        found = PublishableFile.at(path, Silent())
+        return found.sha256 == self.sha256 if self.sha256 is not None else found.git_oid == self.git_oid
 
 
 @dataclass(frozen=True)

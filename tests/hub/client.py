@@ -1,7 +1,7 @@
 """Calls the real huggingface_hub, in whatever interpreter this runs; calls in JSON on stdin, what came of them on stdout.
 
 A call is `{"do": name of a method of HfApi, ...its arguments}`; `operations` of create_commit are
-`{"add": {path in the repo: path here}, "delete": [paths]}`.
+`{"add": {path in the repo: path here}, "delete": [paths]}`. `{"do": "together", "calls": [...]}` makes them at the same time.
 """
 
 import dataclasses
@@ -9,6 +9,7 @@ import datetime
 import json
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import huggingface_hub
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, hf_hub_download, snapshot_download
@@ -49,6 +50,9 @@ def told(error):
 
 def call(asked):
     name = asked.pop("do")
+    if name == "together":
+        with ThreadPoolExecutor(len(asked["calls"])) as threads:
+            return {"answers": list(threads.map(call, asked["calls"]))}
     if "operations" in asked:
         asked["operations"] = operations(asked["operations"])
     started = time.monotonic()

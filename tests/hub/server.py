@@ -103,6 +103,7 @@ class _Body:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # or every answer waits 40 ms for the client to acknowledge its head
     server: _Server
 
     def _handle(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import threading
 import time
@@ -43,25 +44,33 @@ def titles(hub: Hub, revision: str = "main") -> list[str]:
     return [commit.title for commit in hub.commits(REPO, revision)]
 
 
-@pytest.mark.parametrize("phase", ["preupload", "lfs-batch", "lfs-upload", "lfs-verify"])
-@pytest.mark.parametrize(
-    "action",
-    [Status(503), Status(429, {"Retry-After": "0"}), DropBeforeBody(), DropInBody(), DropBeforeAnswer()],
-    ids=lambda action: type(action).__name__ + str(getattr(action, "code", "")),
-)
-def test_what_comes_before_the_commit_is_tried_again(
-    hub: Hub, ask: Ask, folder: Path, phase: str, action: object
-) -> None:
-    (folder / "parity.png").unlink()  # one upload, so that the count tells
-    hub.seed(REPO, {})
-    hub.faults.add(phase, action)
-    answer = ask(hub, push(folder))[0]
-    assert "error" not in answer and not hub.faults.pending()
-    statuses = [logged.status for logged in hub.requests(phase)]
-    assert statuses == [getattr(action, "code", None), 200]
-    assert answer["seconds"] >= 1  # the client's own wait
-    assert titles(hub) == ["Ours", "initial commit"]
-    assert hub.files(REPO)["model.safetensors"] == (folder / "model.safetensors").read_bytes()
+BEFORE_THE_COMMIT = ("preupload", "lfs-batch", "lfs-upload", "lfs-verify")
+PASSING = (Status(503), Status(429, {"Retry-After": "0"}), DropBeforeBody(), DropInBody(), DropBeforeAnswer())
+
+
+def test_what_comes_before_the_commit_is_tried_again(hub: Hub, ask: Ask, tmp_path: Path) -> None:
+    """All at the same time, each with a repo and a content of its own: most of it is the client's own wait."""
+    cases = [(phase, action) for phase in BEFORE_THE_COMMIT for action in PASSING]
+    calls = []
+    for number, (phase, action) in enumerate(cases):
+        repo, folder, content = f"lab/model-{number:02d}", tmp_path / str(number), bytes([0, number]) * 50_000
+        folder.mkdir()
+        (folder / "model.safetensors").write_bytes(content)
+        hub.seed(repo, {})
+        where = hashlib.sha256(content).hexdigest() if phase == "lfs-upload" else repo
+        hub.faults.add(phase, action, path=where)
+        calls.append(push(folder, repo_id=repo))
+    answers = ask(hub, {"do": "together", "calls": calls})[0]["answers"]
+    assert not hub.faults.pending()
+    for number, (phase, action) in enumerate(cases):
+        repo, content = f"lab/model-{number:02d}", bytes([0, number]) * 50_000
+        where = hashlib.sha256(content).hexdigest() if phase == "lfs-upload" else repo
+        assert "error" not in answers[number], (phase, action)
+        statuses = [logged.status for logged in hub.requests(phase) if where in logged.path]
+        assert statuses == [getattr(action, "code", None), 200], (phase, action)
+        assert answers[number]["seconds"] >= 1  # the client's own wait
+        assert [commit.title for commit in hub.commits(repo)] == ["Ours", "initial commit"]
+        assert hub.files(repo)["model.safetensors"] == content
 
 
 @pytest.mark.parametrize("as_pull_request", [False, True])
