@@ -180,10 +180,7 @@ def convert(
         told = (*prepared.warnings, *own.warnings())
         for text in told:
             watch.warn(text)
-        tells = PublicNames.of_keys(prepared.tensors).tells
-        origin = prepared.checkpoint.origin
-        place = "hf://{repo_id}/{path}@{commit}".format(**origin) if origin else Path(checkpoint)
-        again = command(place, options, about, allow_nonfinite=allow_nonfinite, tells=tells)
+        again = _again(checkpoint, prepared, options, about, allow_nonfinite=allow_nonfinite)
     with clock.measure("import"):  # torch, which inspect and refusals do not wait for
         from converter.assemble import prove_folder, write_folder
     with staging_folder(target) as staging:
@@ -202,6 +199,16 @@ def convert(
         told = (*told, NOT_JUDGED)
         watch.warn(NOT_JUDGED)
     return Conversion(target, prepared.plan, report, told, clock.seconds)
+
+
+def _again(
+    checkpoint: str | Path, prepared: Prepared, options: Options, about: CardOptions, *, allow_nonfinite: bool
+) -> str:
+    """The command that makes the folder again; a checkpoint of the Hub is named with its commit."""
+    origin = prepared.checkpoint.origin
+    place = "hf://{repo_id}/{path}@{commit}".format(**origin) if origin else Path(checkpoint)
+    tells = PublicNames.of_keys(prepared.tensors).tells
+    return command(place, options, about, allow_nonfinite=allow_nonfinite, tells=tells)
 
 
 def prepare(checkpoint: Checkpoint, options: Options, rows: int | None = None) -> Prepared:
