@@ -16,6 +16,14 @@ class TaskKind(str, Enum):
     ENCODER = "encoder"
 
 
+# The class of transformers that loads a folder for each task.
+AUTO_CLASSES = {
+    TaskKind.MASKED_LM: "AutoModelForMaskedLM",
+    TaskKind.SEQUENCE_CLASSIFICATION: "AutoModelForSequenceClassification",
+    TaskKind.MULTIPLE_CHOICE: "AutoModelForMultipleChoice",
+    TaskKind.ENCODER: "AutoModel",
+}
+
 TASKS = (AUTO, *(kind.value for kind in TaskKind))
 WEIGHTS = ("model", "ema")
 REFERENCES = ("builtin", "fairseq")

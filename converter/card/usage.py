@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from converter.choices import TaskKind
+from converter.choices import AUTO_CLASSES, TaskKind
 from converter.dictionary import MASK_TOKEN
 from converter.parity.bundled_runtime import BUNDLED_CLASSES
 from converter.source.positions import USUAL_PAD_ID
@@ -12,12 +12,6 @@ from converter.source.positions import USUAL_PAD_ID
 if TYPE_CHECKING:
     from converter.plan import ConversionPlan
 
-AUTO_CLASSES = {
-    TaskKind.MASKED_LM: "AutoModelForMaskedLM",
-    TaskKind.SEQUENCE_CLASSIFICATION: "AutoModelForSequenceClassification",
-    TaskKind.MULTIPLE_CHOICE: "AutoModelForMultipleChoice",
-    TaskKind.ENCODER: "AutoModel",
-}
 _HERE = 'model_id = "."  # this folder: its path, or its name on the Hub'
 _SENTENCE = f"The capital of France is {MASK_TOKEN}."
 

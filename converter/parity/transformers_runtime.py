@@ -11,17 +11,10 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
-from converter.choices import TaskKind
+from converter.choices import AUTO_CLASSES, TaskKind
 from converter.errors import UsageProblem
 from converter.parity.reference import Stage
 
-# The class of transformers that loads a folder for each task.
-AUTO_CLASSES = {
-    TaskKind.MASKED_LM: "AutoModelForMaskedLM",
-    TaskKind.SEQUENCE_CLASSIFICATION: "AutoModelForSequenceClassification",
-    TaskKind.MULTIPLE_CHOICE: "AutoModelForMultipleChoice",
-    TaskKind.ENCODER: "AutoModel",
-}
 _PARTS = {
     "q_proj": "attention.self.query",
     "k_proj": "attention.self.key",

@@ -23,10 +23,9 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
-from converter.choices import TaskKind
+from converter.choices import AUTO_CLASSES, TaskKind
 from converter.errors import UsageProblem
 from converter.folder import CONFIG_FILE, INDEX_FILE
-from converter.parity.transformers_runtime import AUTO_CLASSES
 from converter.tokenization import TOKENIZER_CONFIG_FILE
 from converter.verification.fitness.finding import NotRun
 from converter.verification.published import Published
