@@ -23,7 +23,7 @@ from converter.folder import (
     write_text,
     write_weights,
 )
-from converter.parity.prove import prove, stage_count
+from converter.parity.prove import operation_count, prove, stage_count
 from converter.parity.references import open_reference
 from converter.parity.report import Check, ParityReport
 from converter.plan import ConversionPlan
@@ -78,7 +78,7 @@ def prove_folder(
             source=source_facts(prepared),
             target=_target_facts(plan),
             more_checks=_tokenizer_check(prepared, staging),
-            tick=digests.beside(watch.advance),
+            tick=digests.beside(watch.advance, stage_count(plan), operation_count(plan, prepared.tensors)),
         )
         sums, file_digests = digests.result()
     report = replace(report, source={**report.source, **source_digests(prepared, sums)})

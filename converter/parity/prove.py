@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -70,3 +71,9 @@ def is_tied_masked_lm(plan: ConversionPlan) -> bool:
 def stage_count(plan: ConversionPlan) -> int:
     """How often `prove` ticks."""
     return 2 * (plan.description.layers + 3 + (plan.task.head is not None))
+
+
+def operation_count(plan: ConversionPlan, tensors: Mapping[str, SourceTensor]) -> float:
+    """About how many floating-point operations the comparison takes: two for each weight and token, on both sides."""
+    tokens = sum(batch.numel() for batch in Subject.of(plan).batches)
+    return 4.0 * tokens * sum(math.prod(tensor.shape) for tensor in tensors.values())

@@ -21,7 +21,7 @@ from converter.parity.checks import comparison_checks, tensors_check
 from converter.parity.compare import ModuleDifferences
 from converter.parity.comparison import Comparison, Runtime, Subject, reference_arguments
 from converter.parity.hints import diagnose
-from converter.parity.prove import is_tied_masked_lm
+from converter.parity.prove import is_tied_masked_lm, operation_count, stage_count
 from converter.parity.reference import Reference
 from converter.parity.references import ChosenReference, open_reference
 from converter.parity.report import Check, ParityReport
@@ -119,8 +119,16 @@ def _judge(
     tensors = _in_stored_type(prepared.tensors, expected.dtype, plan.description.dtype)
     digests.check(prepared.tensors.values())
     with open_reference(prepared, tensors, fairseq_python) as reference:
+        tick = digests.beside(watch.advance, stage_count(plan), operation_count(plan, prepared.tensors))
         for make in RUNTIMES[runtime]:
-            _compare(found, Subject.of(plan, expected.dtype), published, make, reference, digests.beside(watch.advance))
+            _compare(
+                found,
+                Subject.of(plan, expected.dtype),
+                published,
+                make,
+                reference,
+                tick,
+            )
         audited = _audit(prepared, published, expected, reference)
         sources, _ = digests.result()
     found.checks.append(tensors_check(audited))
