@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from converter.choices import RUNTIMES
+from converter.choices import COMPUTE_TYPES, RUNTIMES
 from converter.cli_options import (
     PATH,
     card_options,
@@ -114,6 +114,10 @@ def convert(
 @click.option(
     "--runtime", type=click.Choice(RUNTIMES), default="bundled", show_default=True,
     help="What computes FOLDER: the bundled model, the installed transformers, or both.",
+)  # fmt: skip
+@click.option(
+    "--compute", type=click.Choice(COMPUTE_TYPES), default="float64", show_default=True,
+    help="What FOLDER computes in. float32, for large models, is judged by its rounding, which is measured.",
 )  # fmt: skip
 @click.option(
     "--revision", metavar="REV", help="Branch, tag or commit of a repo on the Hub.  [default: its main branch]"

@@ -51,18 +51,18 @@ _ROWS_AT_ONCE = 8192
 
 
 class BundledRuntime:
-    """The folder's model, in evaluation mode, computing in float64."""
+    """The folder's model, in evaluation mode, computing in float64 unless told otherwise."""
 
     name = "bundled"
 
-    def __init__(self, folder: Path, task: TaskKind) -> None:
-        """Loads the folder strictly, as the class that the task wants.
+    def __init__(self, folder: Path, task: TaskKind, dtype: torch.dtype = torch.float64) -> None:
+        """Loads the folder strictly, as the class that the task wants; it computes in `dtype`.
 
         Raises:
             ValueError: if its files do not fit the model.
         """
         cls = getattr(bundled_model(), BUNDLED_CLASSES[task])
-        self._task = task
+        self._task, self._dtype = task, dtype
         options = {"add_pooling_layer": False} if task is TaskKind.ENCODER else {}
         self.model: nn.Module = cls.from_pretrained(folder, **options)
         self._files = _index(folder)
@@ -153,13 +153,13 @@ class BundledRuntime:
         stored = self._stored(f"{path}.{name}")
         if f"{path}.{name}".endswith(_WORDS):
             # Only the rows that are looked up: the others' memory is asked for, never touched, and so never there.
-            wide = torch.empty(stored.shape, dtype=torch.float64)
-            wide[self._ids] = stored[self._ids].to(torch.float64)
+            wide = torch.empty(stored.shape, dtype=self._dtype)
+            wide[self._ids] = stored[self._ids].to(self._dtype)
             return wide
         key = (name, stored.shape)
         if key not in self._wide:
             with torch.inference_mode(False):  # what is made in that mode could not be a parameter's memory again
-                self._wide[key] = torch.empty(stored.shape, dtype=torch.float64)
+                self._wide[key] = torch.empty(stored.shape, dtype=self._dtype)
         return self._wide[key].copy_(stored)
 
     def _decode(self, decoder: nn.Linear, x: Tensor) -> Tensor:
@@ -167,7 +167,7 @@ class BundledRuntime:
         stored = self._stored(_DECODER)
         logits = x.new_empty(*x.shape[:-1], len(stored))
         rows, flat = x.reshape(-1, x.shape[-1]), logits.view(-1, len(stored))
-        wide = torch.empty(min(_ROWS_AT_ONCE, len(stored)), stored.shape[1], dtype=torch.float64)
+        wide = torch.empty(min(_ROWS_AT_ONCE, len(stored)), stored.shape[1], dtype=self._dtype)
         for first in range(0, len(stored), _ROWS_AT_ONCE):
             piece = stored[first : first + _ROWS_AT_ONCE]
             some = slice(first, first + len(piece))

@@ -118,6 +118,7 @@ class Comparison:
     extra: Difference = field(default_factory=lambda: Difference("extra rows"))
     positions: PositionErrors = field(default_factory=PositionErrors)
     divergence: Divergence | None = None
+    in_float32: bool = False
 
     def run(self) -> Comparison:
         """Compares the whole probe.
@@ -129,7 +130,9 @@ class Comparison:
             for batch in self.subject.batches:
                 self.add(batch)
         # Judged on the scale of the logits: the rows' own scale is that of the bias, which would hide differences.
-        self.extra.scale, self.extra.noise = self.logits.scale, self.logits.noise
+        # But a folder in float32 cannot tell them finer than float32's step at the bias.
+        own = self.extra.scale * torch.finfo(torch.float32).eps if self.in_float32 else 0.0
+        self.extra.scale, self.extra.noise = self.logits.scale, self.logits.noise + own
         return self
 
     def add(self, batch: Tensor) -> None:
@@ -151,6 +154,7 @@ class Comparison:
             self.tick(1)
 
         actual = self.runtime.run(batch, real.long(), on_stage)
+        self.in_float32 = actual.dtype == torch.float32
         left_out = next(stages, None)
         if left_out is not None:
             raise ValueError(f"the model never computes {left_out[0]}")
@@ -158,7 +162,7 @@ class Comparison:
             self._compare_vocabulary(_real(outputs["out"], real), _real(actual, real), whole=bool(real.all()))
         elif self.subject.head is not None:
             self.logits.noise = self.noise(f"head.{self.subject.head}", "out")
-            self.logits.add(outputs["logits"], actual)
+            self.logits.add(outputs["logits"], actual.double())
         self.tick(1)
 
     def _stages(self, batch: Tensor) -> Iterator[Stage]:
@@ -177,7 +181,7 @@ class Comparison:
         module = at + _PART_NAMES[part]
         if stage != "head" and part == "out" and bool(real.all()):
             self.positions.add(module, expected[0], actual[0])
-        shown = actual
+        shown = actual = actual.double()
         if stage != "head":
             expected, actual = _real(expected, real), _real(actual, real)
         noise = self.noise(f"head.{self.subject.head}", "dense") if stage == "head" else self.noise(stage, part)
@@ -187,20 +191,20 @@ class Comparison:
 
     def _compare_vocabulary(self, features: Tensor, actual: Tensor, *, whole: bool) -> None:
         """The masked LM's logits, [tokens, vocab], and those of the rows behind the dictionary's."""
-        self.logits.noise = self.noise("logits", "out")
         first, rows = torch.empty(0), 0
         for piece in self.reference.logit_pieces(features):
             first = first if rows else piece[:, : UNK + 1].clone()
-            beside = actual[:, rows : rows + piece.shape[1]]
+            beside = actual[:, rows : rows + piece.shape[1]].double()
             self.logits.add_columns(piece, beside)
             if whole:
                 self.positions.add("logits", piece, beside)
             rows += piece.shape[1]
         self.logits.end_rows()
+        self.logits.noise = self.noise("logits", "out")  # which was measured on the way
         if self.subject.extra_rows:
             bias = float(torch.tensor(EXTRA_ROW_BIAS, dtype=getattr(torch, self.subject.dtype)))
             extra = self.reference.extra_row_logits(first, UNK, bias)
-            self.extra.add(extra.expand(-1, self.subject.extra_rows), actual[:, rows:])
+            self.extra.add(extra.expand(-1, self.subject.extra_rows), actual[:, rows:].double())
 
 
 def _real(values: Tensor, real: Tensor) -> Tensor:

@@ -44,10 +44,13 @@ class Arguments:
 
 
 class Reference:
-    """fairseq's forward in float64, one layer's weights at a time."""
+    """fairseq's forward in float64 (or, to measure what that costs, in `dtype`), one layer's weights at a time."""
 
-    def __init__(self, tensors: Mapping[str, SourceTensor], arguments: Arguments) -> None:
+    def __init__(
+        self, tensors: Mapping[str, SourceTensor], arguments: Arguments, dtype: torch.dtype = torch.float64
+    ) -> None:
         """Takes the source tensors as they are: the checkpoint's `model`, under the checkpoint's names."""
+        self._dtype = dtype
         self.tensors = tensors
         self.arguments = arguments
         self.used: set[str] = set()
@@ -103,7 +106,7 @@ class Reference:
         self.used.add(table)
         bias = self._get(f"{self._lm}bias")
         stored = self.tensors[table].read()
-        wide = torch.empty(min(_ROWS_AT_ONCE, len(stored)), stored.shape[1], dtype=torch.float64)
+        wide = torch.empty(min(_ROWS_AT_ONCE, len(stored)), stored.shape[1], dtype=self._dtype)
         for rows, some in zip(torch.split(stored, _ROWS_AT_ONCE), torch.split(bias, _ROWS_AT_ONCE), strict=True):
             yield torch.nn.functional.linear(x, wide[: len(rows)].copy_(rows), some)
         self.tensors[table].release()
@@ -134,7 +137,7 @@ class Reference:
         """W / (u W v) with the vectors that training left (Miyato et al. 2018), in the type the quotient is used in."""
         weight, u, v = (self._get(f"{name}_{part}") for part in ("orig", "u", "v"))
         stored = self.tensors[f"{name}_orig"].read().dtype
-        return (weight / torch.dot(u, torch.mv(weight, v))).to(stored).double()
+        return (weight / torch.dot(u, torch.mv(weight, v))).to(stored).to(self._dtype)
 
     def _layers(self) -> Sequence[int]:
         if self.arguments.layers is not None:
@@ -154,7 +157,7 @@ class Reference:
             x = x + self._rows(f"{self._at}embed_positions.weight", positions)
         elif self.arguments.positions == "sinusoidal":
             table = _sinusoids(self.arguments.position_rows, x.shape[-1], pad)
-            x = x + table.to(self.tensors[words].read().dtype)[positions].double()
+            x = x + table.to(self.tensors[words].read().dtype)[positions].to(self._dtype)
         norm = embedding_norm(self.tensors, self._at)  # there is none with --arch roberta_prenorm
         if norm is not None:
             x = self._norm(x, *norm)
@@ -217,7 +220,7 @@ class Reference:
         self.used.add(name)
         stored = self.tensors[name].read()
         with torch.inference_mode(False):  # what is made in that mode could not be written to outside of it
-            wide = self._matrices.setdefault(tuple(stored.shape), torch.empty(stored.shape, dtype=torch.float64))
+            wide = self._matrices.setdefault(tuple(stored.shape), torch.empty(stored.shape, dtype=self._dtype))
         wide.copy_(stored)
         self.tensors[name].release()
         return wide
@@ -227,12 +230,12 @@ class Reference:
         self.used.add(name)
         picked = self.tensors[name].read()[ids]
         self.tensors[name].release()
-        return (picked if factor is None else picked * factor).double()
+        return (picked if factor is None else picked * factor).to(self._dtype)
 
     def _get(self, name: str) -> Tensor:
         """A source tensor in float64; its pages in the file are given back at once."""
         self.used.add(name)
-        wide = self.tensors[name].read().to(torch.float64, copy=True)
+        wide = self.tensors[name].read().to(self._dtype, copy=True)
         self.tensors[name].release()
         return wide
 

@@ -12,6 +12,7 @@ from converter.checkpoint.tensors import SourceTensor
 from converter.choices import TaskKind
 from converter.errors import UsageProblem
 from converter.parity.comparison import ReferenceModel, reference_arguments
+from converter.parity.float32 import UNLUCKY, Float32Reference
 from converter.parity.reference import Reference
 
 if TYPE_CHECKING:
@@ -32,16 +33,21 @@ class ChosenReference:
 
 @contextmanager
 def open_reference(
-    prepared: Prepared, tensors: Mapping[str, SourceTensor], fairseq_python: Path | None
+    prepared: Prepared, tensors: Mapping[str, SourceTensor], fairseq_python: Path | None, compute: str = "float64"
 ) -> Iterator[ChosenReference]:
     """The built-in reference, or fairseq under `fairseq_python` if that is given.
 
     Args:
         tensors: the source tensors under the checkpoint's own names, in the type that the folder stores.
+        compute: what the folder computes in. For float32 the reference measures what that costs; it is exact itself.
 
     Raises:
         UsageProblem: if that interpreter has no fairseq, or its fairseq cannot load the model.
     """
+    if fairseq_python is None and compute == "float32":
+        measured = Float32Reference(tensors, reference_arguments(prepared.description))
+        yield ChosenReference(measured, "builtin", measured.noise_at, measured.floor, lambda: measured.exact.used)
+        return
     if fairseq_python is None:
         builtin = Reference(tensors, reference_arguments(prepared.description))
         yield ChosenReference(builtin, "builtin", lambda stage, part: 0.0, lambda: None, lambda: builtin.used)
@@ -63,12 +69,16 @@ def open_reference(
         facts = real.facts
         name = f"fairseq {facts['fairseq']} (torch {facts['torch']}, Python {facts['python']})"
         yield ChosenReference(
-            real, name, _rounding(real), lambda: _floor(real), lambda: real.used & prepared.tensors.keys()
+            real, name, _rounding(real, compute), lambda: _floor(real), lambda: real.used & prepared.tensors.keys()
         )
 
 
-def _rounding(real: FairseqReference) -> Callable[[str, str], float]:
-    """fairseq casts to float32 within its GELU, even in float64: how far that alone takes it, as it was measured."""
+def _rounding(real: FairseqReference, compute: str) -> Callable[[str, str], float]:
+    """fairseq casts to float32 within its GELU, even in float64: how far that alone takes it, as it was measured. Beside a
+    folder in float32 it is how far fairseq's own float32 is from its float64.
+    """
+    if compute == "float32":
+        return lambda stage, part: UNLUCKY * found.float32 if (found := real.noise.get((stage, part))) else 0.0
     return lambda stage, part: found.rounding if (found := real.noise.get((stage, part))) else 0.0
 
 

@@ -39,8 +39,8 @@ _HEADS = {
 class TransformersRuntime:
     """The model that `AutoModelFor...` makes of the folder, in evaluation mode."""
 
-    def __init__(self, folder: Path, task: TaskKind) -> None:
-        """Loads the folder as its readers would, only in float64.
+    def __init__(self, folder: Path, task: TaskKind, dtype: torch.dtype = torch.float64) -> None:
+        """Loads the folder as its readers would, only in `dtype`.
 
         Raises:
             UsageProblem: if transformers is not installed.
@@ -61,7 +61,7 @@ class TransformersRuntime:
         model, info = getattr(transformers, AUTO_CLASSES[task]).from_pretrained(
             folder,
             output_loading_info=True,
-            dtype=torch.float64,
+            dtype=dtype,
             trust_remote_code=False,
             local_files_only=True,
             **options,

@@ -39,6 +39,8 @@ def judge(
 
         return judge_folder(paths[0], revision=options.get("revision"))
     if golden is not None:
+        if options.get("compute", "float64") != "float64":
+            raise UsageProblem("a golden file is judged in float64", subject="--compute", advice="Leave it out")
         from converter.verification.record import verify_golden
 
         return verify_golden(paths[0], golden, runtime=runtime, revision=options.get("revision"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -33,7 +34,7 @@ from converter.verification.published import Published
 from converter.verification.tokenizer_check import check_tokenizer
 from converter.verification.weights_check import ExpectedWeights, expected_weights
 
-RUNTIMES: Mapping[str, tuple[Callable[[Path, TaskKind], Runtime], ...]] = {
+RUNTIMES: Mapping[str, tuple[Callable[..., Runtime], ...]] = {
     "bundled": (BundledRuntime,),
     "transformers": (TransformersRuntime,),
     "both": (BundledRuntime, TransformersRuntime),
@@ -75,6 +76,7 @@ def judge_published(
     published: Published,
     options: Options,
     runtime: str,
+    compute: str,
     digests: Digests,
     watch: Progress,
 ) -> ParityReport:
@@ -86,7 +88,9 @@ def judge_published(
     """
     if options.task == AUTO:
         options = replace(options, task=published.kind.value)
-    return _judge(prepared(options, _rows(published)), published, runtime, options.fairseq_python, digests, watch)
+    return _judge(
+        prepared(options, _rows(published)), published, runtime, compute, options.fairseq_python, digests, watch
+    )
 
 
 def _rows(published: Published) -> int | None:
@@ -103,6 +107,7 @@ def _judge(
     prepared: Prepared,
     published: Published,
     runtime: str,
+    compute: str,
     fairseq_python: Path | None,
     digests: Digests,
     watch: Progress,
@@ -118,9 +123,10 @@ def _judge(
     found.disagreements += [*published.damage, *expected.problems]
     tensors = _in_stored_type(prepared.tensors, expected.dtype, plan.description.dtype)
     digests.check(prepared.tensors.values())
-    with open_reference(prepared, tensors, fairseq_python) as reference:
+    with open_reference(prepared, tensors, fairseq_python, compute) as reference:
         tick = digests.beside(watch.advance, stage_count(plan), operation_count(plan, prepared.tensors))
-        for make in RUNTIMES[runtime]:
+        for kind in RUNTIMES[runtime]:
+            make = partial(kind, dtype=getattr(torch, compute))
             _compare(
                 found,
                 Subject.of(plan, expected.dtype),
@@ -133,7 +139,7 @@ def _judge(
         sources, _ = digests.result()
     found.checks.append(tensors_check(audited))
     found.disagreements += _said_of_tensors(audited)
-    report = _report(found, prepared, published, audited, tensors, reference)
+    report = _report(found, prepared, published, audited, tensors, reference, compute)
     return replace(report, source={**source_facts(prepared), **source_digests(prepared, sources)})
 
 
@@ -141,12 +147,12 @@ def _compare(
     found: Found,
     subject: Subject,
     published: Published,
-    make: Callable[[Path, TaskKind], Runtime],
+    make: partial[Runtime],
     reference: ChosenReference,
     tick: Callable[[int], None],
 ) -> None:
     """One runtime's numbers. A folder that does not load, or computes other stages, is one more disagreement."""
-    suffix = "" if make is BundledRuntime else " (transformers)"
+    suffix = "" if make.func is BundledRuntime else " (transformers)"
     try:
         runtime = make(published.path, subject.kind)
         comparison = Comparison(subject, reference.model, runtime, reference.noise, tick).run()
@@ -195,13 +201,14 @@ def _report(
     audited: Audit,
     tensors: Mapping[str, SourceTensor],
     reference: ChosenReference,
+    compute: str,
 ) -> ParityReport:
     plan = prepared.plan
     worst = next((item for item in found.comparisons if item.divergence), None)
     shown = worst or (found.comparisons[0] if found.comparisons else None)
     return ParityReport(
         reference.name,
-        "float64",
+        compute,
         source_facts(prepared),
         {
             "folder": published.name,

@@ -23,6 +23,7 @@ def verify(
     folder: str | Path,
     *,
     runtime: str = "bundled",
+    compute: str = "float64",
     revision: str | None = None,
     progress: Progress | None = None,
     **options: object,
@@ -33,6 +34,7 @@ def verify(
         checkpoint: the file that fairseq or DinkyTrain saved; on the Hub, `hf://org/name/path.pt[@revision]`.
         folder: a local model folder or a repo id of the Hub, by whoever made it.
         runtime: what computes the folder: `bundled`, `transformers` (the installed one), or `both`.
+        compute: what the folder computes in: `float64`, or `float32`, which is judged by its rounding as measured.
         revision: branch, tag or commit of a repo.
         options: as for `convert`; `task` is the folder's own unless given.
 
@@ -51,4 +53,4 @@ def verify(
         from converter.verification.published import open_published
 
         published = open_published(folder, Path(scratch), revision)
-        return judge_published(prepared, published, chosen, runtime, digests, watch)
+        return judge_published(prepared, published, chosen, runtime, compute, digests, watch)
