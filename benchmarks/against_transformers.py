@@ -16,7 +16,7 @@ from typing import Any
 import torch
 import transformers
 
-import model
+import prenorm_model as model
 
 BASE: dict[str, Any] = {
     "vocab_size": 50265,

@@ -14,7 +14,7 @@ from pathlib import Path
 
 _BARE = """
 import sys, time, torch
-from converter.parity.probe import build_probe
+from prenorm.proof.probe import build_probe
 from model import RobertaPreLayerNormForMaskedLM
 model = RobertaPreLayerNormForMaskedLM.from_pretrained(sys.argv[1], dtype=torch.float64)
 probe = build_probe(model.config.vocab_size, model.config.max_position_embeddings)
@@ -28,7 +28,7 @@ with torch.inference_mode():
 _VERIFY = """
 import sys, time
 start = time.perf_counter()
-from converter.verification import judge
+from prenorm.commands import judge
 report = judge([sys.argv[2], sys.argv[1]])
 assert report.passed
 print(time.perf_counter() - start)

@@ -60,7 +60,7 @@ def run_command(*arguments: str | Path, **options: Any) -> subprocess.CompletedP
 
 def run_main(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
     """The command line in this process, so that a test can plant a fault; returns the exit code."""
-    from converter import cli
+    from prenorm.cli import app as cli
 
     monkeypatch.setattr(sys, "argv", ["prenorm", *map(str, arguments)])
     with pytest.raises(SystemExit) as stopped:
@@ -88,7 +88,7 @@ def run_worker(python: Path, script: Path, *arguments: str | Path, stdin: object
 @pytest.fixture(scope="session")
 def converted(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """The folder that a fixture converts to as a masked LM; each is made once per worker."""
-    from converter import convert
+    from prenorm import convert
 
     made: dict[str, Path] = {}
     base = tmp_path_factory.mktemp("converted")

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from conftest import save_edited
+from prenorm.folder.staging import check_output, staging_folder
 from warm_command import Run, WarmCommand
-
-from converter.staging import check_output, staging_folder
 
 Snapshot = dict[str, tuple[int, bytes]]
 COMPLETE = {"README.md", "config.json", "model.safetensors", "parity.png", "parity_report.json"}

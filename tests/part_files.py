@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from conftest import load_trusted
 from torch import Tensor
+
+from conftest import load_trusted
 from variants import VARIANTS
 
 FSDP = ("fsdp-shards", "fsdp-shards-one-wrapper", "fsdp-shards-unflattened", "fsdp-shards-old-metadata")

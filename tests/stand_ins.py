@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from converter.checkpoint.placeholders import GlobalName, Placeholder
+from prenorm.checkpoint.pickle.placeholders import GlobalName, Placeholder
 
 
 def namespace(**attributes: object) -> Placeholder:

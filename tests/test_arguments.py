@@ -13,18 +13,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import FIXTURES, MLM
-from stand_ins import config, namespace, stand_in, value_node
 
-from converter.checkpoint import open_checkpoint
-from converter.checkpoint.placeholders import GlobalName, Placeholder
-from converter.errors import UnreadableCheckpoint
-from converter.source.arguments import Arguments, find_arguments
-from converter.source.containers import ConfigReader
-from converter.source.contents import model_tensors
-from converter.source.description import describe
-from converter.source.foreign import NotPlain, single
-from converter.source.layouts import normalize
+from conftest import FIXTURES, MLM
+from prenorm.checkpoint import open_checkpoint
+from prenorm.checkpoint.pickle.placeholders import GlobalName, Placeholder
+from prenorm.errors import UnreadableCheckpoint
+from prenorm.source.arguments import Arguments, find_arguments
+from prenorm.source.arguments.containers import ConfigReader
+from prenorm.source.arguments.foreign import NotPlain, single
+from prenorm.source.contents import model_tensors
+from prenorm.source.description import describe
+from prenorm.source.layouts import normalize
+from stand_ins import config, namespace, stand_in, value_node
 
 FILES = sorted((FIXTURES / "arguments").glob("*/*.pt"))
 GENERATIONS = ("omegaconf-2.0.6", "omegaconf-2.3.0")

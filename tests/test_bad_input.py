@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+
 from conftest import BPE, FIXTURES, MLM, run_command, run_main, save_edited
 
 Content = dict[str, Any]

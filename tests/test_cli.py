@@ -11,9 +11,9 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import BPE, FIXTURES, MLM, run_command, run_main
 
-import converter.targets.roberta_prelayernorm as target
+import prenorm.mapping.targets.roberta_prelayernorm as target
+from conftest import BPE, FIXTURES, MLM, run_command, run_main
 
 
 def test_convert_shows_the_parity_table_and_the_folder(tmp_path: Path) -> None:
@@ -145,7 +145,8 @@ def test_files_follow_the_umask(tmp_path: Path) -> None:
 
 def test_inspect_does_not_wait_for_torch() -> None:
     program = (
-        f"import sys; from converter import console, inspect; inspect({str(MLM)!r}); print('torch' in sys.modules)"
+        "import sys; from prenorm import inspect; from prenorm.cli import console; "
+        f"inspect({str(MLM)!r}); print('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() == "False", done.stderr
@@ -154,7 +155,7 @@ def test_inspect_does_not_wait_for_torch() -> None:
 def test_large_models_are_sharded_with_an_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from transformers import AutoModelForMaskedLM
 
-    import converter.folder as folder
+    import prenorm.folder.files as folder
 
     monkeypatch.setattr(folder, "MAX_SHARD_BYTES", 100_000)
     assert run_main(monkeypatch, "convert", MLM, tmp_path / "out", "--bpe-dir", BPE, "--quiet") == 0

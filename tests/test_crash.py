@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from crash_place import COMPLETE, Place, all_kinds, check_complete, outside_writing, small_checkpoint, turning_points
 from warm_command import WarmCommand
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import MLM, save_edited
 
-from converter import convert, inspect
-from converter.errors import NotRepresentable
+from conftest import MLM, save_edited
+from prenorm import convert, inspect
+from prenorm.errors import NotRepresentable
 
 Content = dict[str, Any]
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import MLM
 
-from converter.checkpoint import open_checkpoint
-from converter.digests import Digests
+from conftest import MLM
+from prenorm.checkpoint import open_checkpoint
+from prenorm.folder.digests import Digests
 
 SIZE = MLM.stat().st_size
 

@@ -10,22 +10,22 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import BPE, FIXTURES, MLM, run_main, save_edited
 from torch import Tensor
 
-import converter.folder as folder_module
-import converter.pipeline as pipeline
-import converter.targets.roberta_prelayernorm as target
-import converter.targets.xlm_roberta_xl as xlm_roberta_xl
-import model.embeddings
-import model.heads
-import model.layer
-import model.modeling
-from converter.checkpoint import open_checkpoint
-from converter.errors import ParityFailed
-from converter.mapping import Row
-from converter.plan import ConversionPlan
-from model.activations import gelu_tanh
+import prenorm.commands.convert as pipeline
+import prenorm.folder.files as folder_module
+import prenorm.mapping.targets.roberta_prelayernorm as target
+import prenorm.mapping.targets.xlm_roberta_xl as xlm_roberta_xl
+import prenorm_model.torch.embeddings
+import prenorm_model.torch.heads
+import prenorm_model.torch.layer
+import prenorm_model.torch.modeling
+from conftest import BPE, FIXTURES, MLM, run_main, save_edited
+from prenorm.checkpoint import open_checkpoint
+from prenorm.errors import ParityFailed
+from prenorm.mapping.plan import ConversionPlan
+from prenorm.rules.apply import Row
+from prenorm_model.torch.activations import gelu_tanh
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 LAYER = "roberta_prelayernorm.encoder.layer."
@@ -118,13 +118,13 @@ def patch(owner: object, name: str, value: object) -> Plant:
 
 def no_final_norm(monkeypatch: pytest.MonkeyPatch) -> None:
     """The model passes its final norm over."""
-    real = model.modeling.RobertaPreLayerNormModel.__init__
+    real = prenorm_model.torch.modeling.RobertaPreLayerNormModel.__init__
 
-    def wrong(self: model.modeling.RobertaPreLayerNormModel, *args: object, **options: object) -> None:
+    def wrong(self: prenorm_model.torch.modeling.RobertaPreLayerNormModel, *args: object, **options: object) -> None:
         real(self, *args, **options)  # type: ignore[arg-type]
         self.LayerNorm.forward = lambda x: x  # type: ignore[method-assign]
 
-    monkeypatch.setattr(model.modeling.RobertaPreLayerNormModel, "__init__", wrong)
+    monkeypatch.setattr(prenorm_model.torch.modeling.RobertaPreLayerNormModel, "__init__", wrong)
 
 
 def shifted(input_ids: Tensor, pad_token_id: int, past: int = 0) -> Tensor:
@@ -135,11 +135,11 @@ def shifted(input_ids: Tensor, pad_token_id: int, past: int = 0) -> Tensor:
 FAULTS: dict[str, Plant] = {
     "layer_norm_eps 1e-12": patch(target, "LAYER_NORM_EPS", 1e-12),
     "tanh GELU": configure(hidden_act="gelu_new"),
-    "tanh GELU in the LM head": patch(model.heads, "gelu", gelu_tanh),
+    "tanh GELU in the LM head": patch(prenorm_model.torch.heads, "gelu", gelu_tanh),
     "final norm lost": no_final_norm,
     "final norm's weights lost": rewrite("roberta_prelayernorm.LayerNorm.weight", torch.ones_like),
     "q and k swapped in one layer": rename({f"{LAYER}1.attention.self.query": f"{LAYER}1.attention.self.key"}),
-    "positions shifted by one": patch(model.embeddings, "positions_from_ids", shifted),
+    "positions shifted by one": patch(prenorm_model.torch.embeddings, "positions_from_ids", shifted),
     "position rows shifted by one": rewrite(f"{EMBEDDINGS}position_embeddings.weight", lambda t: t.roll(1, 0)),
     "two layers swapped": rename({f"{LAYER}0.": f"{LAYER}2."}),
     "the two norms of a layer swapped": rename({f"{LAYER}1.attention.LayerNorm": f"{LAYER}1.intermediate.LayerNorm"}),

@@ -9,16 +9,16 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from conftest import FIXTURES, run_fairseq
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stand_ins import config, namespace, stand_in, value_node
 
-from converter.checkpoint.pickle_reader import PickleReader
-from converter.checkpoint.placeholders import Placeholder
-from converter.errors import UnreadableCheckpoint
-from converter.source.arguments import find_arguments
-from converter.source.containers import MAX_DEPTH, MAX_VALUES, ConfigReader
+from conftest import FIXTURES, run_fairseq
+from prenorm.checkpoint.pickle.placeholders import Placeholder
+from prenorm.checkpoint.pickle.reader import PickleReader
+from prenorm.errors import UnreadableCheckpoint
+from prenorm.source.arguments import find_arguments
+from prenorm.source.arguments.containers import MAX_DEPTH, MAX_VALUES, ConfigReader
+from stand_ins import config, namespace, stand_in, value_node
 
 ROBERTA: dict[str, Any] = {"arch": "roberta_base", "encoder_attention_heads": 4}
 SECONDS = 5.0  # the slowest takes 0.7 on a slow core

@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import CONVERTIBLE, FIXTURES, MLM, load_trusted, save_edited
 from safetensors.torch import load_file
 
-from converter import convert
-from converter.checkpoint import open_checkpoint
-from converter.mapping import apply_layout, as_moved
-from converter.pipeline import Options, prepare
-from converter.rules import Rename, Split, match
-from converter.source.contents import model_tensors
-from converter.source.layouts import LAYER
+from conftest import CONVERTIBLE, FIXTURES, MLM, load_trusted, save_edited
+from prenorm import convert
+from prenorm.checkpoint import open_checkpoint
+from prenorm.commands.convert import Options, prepare
+from prenorm.rules.apply import apply_layout, as_moved
+from prenorm.rules.rules import Rename, Split, match
+from prenorm.source.contents import model_tensors
+from prenorm.source.layouts import LAYER
 
 
 def test_patterns_match_whole_keys_only() -> None:

@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 
 import pytest
-from conftest import BPE, MLM, ROOT
 
-from converter import convert
+from conftest import BPE, MLM, ROOT
+from prenorm import convert
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 

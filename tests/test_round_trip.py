@@ -9,15 +9,15 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
+
+from prenorm import convert
+from prenorm.checkpoint import open_checkpoint
+from prenorm.commands.convert import Options, Prepared, prepare
+from prenorm.mapping.targets import target_for
+from prenorm.rules.rules import Join, Rename, expand, invert, match
+from prenorm.source.layouts import ENCODER
 from variant_cases import CASES
 from variants import Case
-
-from converter import convert
-from converter.checkpoint import open_checkpoint
-from converter.pipeline import Options, Prepared, prepare
-from converter.rules import Join, Rename, expand, invert, match
-from converter.source.layouts import ENCODER
-from converter.targets import target_for
 
 EXACT = [case for case in CASES if case.refusal is None]
 # What is computed has no way back; these operations' sources are excused, and nothing else.

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from converter.signals import Terminated, raise_on_termination
+from prenorm.cli.signals import Terminated, raise_on_termination
 
 
 @pytest.fixture(params=[signal.SIGTERM, signal.SIGHUP])

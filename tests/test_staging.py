@@ -10,12 +10,12 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import BPE, MLM, run_command
 
-from converter import filesystem, staging
-from converter.errors import UsageProblem
-from converter.filesystem import alone_in, lock_folder
-from converter.staging import check_output, publish, staging_folder
+from conftest import BPE, MLM, run_command
+from prenorm.errors import UsageProblem
+from prenorm.folder import filesystem, staging
+from prenorm.folder.filesystem import alone_in, lock_folder
+from prenorm.folder.staging import check_output, publish, staging_folder
 
 COMPLETE = {
     "README.md", "config.json", "model.safetensors", "parity.png", "parity_report.json", "tokenizer.json",

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import MLM, run_command, save_edited
 from safetensors.torch import load_file
-from variants import VARIANTS
 
-from converter import convert, inspect
-from converter.errors import NotRepresentable, PrenormError, UsageProblem
+from conftest import MLM, run_command, save_edited
+from prenorm import convert, inspect
+from prenorm.errors import NotRepresentable, PrenormError, UsageProblem
+from variants import VARIANTS
 
 CLASSIFIER = VARIANTS / "sequence-classification" / "checkpoint.pt"
 LABELS = CLASSIFIER.with_name("label_dict.txt")

@@ -6,13 +6,13 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import BPE, FIXTURES, run_fairseq
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from converter.dictionary import MASK_TOKEN, SPECIAL_TOKENS, Dictionary, check_rows, read_dictionary
-from converter.errors import UsageProblem
-from converter.tokenization.bytelevel import build_tokenizer, plan_vocabulary, read_bpe
+from conftest import BPE, FIXTURES, run_fairseq
+from prenorm.errors import UsageProblem
+from prenorm.tokenization.bytelevel import build_tokenizer, plan_vocabulary, read_bpe
+from prenorm.tokenization.dictionary import MASK_TOKEN, SPECIAL_TOKENS, Dictionary, check_rows, read_dictionary
 
 DICT = FIXTURES / "dinkytrain-mlm" / "dict.txt"
 ROWS = 433

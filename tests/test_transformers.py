@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import ARCHITECTURES, BPE, CONVERTIBLE, FIXTURES, OLD_TRANSFORMERS_PYTHON, run_worker
 from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer, pipeline
 
-from converter import convert
+from conftest import ARCHITECTURES, BPE, CONVERTIBLE, FIXTURES, OLD_TRANSFORMERS_PYTHON, run_worker
+from prenorm import convert
 
 Folder = Callable[[str], Path]
 

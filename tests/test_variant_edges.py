@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import FIXTURES, MLM, save_edited
 from safetensors.torch import load_file
-from variants import VARIANTS
 
-from converter import convert, inspect
-from converter.checkpoint import open_checkpoint
-from converter.pipeline import Options, prepare
+from conftest import FIXTURES, MLM, save_edited
+from prenorm import convert, inspect
+from prenorm.checkpoint import open_checkpoint
+from prenorm.commands.convert import Options, prepare
+from variants import VARIANTS
 
 Content = dict[str, Any]
 Edit = Callable[[Content], None]

@@ -9,18 +9,18 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import run_main, save_edited
-from test_faults import Plant, configure, edit_plan, lose, patch, rewrite
 from torch import Tensor
-from variants import VARIANTS
 
-import converter.pipeline as pipeline
-import converter.source.folding as folding
-import converter.targets.roberta_prelayernorm as target
-import model.classification
-from converter.mapping import Moved
-from converter.source.layouts import Canonical
-from converter.source.sizes import TABLE
+import prenorm.commands.convert as pipeline
+import prenorm.mapping.targets.roberta_prelayernorm as target
+import prenorm.source.folding as folding
+import prenorm_model.torch.classification
+from conftest import run_main, save_edited
+from prenorm.rules.apply import Moved
+from prenorm.source.layouts import Canonical
+from prenorm.source.sizes import TABLE
+from test_faults import Plant, configure, edit_plan, lose, patch, rewrite
+from variants import VARIANTS
 
 Content = dict[str, Any]
 CLASSIFIER = "sequence-classification"
@@ -71,14 +71,16 @@ def linear_pooler(monkeypatch: pytest.MonkeyPatch) -> None:
         out: Tensor = self.out_proj(self.dense(hidden[:, 0]))
         return out
 
-    monkeypatch.setattr(model.classification.ClassificationHead, "forward", forward)
+    monkeypatch.setattr(prenorm_model.torch.classification.ClassificationHead, "forward", forward)
 
 
 def last_token(monkeypatch: pytest.MonkeyPatch) -> None:
     """The model's classification head looks at the last token instead of the first."""
-    real = model.classification.ClassificationHead.forward
+    real = prenorm_model.torch.classification.ClassificationHead.forward
     monkeypatch.setattr(
-        model.classification.ClassificationHead, "forward", lambda self, hidden: real(self, hidden.flip(1))
+        prenorm_model.torch.classification.ClassificationHead,
+        "forward",
+        lambda self, hidden: real(self, hidden.flip(1)),
     )
 
 
@@ -145,7 +147,7 @@ def test_the_wrong_head_is_caught(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
         }
 
     path = save_edited(tmp_path / "two.pt", second, VARIANTS / CLASSIFIER / "checkpoint.pt")
-    from converter.targets import roberta_prelayernorm
+    from prenorm.mapping.targets import roberta_prelayernorm
 
     real = roberta_prelayernorm.rules
 

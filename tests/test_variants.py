@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from conftest import OLD_TRANSFORMERS_PYTHON, run_worker
+from prenorm import convert
 from variant_cases import CASES
 from variants import TABLE, VARIANTS, Case, job, row, run
-
-from converter import convert
 
 ROWS = {line.split(" | ")[0].removeprefix("| "): line for line in TABLE.read_text(encoding="utf-8").splitlines()}
 

@@ -14,10 +14,9 @@ from typing import Any
 
 from conftest import FIXTURES
 from folder_distance import measure
-
-from converter import convert
-from converter.errors import PrenormError
-from converter.pipeline import Conversion
+from prenorm import convert
+from prenorm.commands.convert import Conversion
+from prenorm.errors import PrenormError
 
 VARIANTS = FIXTURES / "variants"
 TABLE = VARIANTS / "README.md"

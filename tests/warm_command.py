@@ -51,7 +51,9 @@ class Run:
     at: int = 0
     fault: str = ""
     steps: str = ""  # a file that gets the names of the steps
-    wait_before: str = ""  # a function of converter.pipeline, before which all runs of the group wait for one another
+    wait_before: str = (
+        ""  # a function of prenorm.commands.convert, before which all runs of the group wait for one another
+    )
     no_exchange: bool = False  # as on a system that cannot swap two folders in one step
     powerless: bool = False  # without root's power to write where the mode forbids it
     read_only: str = ""  # a folder that becomes read-only just before publication
@@ -116,8 +118,9 @@ class Steps:
 
     def watch(self) -> None:
         """Begins counting, in this thread and those to come; not in what only reads and computes, which it would slow."""
-        from converter import assemble, pipeline
-        from converter.parity import report
+        from prenorm.commands import assemble
+        from prenorm.commands import convert as pipeline
+        from prenorm.reports import model as report
 
         idle = ((pipeline, "open_source"), (pipeline, "prepare"), (assemble, "prove"), (report, "environment"))
         for module, name in idle:
@@ -165,7 +168,7 @@ def _serve(checkpoint: str, output: str) -> None:
     """The other side: converts once, so that everything is imported, then forks a process for every run."""
     import torch
 
-    from converter import convert
+    from prenorm import convert
 
     torch.set_num_threads(1)  # threads do not survive a fork
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for pytest
@@ -204,7 +207,7 @@ def _fork(run: Run, barrier: Any) -> int:
 
 
 def _run_command(run: Run, barrier: Any) -> int:
-    from converter import cli
+    from prenorm.cli import app as cli
 
     parent = Path(run.arguments[2]).parent
     mounted = _set_conditions(run, barrier, parent)
@@ -226,7 +229,8 @@ def _run_command(run: Run, barrier: Any) -> int:
 
 
 def _set_conditions(run: Run, barrier: Any, parent: Path) -> bool:
-    from converter import filesystem, pipeline
+    from prenorm.commands import convert as pipeline
+    from prenorm.folder import filesystem
 
     mounted = bool(run.disk) and mount_small_disk(parent, run.disk)
     largest = run.largest_file or (0 if mounted else run.disk)

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 import torch
 from card_reading import blocks, card_of, facts, headings, metadata, rows, section, tokens
-from conftest import BPE, FIXTURES, MLM, OLD_TRANSFORMERS_PYTHON, ROOT, save_edited
 
-from converter import convert
-from converter.card.usage import at_repo
-from converter.errors import UsageProblem
+from conftest import BPE, FIXTURES, MLM, OLD_TRANSFORMERS_PYTHON, ROOT, save_edited
+from prenorm import convert
+from prenorm.errors import UsageProblem
+from prenorm.folder.card.usage import at_repo
 
 CLASSIFICATION = FIXTURES / "dinkytrain-classification" / "checkpoint.pt"
 VARIANTS = FIXTURES / "variants"

@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 import yaml
 from card_reading import card_of, headings, markdown, metadata
-from conftest import BPE, FIXTURES, MLM, OLD_TRANSFORMERS_PYTHON, run_command, run_worker
 from huggingface_hub import ModelCard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from converter import convert
-from converter.card.options import CardOptions, OwnText, read_own_text
-from converter.card.yaml_text import BadFrontMatter, dump, load
-from converter.errors import UsageProblem
+from conftest import BPE, FIXTURES, MLM, OLD_TRANSFORMERS_PYTHON, run_command, run_worker
+from prenorm import convert
+from prenorm.errors import UsageProblem
+from prenorm.folder.card.options import CardOptions, OwnText, read_own_text
+from prenorm.folder.card.yaml_text import BadFrontMatter, dump, load
 
 HERE = Path(__file__).parent
 

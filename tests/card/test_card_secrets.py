@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 from card_reading import card_of, facts, section
-from conftest import BPE, FIXTURES, MLM, load_trusted, save_edited
 
-from converter import convert
-from converter.card.names import PublicNames, is_plain
+from conftest import BPE, FIXTURES, MLM, load_trusted, save_edited
+from prenorm import convert
+from prenorm.folder.card.names import PublicNames, is_plain
 
 MARK = "xyzzy"
 CLASSIFICATION = FIXTURES / "dinkytrain-classification" / "checkpoint.pt"

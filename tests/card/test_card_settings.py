@@ -7,13 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from conftest import MLM
-from stand_ins import namespace
 
-from converter.card.source import _training_rows
-from converter.checkpoint import open_checkpoint
-from converter.source.arguments import find_arguments
-from converter.source.settings import training_facts
+from conftest import MLM
+from prenorm.checkpoint import open_checkpoint
+from prenorm.folder.card.source import _training_rows
+from prenorm.source.arguments import find_arguments
+from prenorm.source.settings import training_facts
+from stand_ins import namespace
 
 BATCH = {"batch_size": 16, "update_freq": [4], "distributed_world_size": 8}
 

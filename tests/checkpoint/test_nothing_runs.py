@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import MLM, run_command, save_edited
 
-from converter.checkpoint import Risk, open_checkpoint
-from converter.checkpoint.globals import classify
-from converter.checkpoint.placeholders import GlobalName
+from conftest import MLM, run_command, save_edited
+from prenorm.checkpoint import Risk, open_checkpoint
+from prenorm.checkpoint.pickle.globals import classify
+from prenorm.checkpoint.pickle.placeholders import GlobalName
 
 
 class Call:

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import CONVERTIBLE, FIXTURES, MLM, load_trusted, save_edited
 
-from converter.checkpoint import LazyTensor, open_checkpoint
-from converter.checkpoint.tensors import contiguous_stride, is_same_place
-from converter.errors import PrenormError, UnreadableCheckpoint, UsageProblem
-from converter.source.contents import model_tensors
+from conftest import CONVERTIBLE, FIXTURES, MLM, load_trusted, save_edited
+from prenorm.checkpoint import LazyTensor, open_checkpoint
+from prenorm.checkpoint.tensors import contiguous_stride, is_same_place
+from prenorm.errors import PrenormError, UnreadableCheckpoint, UsageProblem
+from prenorm.source.contents import model_tensors
 
 
 def same(lazy: LazyTensor, loaded: torch.Tensor) -> bool:

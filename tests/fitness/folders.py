@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from conftest import BPE, FIXTURES, MLM
 from safetensors.torch import load_file, save_file
 
-from converter import convert
+from conftest import BPE, FIXTURES, MLM
+from prenorm import convert
 
 VARIANTS = FIXTURES / "variants"
 WEIGHTS = "model.safetensors"

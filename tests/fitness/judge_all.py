@@ -18,7 +18,7 @@ sys.addaudithook(
 
 def main() -> None:
     """Answers every case."""
-    from converter.verification.fitness import judge_folder
+    from prenorm.fitness import judge_folder
 
     assert "transformers" not in sys.modules, "transformers is imported before it is needed"
     cases = json.loads(Path(sys.argv[1]).read_text())

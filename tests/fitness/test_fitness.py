@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from conftest import OLD_TRANSFORMERS_PYTHON, run_worker
 
 from .folders import FAULTS, ONNX, TRAINER, VECTORS, make_sound

@@ -15,21 +15,21 @@ from typing import Any
 import jsonschema
 import pytest
 import torch
+
 from conftest import BPE, MLM, run_main, run_worker
 from hub import client_environment, serve_hub
-
-from converter import convert
-from converter.errors import UsageProblem
-from converter.reports import SUFFIXES, render
-from converter.reports.reading import read
-from converter.reports.text import Outcome
-from converter.verification.fitness import CHECKS, finding, judge_folder, onnx_export, sentence_vectors, training
-from converter.verification.fitness.finding import Check, FitnessReport
-from converter.verification.fitness.subject import Subject
+from prenorm import convert
+from prenorm.errors import UsageProblem
+from prenorm.fitness import CHECKS, finding, judge_folder, onnx_export, sentence_vectors, training
+from prenorm.fitness.finding import Check, FitnessReport
+from prenorm.fitness.subject import Subject
+from prenorm.reports import SUFFIXES, render
+from prenorm.reports.reading import read
+from prenorm.reports.text import Outcome
 
 from .folders import without
 
-SCHEMA: dict[str, Any] = json.loads(files("converter.reports").joinpath("schema.json").read_text("utf-8"))
+SCHEMA: dict[str, Any] = json.loads(files("prenorm.reports").joinpath("schema.json").read_text("utf-8"))
 
 
 @pytest.fixture(scope="module")
@@ -187,7 +187,7 @@ def doubled(found: Any) -> Any:
 def test_a_pipeline_that_answers_otherwise_fails(
     name: str, change: Callable[[Any], Any], said: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pipelines = importlib.import_module("converter.verification.fitness.pipelines")
+    pipelines = importlib.import_module("prenorm.fitness.pipelines")
     own = pipelines._pipeline
 
     def other(task: str, subject: Subject) -> Any:
@@ -261,7 +261,7 @@ def test_there_is_one_thing_to_judge_by(
 def test_the_command_shows_the_table_and_exits_by_the_verdict(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("converter.verification.fitness.CHECKS", CHECKS[:4])
+    monkeypatch.setattr("prenorm.fitness.CHECKS", CHECKS[:4])
     assert run_main(monkeypatch, "verify", folder, "--folder-only", "--json", "--report", tmp_path / "r.html") == 0
     assert json.loads(capsys.readouterr().out)["kind"] == "fitness"
     page = (tmp_path / "r.html").read_text()

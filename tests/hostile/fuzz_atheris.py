@@ -20,9 +20,9 @@ from pathlib import Path
 
 import atheris  # type: ignore[import-not-found]
 
-with atheris.instrument_imports(include=["converter"]):
-    import converter.inspection as inspection
-    from converter.errors import PrenormError
+with atheris.instrument_imports(include=["prenorm"]):
+    import prenorm.commands.inspect as inspection
+    from prenorm.errors import PrenormError
 
 from hostile.corpus import CONVERTED, REFUSED
 from hostile.writing import Member, legacy_parts, members, sound, zip_file

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from converter.checkpoint.limits import MAX_CLASSES, MAX_TENSORS
+from prenorm.checkpoint.limits import MAX_CLASSES, MAX_TENSORS
 
 from .corpus import CONVERTED, REFUSED, file_name
 from .registry import HostileFile

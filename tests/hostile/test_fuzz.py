@@ -22,14 +22,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import CONVERTIBLE, FIXTURES, MLM, save_edited
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from converter import convert, inspect
-from converter.checkpoint import open_checkpoint
-from converter.errors import PrenormError
-from converter.source.contents import model_tensors
+from conftest import CONVERTIBLE, FIXTURES, MLM, save_edited
+from prenorm import convert, inspect
+from prenorm.checkpoint import open_checkpoint
+from prenorm.errors import PrenormError
+from prenorm.source.contents import model_tensors
 
 from .mutations import Edit, edits, legacy_subject, rebuilt, zip_subject
 from .torch_reader import TorchReader, digest

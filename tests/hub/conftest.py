@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT
 
+from conftest import ROOT
 from hub import WRITER, Hub, Token, client_environment, serve_hub
 
 OLD_HUB_PYTHON = ROOT / ".venv-hub-1" / "bin" / "python"

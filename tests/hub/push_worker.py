@@ -29,9 +29,9 @@ class Warnings:
 
 def push(job):
     """One push: its exit code, and all that the user would see of it."""
-    from converter.errors import PrenormError, describe
-    from converter.hub.patience import Patience
-    from converter.hub.push import push as run
+    from prenorm.errors import PrenormError, describe
+    from prenorm.hub.patience import Patience
+    from prenorm.hub.push import push as run
 
     os.environ["HF_TOKEN"] = job["token"]
     watch = Warnings()
@@ -52,7 +52,7 @@ def serve():
     import huggingface_hub
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, _commit_api, lfs  # noqa: F401
 
-    import converter.hub.push  # noqa: F401
+    import prenorm.hub.push  # noqa: F401
 
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)

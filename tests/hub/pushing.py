@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from conftest import ROOT
-
-from converter.hub.patience import Patience
+from prenorm.hub.patience import Patience
 
 from . import WRITER, Hub, Token, client_environment
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from converter.hub.patience import Patience
+from prenorm.hub.patience import Patience
 
 from . import (
     WRITER,

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import FIXTURES, ROOT
 from jsonschema import Draft202012Validator
+
+from conftest import FIXTURES, ROOT
 
 from . import DropInAnswer, Hub, Status, WrongContent
 from .command import CommandWorker, prenorm
@@ -18,7 +19,7 @@ from .command import CommandWorker, prenorm
 VARIANTS = FIXTURES / "variants"
 REPO = "lab/training"
 SOURCE = VARIANTS / "activation-gelu"
-SCHEMA = Draft202012Validator(json.loads((ROOT / "converter" / "reports" / "schema.json").read_text()))
+SCHEMA = Draft202012Validator(json.loads((ROOT / "converter" / "prenorm" / "reports" / "schema.json").read_text()))
 
 
 @pytest.fixture(scope="module")

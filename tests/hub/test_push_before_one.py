@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from conftest import ROOT
-
-from converter.hub.patience import Patience
+from prenorm.hub.patience import Patience
 
 from . import DropBeforeAnswer, Hub
 from .pushing import OURS, PushWorker, on_disk, on_hub, publishable

@@ -8,7 +8,7 @@ import torch
 import transformers
 from torch import nn
 
-import model
+import prenorm_model as model
 
 SMALL: dict[str, Any] = {
     "vocab_size": 50, "hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 40,

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import OLD_TRANSFORMERS_PYTHON, run_worker
 from safetensors.torch import load_file, save_file
 
-import model
+import prenorm_model as model
+from conftest import OLD_TRANSFORMERS_PYTHON, run_worker
 
 from .pairs import apart, batch, randomize, settings
 

@@ -238,7 +238,7 @@ def test_callable_activation() -> None:
         layer.intermediate.act = torch.relu
     ids, mask = batch()
     assert apart(called(ids, mask).last_hidden_state, theirs(ids, attention_mask=mask).last_hidden_state) < 1e-10
-    import model
+    import prenorm_model as model
 
     config = model.RobertaPreLayerNormConfig(**{**SMALL, "hidden_act": torch.relu})
     given = model.RobertaPreLayerNormModel(config).double().eval()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-import model
+import prenorm_model as model
 
 from .pairs import settings
 

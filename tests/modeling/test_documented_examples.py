@@ -10,7 +10,7 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
-from model import (
+from prenorm_model import (
     RobertaPreLayerNormConfig,
     RobertaPreLayerNormForCausalLM,
     RobertaPreLayerNormForMaskedLM,

@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 import torch
 import transformers
-from hub import client_environment, serve_hub
 from safetensors.torch import load_file, save_file
 
-import model
-from model import RobertaPreLayerNormConfig, RobertaPreLayerNormForMaskedLM
-from model.naming import to_file, to_module
+import prenorm_model as model
+from hub import client_environment, serve_hub
+from prenorm_model import RobertaPreLayerNormConfig, RobertaPreLayerNormForMaskedLM
+from prenorm_model.naming import to_file, to_module
 
 from .pairs import NAMES, SMALL, apart, randomize, settings
 from .test_against_transformers import inputs_for

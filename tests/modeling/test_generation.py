@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from model.generation import filter_logits
+from prenorm_model.torch.generation import filter_logits
 
 from .pairs import batch, pair
 
@@ -77,7 +77,7 @@ def test_filters_keep_the_tokens_they_should() -> None:
 
 
 def test_sampled_frequencies_follow_the_distribution() -> None:
-    from model.generation import _draw
+    from prenorm_model.torch.generation import _draw
 
     logits = torch.tensor([[0.6, 0.3, 0.1]]).log().expand(20000, 3)
     drawn = _draw(logits, 1.0, 0, 1.0, torch.Generator().manual_seed(0))

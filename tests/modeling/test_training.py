@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-import model
-import model.packing as packing
+import prenorm_model as model
+import prenorm_model.torch.packing as packing
 
 from .pairs import NAMES, SMALL, apart, batch, settings
 from .test_against_transformers import inputs_for, labels_for
@@ -157,7 +157,7 @@ def test_padding_free_execution_gives_the_same(name: str, left: bool, monkeypatc
         plans = []
         real_plan = packing.plan_packing
         monkeypatch.setattr(
-            "model.modeling.plan_packing", lambda mask, f=real_plan, p=plans: p.append(f(mask)) or p[-1]
+            "prenorm_model.torch.modeling.plan_packing", lambda mask, f=real_plan, p=plans: p.append(f(mask)) or p[-1]
         )
         net.zero_grad()
         output = net.eval()(**inputs, **labels, output_hidden_states=True)
@@ -212,7 +212,7 @@ def test_labels_at_pads_are_computed() -> None:
 
 
 def test_wide_values_in_pieces_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    import model.layer as layer
+    import prenorm_model.torch.layer as layer
 
     net = build("RobertaPreLayerNormModel").double().eval()
     ids, mask = batch()

@@ -7,8 +7,8 @@ import math
 import pytest
 import torch
 
-from converter.parity.compare import RELATIVE_TOLERANCE, Difference, LogitDifference
-from converter.parity.probe import build_probe
+from prenorm.proof.numbers.differences import RELATIVE_TOLERANCE, Difference, LogitDifference
+from prenorm.proof.probe import build_probe
 
 
 def test_metrics_on_numbers_done_by_hand() -> None:

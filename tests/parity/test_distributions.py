@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from converter.parity.compare import LogitDifference
+from prenorm.proof.numbers.differences import LogitDifference
 
 
 def _logits(scale: float) -> tuple[torch.Tensor, torch.Tensor]:

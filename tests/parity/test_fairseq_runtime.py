@@ -14,22 +14,22 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import FAIRSEQ_PYTHON, FIXTURES, MLM, ROOT, save_edited
 from torch import Tensor
 
-from converter.checkpoint import open_checkpoint
-from converter.errors import NotRepresentable, UsageProblem
-from converter.parity import reference as builtin
-from converter.parity.fairseq_model import FairseqModel, fairseq_model
-from converter.parity.fairseq_process import FairseqRefused, FairseqWorker
-from converter.parity.fairseq_runtime import FairseqReference, Noise
-from converter.pipeline import Options, Prepared, prepare
-from converter.source.arguments import find_arguments
+from conftest import FAIRSEQ_PYTHON, FIXTURES, MLM, ROOT, save_edited
+from prenorm.checkpoint import open_checkpoint
+from prenorm.commands.convert import Options, Prepared, prepare
+from prenorm.errors import NotRepresentable, UsageProblem
+from prenorm.proof.references import builtin
+from prenorm.proof.references.fairseq.model import FairseqModel, fairseq_model
+from prenorm.proof.references.fairseq.process import FairseqRefused, FairseqWorker
+from prenorm.proof.references.fairseq.runtime import FairseqReference, Noise
+from prenorm.source.arguments import find_arguments
 
 AT = "encoder.sentence_encoder."
 CLASSIFIER = FIXTURES / "dinkytrain-classification" / "checkpoint.pt"
 DEEPSPEED = FIXTURES / "dinkytrain-deepspeed-fp16" / "checkpoint.pt"
-WORKER = ROOT / "converter" / "parity" / "fairseq_worker.py"
+WORKER = ROOT / "converter" / "prenorm" / "proof" / "references" / "fairseq" / "worker.py"
 VARIANTS = FIXTURES / "variants"
 IDS = torch.tensor([[0, 5, 17, 9, 230, 2], [0, 8, 2, 1, 1, 1]])
 PARTS = {"q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2", "out"}
@@ -490,7 +490,7 @@ def test_nothing_is_left_behind_when_we_are_killed(tmp_path: Path) -> None:
     (tmp_path / "fairseq" / "models" / "roberta.py").write_text("")
     script = (
         "import os, signal, sys\n"
-        "from converter.parity.fairseq_process import FairseqWorker\n"
+        "from prenorm.proof.references.fairseq.process import FairseqWorker\n"
         "worker = FairseqWorker(sys.executable)\n"
         "print(worker.folder, worker._process.pid, flush=True)\n"
         "(worker.folder / 'tensors.safetensors').write_bytes(b'weights')\n"

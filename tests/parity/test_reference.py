@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from conftest import CONVERTIBLE, FIXTURES
 
-from converter.checkpoint import open_checkpoint
-from converter.parity.reference import Arguments, Reference
-from converter.source.contents import model_tensors
+from conftest import CONVERTIBLE, FIXTURES
+from prenorm.checkpoint import open_checkpoint
+from prenorm.proof.references.builtin import Arguments, Reference
+from prenorm.source.contents import model_tensors
 
 
 @pytest.mark.parametrize("name", CONVERTIBLE)
@@ -43,8 +43,8 @@ def test_it_shares_no_code_with_model_or_mapping() -> None:
     import ast
     from pathlib import Path
 
-    import converter.parity.reference as module
-    import converter.parity.reference_names as names
+    import prenorm.proof.references.builtin as module
+    import prenorm.proof.references.builtin_names as names
 
     tree = ast.parse(Path(str(module.__file__)).read_text())
     imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
@@ -57,7 +57,7 @@ def test_it_shares_no_code_with_model_or_mapping() -> None:
         "__future__",
         "collections.abc",
         "torch",
-        "converter.checkpoint.tensors",
-        "converter.parity.reference_names",
+        "prenorm.checkpoint.tensors",
+        "prenorm.proof.references.builtin_names",
         "dataclasses",
     }

@@ -8,17 +8,17 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from part_files import SHARD, save_shards
 from torch import Tensor
 
-from converter.checkpoint import open_checkpoint
-from converter.derived import JoinedTensor
-from converter.dictionary import Dictionary, check_rows, fill_up
-from converter.parts.model_parallel import CUTS, join_parts, vocabulary_multiple
-from converter.parts.place import Counts, Place, find_grid
-from converter.rules import match
-from converter.source.arguments import Arguments
-from converter.source.contents import model_tensors
+from part_files import SHARD, save_shards
+from prenorm.checkpoint import open_checkpoint
+from prenorm.parts.model_parallel import CUTS, join_parts, vocabulary_multiple
+from prenorm.parts.place import Counts, Place, find_grid
+from prenorm.rules.derived import JoinedTensor
+from prenorm.rules.rules import match
+from prenorm.source.arguments import Arguments
+from prenorm.source.contents import model_tensors
+from prenorm.tokenization.dictionary import Dictionary, check_rows, fill_up
 
 SHAPES = st.lists(st.lists(st.integers(1, 5), max_size=3), min_size=1, max_size=6)
 

@@ -11,17 +11,17 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
+
 from conftest import BPE, load_trusted, run_command
 from part_files import ENCODER, FSDP, PARALLEL, copy, files_of, plain_checkpoint
-from safetensors.torch import load_file
+from prenorm import convert
+from prenorm.checkpoint import LazyTensor, open_checkpoint
+from prenorm.checkpoint.tensors import SourceTensor
+from prenorm.errors import UnreadableCheckpoint
+from prenorm.rules.derived import JoinedTensor
+from prenorm.source.contents import model_tensors
 from variants import VARIANTS
-
-from converter import convert
-from converter.checkpoint import LazyTensor, open_checkpoint
-from converter.checkpoint.tensors import SourceTensor
-from converter.derived import JoinedTensor
-from converter.errors import UnreadableCheckpoint
-from converter.source.contents import model_tensors
 
 TABLE, HEAD = ENCODER + "embed_tokens.weight", "encoder.lm_head.weight"
 WORDS = {
@@ -98,7 +98,7 @@ def test_inspect_lists_the_files_and_does_not_load_torch() -> None:
     assert found["size"] == sum(file.stat().st_size for file in files_of("fsdp-shards-one-wrapper"))
     assert (found["file"], found["refusal"]) == ("checkpoint_last-shard0.pt", None)
     assert all(f"checkpoint_last-shard{n}.pt" in run_command("inspect", path).stdout for n in range(4))
-    code = f"import sys, converter; converter.inspect({str(path)!r}); sys.exit('torch' in sys.modules)"
+    code = f"import sys, prenorm; prenorm.inspect({str(path)!r}); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
 
 

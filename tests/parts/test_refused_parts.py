@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 import torch
+
 from conftest import load_trusted, run_command
 from part_files import ENCODER, PART, SHARD, Edit, copy, parameter_facts
-
-from converter import convert
-from converter.checkpoint import open_checkpoint
-from converter.errors import NotRepresentable, UnreadableCheckpoint
+from prenorm import convert
+from prenorm.checkpoint import open_checkpoint
+from prenorm.errors import NotRepresentable, UnreadableCheckpoint
 
 Content = dict[str, Any]
 FLAT = "encoder.sentence_encoder.layers.1.flat_param_0"

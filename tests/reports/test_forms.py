@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from report_cases import Report, bare, hostile, synthetic
 
-from converter.errors import UsageProblem
-from converter.reports import SUFFIXES, check_suffix, render, write_report
-from converter.reports.reading import read
-from converter.reports.text import Outcome, visible
+from prenorm.errors import UsageProblem
+from prenorm.reports import SUFFIXES, check_suffix, render, write_report
+from prenorm.reports.reading import read
+from prenorm.reports.text import Outcome, visible
 
 
 def test_one_table_lists_the_suffixes_and_unknown_ones_are_refused(tmp_path: Path) -> None:
@@ -53,7 +53,7 @@ def test_json_is_the_bytes_of_the_folders_report_and_strict(tmp_path: Path) -> N
 
 def test_nothing_heavy_is_imported_before_a_page_is_drawn() -> None:
     program = (
-        "import sys, json, converter.cli, converter.reports as r; report = json.load(sys.stdin);"
+        "import sys, json, prenorm.cli.app, prenorm.reports as r; report = json.load(sys.stdin);"
         "[r.render(report, s) for s in ('.json', '.md', '.xml')];"
         "print([name for name in ('matplotlib', 'torch', 'numpy') if name in sys.modules])"
     )

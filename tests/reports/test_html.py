@@ -12,8 +12,8 @@ from importlib.resources import files
 import pytest
 from report_cases import HOSTILE_TEXTS, Report, bare, hostile, synthetic
 
-from converter.reports import render
-from converter.reports.text import visible
+from prenorm.reports import render
+from prenorm.reports.text import visible
 
 VOID = {"meta", "input", "br", "wbr"}
 OURS = set(
@@ -93,7 +93,7 @@ def test_the_page_loads_nothing_and_runs_nothing_foreign(case: str) -> None:
 
 def test_the_policy_allows_our_script_alone() -> None:
     script = page("passing").rpartition("<script>")[2].partition("</script>")[0]
-    assert script == files("converter.reports").joinpath("page.js").read_text("utf-8")
+    assert script == files("prenorm.reports").joinpath("page.js").read_text("utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = next(str(meta["content"]) for meta in Page(page("passing")).all("meta") if "http-equiv" in meta)
     assert policy.startswith("default-src 'none';")

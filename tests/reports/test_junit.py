@@ -7,7 +7,7 @@ from xml.etree.ElementTree import Element
 
 from report_cases import bare, hostile, synthetic
 
-from converter.reports import render
+from prenorm.reports import render
 
 
 def suite(report: dict[str, object]) -> Element:

@@ -8,7 +8,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from report_cases import HOSTILE_TEXTS, Report, bare, hostile, synthetic
 
-from converter.reports import render
+from prenorm.reports import render
 
 STEP_SUMMARY_LIMIT = 1024 * 1024
 OUR_HTML = ("<details>", "</details>", "<summary>", "</summary>")

@@ -22,12 +22,12 @@ from matplotlib.figure import Figure
 from PIL import Image
 from report_cases import hostile, synthetic
 
-from converter.reports.error_plot import draw_points
-from converter.reports.heat_map import draw_grid
-from converter.reports.plots import plot_png, plot_svg, position_svg
-from converter.reports.reading import read
-from converter.reports.scale import Decades
-from converter.reports.series import grid, place_of, plot_description, points
+from prenorm.reports.plots import plot_png, plot_svg, position_svg
+from prenorm.reports.plots.error_plot import draw_points
+from prenorm.reports.plots.heat_map import draw_grid
+from prenorm.reports.plots.scale import Decades
+from prenorm.reports.plots.series import grid, place_of, plot_description, points
+from prenorm.reports.reading import read
 
 SVG = "{http://www.w3.org/2000/svg}"
 FAILED = "#cf222e"
@@ -215,7 +215,7 @@ def test_bytes_depend_on_nothing_but_the_report(tmp_path: Path) -> None:
     """Another process, another hash seed, and a user's own style."""
     report = synthetic(3, fail_at="layer.1")
     program = (
-        "import sys, json, hashlib; from converter.reports import render; from converter.reports.plots import plot_png;"
+        "import sys, json, hashlib; from prenorm.reports import render; from prenorm.reports.plots import plot_png;"
         "r = json.load(sys.stdin); print(hashlib.sha256(plot_png(r) + render(r, '.html').encode()).hexdigest())"
     )
     (tmp_path / "matplotlibrc").write_text("axes.facecolor: red\nfont.size: 30\nsvg.fonttype: path\n")
@@ -223,6 +223,6 @@ def test_bytes_depend_on_nothing_but_the_report(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", program], input=json.dumps(report), capture_output=True, text=True, env=other, check=True
     )
-    from converter.reports import render
+    from prenorm.reports import render
 
     assert done.stdout.strip() == hashlib.sha256(plot_png(report) + render(report, ".html").encode()).hexdigest()

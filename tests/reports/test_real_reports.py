@@ -9,17 +9,17 @@ from typing import Any
 
 import jsonschema
 import pytest
-from conftest import BPE, MLM
 from report_cases import OPTIONAL, Report, bare, hostile, synthetic
 
-import model.embeddings
-from converter import convert
-from converter.errors import ParityFailed
-from converter.reports import render
-from converter.reports.reading import read
-from converter.reports.text import Outcome
+import prenorm_model.torch.embeddings
+from conftest import BPE, MLM
+from prenorm import convert
+from prenorm.errors import ParityFailed
+from prenorm.reports import render
+from prenorm.reports.reading import read
+from prenorm.reports.text import Outcome
 
-SCHEMA: dict[str, Any] = json.loads(files("converter.reports").joinpath("schema.json").read_text("utf-8"))
+SCHEMA: dict[str, Any] = json.loads(files("prenorm.reports").joinpath("schema.json").read_text("utf-8"))
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Report]
     with pytest.MonkeyPatch.context() as patch, pytest.raises(ParityFailed) as caught:
         # padded rows begin one position too early
         patch.setattr(
-            model.embeddings,
+            prenorm_model.torch.embeddings,
             "positions_from_ids",
             lambda ids, pad, past=0: (ids != pad) * (ids != pad).cumsum(1) + pad - 1,
         )

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from conftest import BPE, FIXTURES
-
-from converter.dictionary import MASK_TOKEN, SPECIAL_TOKENS, read_dictionary
-from converter.tokenization import Tokenization, plan_tokenization
+from prenorm.tokenization import Tokenization, plan_tokenization
+from prenorm.tokenization.dictionary import MASK_TOKEN, SPECIAL_TOKENS, read_dictionary
 
 TOKENIZERS = FIXTURES / "tokenizers"
 UNIGRAM, PIECES_BPE, WORDS = (TOKENIZERS / name for name in ("sentencepiece-unigram", "sentencepiece-bpe", "words"))

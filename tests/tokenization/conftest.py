@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from conftest import FAIRSEQ_PYTHON
 
 Fairseq = Callable[..., Any]

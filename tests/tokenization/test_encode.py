@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from converter.dictionary import UNK
-from converter.tokenization.sentencepiece_model import read_sentencepiece
+from prenorm.tokenization.dictionary import UNK
+from prenorm.tokenization.sentencepiece.model import read_sentencepiece
 
 from .cases import KINDS, differing, encode, free_of_special_tokens, planned
 from .texts import TEXTS, TRAINING, WORDS

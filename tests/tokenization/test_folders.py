@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import OLD_TRANSFORMERS_PYTHON, run_main, run_worker
 
-from converter import convert
-from converter.errors import UsageProblem
-from converter.verification.verify import verify
+from conftest import OLD_TRANSFORMERS_PYTHON, run_main, run_worker
+from prenorm import convert
+from prenorm.commands.verify import verify
+from prenorm.errors import UsageProblem
 
 from .cases import KINDS, MODELS, UNIGRAM, encode, free_of_special_tokens, planned
 from .texts import TEXTS

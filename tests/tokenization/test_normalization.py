@@ -7,9 +7,9 @@ from functools import cache
 import pytest
 from tokenizers import normalizers
 
-from converter.tokenization.charsmap import read_charsmap, write_charsmap
-from converter.tokenization.normalization import normalization
-from converter.tokenization.sentencepiece_model import read_sentencepiece
+from prenorm.tokenization.sentencepiece.charsmap import read_charsmap, write_charsmap
+from prenorm.tokenization.sentencepiece.model import read_sentencepiece
+from prenorm.tokenization.sentencepiece.normalization import normalization
 
 from .cases import MODELS, UNIGRAM
 

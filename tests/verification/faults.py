@@ -13,11 +13,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-import model.base
-import model.embeddings
-import model.heads
-import model.modeling
-from model.activations import gelu_tanh
+from prenorm_model.torch import base, embeddings, heads, modeling
+from prenorm_model.torch.activations import gelu_tanh
 
 Tensors = dict[str, Tensor]
 KINDS = ("masked-lm", "classification", "choice", "xl")
@@ -141,18 +138,18 @@ def patch(owner: Any, name: str, value: object) -> Callable[[Path, pytest.Monkey
 
 def one_epsilon(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """config.json is right, and one module has another epsilon all the same."""
-    real = model.modeling.RobertaPreLayerNormModel.__init__
+    real = modeling.RobertaPreLayerNormModel.__init__
 
     def wrong(self: Any, *args: Any, **options: Any) -> None:
         real(self, *args, **options)
         self.encoder.layer[1].intermediate.LayerNorm.eps = 1e-12
 
-    monkeypatch.setattr(model.modeling.RobertaPreLayerNormModel, "__init__", wrong)
+    monkeypatch.setattr(modeling.RobertaPreLayerNormModel, "__init__", wrong)
 
 
 def stay_in_training(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The model keeps its dropout on."""
-    monkeypatch.setattr(model.base.PretrainedModel, "eval", lambda self: self.train())
+    monkeypatch.setattr(base.PretrainedModel, "eval", lambda self: self.train())
 
 
 def positions_from_pad(input_ids: Tensor, pad_token_id: int, past: int = 0) -> Tensor:
@@ -204,12 +201,12 @@ FAULTS = (
     Fault("layer_norm_eps 1e-12", config(layer_norm_eps=1e-12), ("config", "modules")),
     Fault("tanh GELU", config(hidden_act="gelu_new"), ("config", "modules")),
     Fault("relu", config(hidden_act="relu"), ("config", "modules")),
-    Fault("tanh GELU in the LM head", patch(model.heads, "gelu", gelu_tanh), ("logits",), WITH_LM),
+    Fault("tanh GELU in the LM head", patch(heads, "gelu", gelu_tanh), ("logits",), WITH_LM),
     Fault("final norm's weights lost", tensor("LayerNorm.weight", torch.ones_like), NUMBERS),
     Fault("norm after the embeddings lost", tensor("embeddings.LayerNorm.weight", torch.ones_like), NUMBERS, HEADED),
     Fault("q and k swapped in one layer", swap(f"{LAYER}attention.self.query", f"{LAYER}attention.self.key"), NUMBERS),
     Fault("k and v swapped in one layer", swap(f"{LAYER}attention.self.key", f"{LAYER}attention.self.value"), NUMBERS),
-    Fault("positions start at the pad", patch(model.embeddings, "positions_from_ids", positions_from_pad), ("modules",)),
+    Fault("positions start at the pad", patch(embeddings, "positions_from_ids", positions_from_pad), ("modules",)),
     Fault("position rows shifted by one", tensor(PLACES, lambda t: t.roll(1, 0)), NUMBERS),
     Fault("two layers swapped", weights(swap_layers), NUMBERS),
     Fault("the two norms of a layer swapped", swap(f"{LAYER}attention.LayerNorm", f"{LAYER}intermediate.LayerNorm"), NUMBERS),
@@ -223,8 +220,8 @@ FAULTS = (
     Fault("float16 round trip", round_trip(torch.float16), NUMBERS),
     Fault("bfloat16 round trip", round_trip(torch.bfloat16), NUMBERS),
     Fault("one tensor missing", drop(f"{LAYER}output.dense.bias"), ("tensors", "logits")),
-    Fault("mask ignored", patch(model.modeling, "encoder_mask", lambda mask, skip_full: None), ("modules",)),
-    Fault("pads attended to", patch(model.modeling, "encoder_mask", lambda mask, skip_full: ~mask.bool()[:, None, None]),
+    Fault("mask ignored", patch(modeling, "encoder_mask", lambda mask, skip_full: None), ("modules",)),
+    Fault("pads attended to", patch(modeling, "encoder_mask", lambda mask, skip_full: ~mask.bool()[:, None, None]),
           ("modules",)),
     Fault("one head's rows permuted", tensor(f"{LAYER}attention.self.query.weight", other_head), NUMBERS),
     Fault("FFN halves swapped", tensor(f"{LAYER}intermediate.dense.weight", halves_swapped), NUMBERS),

@@ -7,13 +7,13 @@ from typing import Any
 
 import torch
 
-from converter.bundled import bundled_model
-from converter.checkpoint import open_checkpoint
-from converter.choices import TaskKind
-from converter.parity.bundled_runtime import BUNDLED_CLASSES
-from converter.parity.comparison import reference_arguments
-from converter.parity.reference import Reference
-from converter.pipeline import Options, Prepared, prepare
+import prenorm_model
+from prenorm.checkpoint import open_checkpoint
+from prenorm.commands.convert import Options, Prepared, prepare
+from prenorm.options import TaskKind
+from prenorm.proof.comparison import reference_arguments
+from prenorm.proof.references.builtin import Reference
+from prenorm.proof.runtimes.bundled import BUNDLED_CLASSES
 
 SENTENCE = torch.tensor([[0, 9, 17, 23, 6, 31, 12, 2]])
 
@@ -22,7 +22,7 @@ def passes(prepared: Prepared, folder: Path) -> bool:
     """Whether the folder's outputs for the sentence are the checkpoint's within 1e-3; one that fails to load does not."""
     kind = prepared.plan.task.kind
     try:
-        loaded: Any = getattr(bundled_model(), BUNDLED_CLASSES[kind]).from_pretrained(folder, dtype=torch.float32)
+        loaded: Any = getattr(prenorm_model, BUNDLED_CLASSES[kind]).from_pretrained(folder, dtype=torch.float32)
         with torch.inference_mode():
             ids = SENTENCE[None] if kind is TaskKind.MULTIPLE_CHOICE else SENTENCE
             found = loaded(ids, attention_mask=torch.ones_like(ids)).logits

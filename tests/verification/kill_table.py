@@ -49,8 +49,8 @@ def main() -> None:
 
     import pytest
 
-    from converter import convert
-    from converter.verification.verify import verify
+    from prenorm import convert
+    from prenorm.commands.verify import verify
 
     from .faults import FAULTS
     from .gate import passes, prepared_for

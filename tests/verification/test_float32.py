@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import BPE, FAIRSEQ_PYTHON, FIXTURES, MLM, run_command
 from hypothesis import HealthCheck, Phase, given, settings
 
-from converter import convert
-from converter.reports import render
-from converter.verification.verify import verify
+from conftest import BPE, FAIRSEQ_PYTHON, FIXTURES, MLM, run_command
+from prenorm import convert
+from prenorm.commands.verify import verify
+from prenorm.reports import render
 
 from .random_models import Recipe, recipes, save
 

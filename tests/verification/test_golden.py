@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import BPE, FAIRSEQ_PYTHON, FIXTURES, MLM, run_command
 from safetensors.torch import load_file, save_file
 
-from converter import convert
-from converter.errors import UnreadableCheckpoint, UsageProblem
-from converter.verification.golden import read_golden
-from converter.verification.record import record, verify_golden
-from converter.verification.sketch import WIDTH, sketch
+from conftest import BPE, FAIRSEQ_PYTHON, FIXTURES, MLM, run_command
+from prenorm import convert
+from prenorm.commands.record import record, verify_golden
+from prenorm.errors import UnreadableCheckpoint, UsageProblem
+from prenorm.proof.numbers.sketch import WIDTH, sketch
+from prenorm.proof.references.golden import read_golden
 
 VARIANTS = FIXTURES / "variants"
 NAMES = ("activation-gelu", "sequence-classification", "sentence-ranking", "prenorm-masked-lm", "other-pad-id")

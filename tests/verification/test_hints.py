@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import FIXTURES
 from safetensors.torch import load_file, save_file
 
-import model.embeddings
-import model.modeling
-from converter import convert
-from converter.verification.verify import verify
+import prenorm_model.torch.embeddings
+import prenorm_model.torch.modeling
+from conftest import FIXTURES
+from prenorm import convert
+from prenorm.commands.verify import verify
 
 from .faults import positions_from_pad
 
@@ -78,11 +78,11 @@ def test_swapped_parts_are_named_with_layer_and_rule(
 
 def test_faults_of_the_model_are_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr(model.embeddings, "positions_from_ids", positions_from_pad)
+        patched.setattr(prenorm_model.torch.embeddings, "positions_from_ids", positions_from_pad)
         found = verify(SOURCE, folder).divergence
     assert found is not None
     assert found.hint == "positions start one row too early: fairseq's first token has row pad + 1"
-    monkeypatch.setattr(model.modeling, "encoder_mask", lambda mask, skip_full: None)
+    monkeypatch.setattr(prenorm_model.torch.modeling, "encoder_mask", lambda mask, skip_full: None)
     ignored = verify(SOURCE, folder).divergence
     assert ignored is not None
     assert ignored.hint == "the attention mask is ignored, or inverted, so that pads are attended to"

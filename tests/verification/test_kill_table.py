@@ -7,11 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import BPE, FIXTURES
 from safetensors.torch import load_file, save_file
 
-from converter import convert
-from converter.verification.verify import verify
+from conftest import BPE, FIXTURES
+from prenorm import convert
+from prenorm.commands.verify import verify
 
 from .faults import FAULTS, Fault
 from .gate import passes, prepared_for

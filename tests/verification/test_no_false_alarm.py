@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from converter import convert
-from converter.verification.verify import verify
+from prenorm import convert
+from prenorm.commands.verify import verify
 
 from .random_models import Recipe, recipes, save
 

@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import BPE, FAIRSEQ_PYTHON, FIXTURES, MLM, run_command
-from hub import client_environment, serve_hub
 from safetensors.torch import load_file, save_file
 
-from converter import convert
-from converter.checkpoint import open_checkpoint
-from converter.errors import UnreadableCheckpoint, UsageProblem
-from converter.source.contents import model_tensors
-from converter.verification.verify import verify
+from conftest import BPE, FAIRSEQ_PYTHON, FIXTURES, MLM, run_command
+from hub import client_environment, serve_hub
+from prenorm import convert
+from prenorm.checkpoint import open_checkpoint
+from prenorm.commands.verify import verify
+from prenorm.errors import UnreadableCheckpoint, UsageProblem
+from prenorm.source.contents import model_tensors
 
 VARIANTS = FIXTURES / "variants"
 CLASSIFIER = FIXTURES / "dinkytrain-classification"
@@ -64,6 +64,7 @@ def test_what_transformers_saves_passes(folder: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["untied", "prenorm-masked-lm", "sentence-ranking", "regression", "activation-relu"])
 def test_what_transformers_saves_of_any_kind_passes(name: str, tmp_path: Path) -> None:
     import transformers
+
     from folder_distance import AUTO_CLASSES
 
     task = "encoder" if name.startswith("activation") else "auto"

@@ -1,5 +1,0 @@
-"""`python -m prenorm`."""
-
-from prenorm import main
-
-main()

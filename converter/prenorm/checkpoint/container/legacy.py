@@ -1,0 +1,114 @@
+"""The container of torch before 1.6: five pickles in a row, then the storages.
+
+magic number, protocol version, system info, the object, the list of storage keys; then per key, in that order, the number
+of elements as int64 and the elements. fairseq 0.9-era files have it.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+from prenorm.checkpoint.container.mapped_file import ByteRange, MappedFile
+from prenorm.checkpoint.limits import MAX_HEADER_OPERATIONS, MAX_STORAGES
+from prenorm.checkpoint.pickle.placeholders import GlobalName
+from prenorm.checkpoint.pickle.reader import PickleReader
+from prenorm.checkpoint.pickle.rebuild import Rebuilder
+from prenorm.checkpoint.pickle.shown import shown
+from prenorm.checkpoint.tensors import ITEM_SIZES, Storage
+from prenorm.errors import UnreadableCheckpoint
+
+MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
+MAGIC_PREFIX = MAGIC_NUMBER.to_bytes(10, "little")
+PROTOCOL_VERSION = 1001
+_COPY_AGAIN = "The file is truncated or damaged; copy or download it again"
+_OPERATIONS_PER_KEY = 4
+_HARM = "The file is damaged or was made to do harm"
+_COUNT = struct.Struct("<q")
+
+
+@dataclass
+class _Places:
+    """Where each storage lies. Two readings of the stream fill it: the first one learns which storages there are."""
+
+    spans: dict[str, ByteRange] | None = None
+
+    def locate(self, storage: Storage) -> ByteRange:
+        if self.spans is None:
+            return ByteRange(0, 0)
+        span = self.spans.get(storage.key)
+        if span is None:
+            raise UnreadableCheckpoint(f"storage '{storage.key}' is not in the file", advice="The file is damaged")
+        return span
+
+
+def read_legacy(file: MappedFile) -> tuple[dict[GlobalName, bool], object]:
+    """The globals and the object of a legacy checkpoint.
+
+    The pickle stands before the table that says where its storages are, so it is read twice: once to know the storages,
+    once to build the tensors.
+
+    Raises:
+        UnreadableCheckpoint: if the stream is damaged or claims more than the file holds.
+    """
+    whole = file.view(ByteRange(0, file.size))
+    position = _read_preamble(whole)
+    places = _Places()
+    first = Rebuilder(file, places.locate)
+    machine = PickleReader(whole, first.table, first.persistent, position=position)
+    machine.load()
+    keys_machine = PickleReader(whole, {}, _no_storage, position=machine.position)
+    keys = keys_machine.load(_OPERATIONS_PER_KEY * MAX_STORAGES)
+    places.spans = _place_storages(file, keys, keys_machine.position, first.storages)
+    second = Rebuilder(file, places.locate)
+    machine = PickleReader(whole, second.table, second.persistent, position=position)
+    return machine.globals, machine.load()
+
+
+def _read_preamble(whole: memoryview) -> int:
+    """Checks magic number, protocol and byte order; returns where the object's pickle starts."""
+    position = 0
+    values: list[object] = []
+    for _ in range(3):
+        machine = PickleReader(whole, {}, _no_storage, position=position)
+        values.append(machine.load(MAX_HEADER_OPERATIONS))
+        position = machine.position
+        if machine.globals:
+            raise UnreadableCheckpoint(f"its header names a class ({shown(next(iter(machine.globals)))})", advice=_HARM)
+    magic, protocol, system = values
+    if magic != MAGIC_NUMBER or protocol != PROTOCOL_VERSION or not isinstance(system, dict):
+        raise UnreadableCheckpoint("it starts like a torch file of before 1.6, but its header is none")
+    if system.get("little_endian") is not True:
+        raise UnreadableCheckpoint(
+            "it was saved on a big-endian machine", advice="Save it again on a little-endian one"
+        )
+    return position
+
+
+def _place_storages(
+    file: MappedFile, keys: object, position: int, storages: dict[str, Storage]
+) -> dict[str, ByteRange]:
+    if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys) or len(set(keys)) != len(keys):
+        raise UnreadableCheckpoint("its list of storages is damaged", advice=_COPY_AGAIN)
+    spans: dict[str, ByteRange] = {}
+    for key in keys:
+        storage = storages.get(key)
+        if storage is None:
+            raise UnreadableCheckpoint(
+                f"it lists a storage '{shown(key)}' that no tensor uses", advice="The file is damaged"
+            )
+        count = _COUNT.unpack(file.read(position, _COUNT.size))[0]
+        size = storage.numel * ITEM_SIZES[storage.dtype]
+        if count != storage.numel or position + _COUNT.size + size > file.size:
+            raise UnreadableCheckpoint(
+                f"storage '{key}' claims {storage.numel} elements, its block {count}, and the file ends after "
+                f"{file.size - position} bytes",
+                advice=_COPY_AGAIN,
+            )
+        spans[key] = ByteRange(position + _COUNT.size, size)
+        position += _COUNT.size + size
+    return spans
+
+
+def _no_storage(pid: object) -> object:
+    raise UnreadableCheckpoint("its header refers to a storage", advice=_HARM)

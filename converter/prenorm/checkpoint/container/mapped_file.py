@@ -1,0 +1,101 @@
+"""A checkpoint file mapped into memory: bytes by range, and pages handed back once they have served."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from prenorm.errors import UnreadableCheckpoint, UsageProblem
+
+CHUNK_BYTES = 8 << 20
+
+
+@dataclass(frozen=True)
+class ByteRange:
+    """`size` bytes from `start` on."""
+
+    start: int
+    size: int
+
+    @property
+    def end(self) -> int:
+        """The first byte behind the range."""
+        return self.start + self.size
+
+
+class MappedFile:
+    """A file of the user's, mapped copy-on-write: tensors may view it, nothing can change it on disk."""
+
+    def __init__(self, path: str | Path) -> None:
+        """Maps the file.
+
+        Raises:
+            UsageProblem: if there is no such file, or it is not a regular file.
+            UnreadableCheckpoint: if it is empty or cannot be read.
+        """
+        self.path = Path(path)
+        self.name = self.path.name  # messages and reports name the file, never the user's folders
+        try:
+            with open(path, "rb", buffering=0, opener=_open_at_once) as handle:
+                status = os.fstat(handle.fileno())
+                if not stat.S_ISREG(status.st_mode):
+                    raise UsageProblem("is not a regular file", subject=path, advice="Give the checkpoint's .pt file")
+                if status.st_size == 0:
+                    raise UnreadableCheckpoint(
+                        "the file is empty", subject=path, advice="Copy or download the checkpoint again"
+                    )
+                self.size = status.st_size
+                self.map = mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_COPY)
+        except FileNotFoundError:
+            raise UsageProblem("there is no such file", subject=path, advice="Give the checkpoint's path") from None
+        except IsADirectoryError:
+            raise UsageProblem(
+                "is a directory", subject=path, advice="Give the checkpoint file inside it, say checkpoint_best.pt"
+            ) from None
+        except OSError as error:
+            raise UnreadableCheckpoint(
+                f"cannot be read ({error.strerror})", subject=path, advice="Check its permissions"
+            ) from error
+
+    def read(self, start: int, size: int) -> bytes:
+        """A copy of `size` bytes from `start` on; for headers, not for weights."""
+        if start < 0 or size < 0 or start + size > self.size:
+            raise UnreadableCheckpoint(
+                f"{size} bytes at offset {start} would lie outside the file of {self.size} bytes",
+                subject=self.name,
+                advice="The file is truncated or damaged; copy or download it again",
+            )
+        return self.map[start : start + size]
+
+    def view(self, span: ByteRange) -> memoryview:
+        """The bytes of `span`, without a copy."""
+        return memoryview(self.map)[span.start : span.end]
+
+    def chunks(self, span: ByteRange) -> Iterator[memoryview]:
+        """The bytes of `span` in pieces, each handed back to the system once the next one is asked for."""
+        for start in range(span.start, span.end, CHUNK_BYTES):
+            piece = ByteRange(start, min(CHUNK_BYTES, span.end - start))
+            yield self.view(piece)
+            self.release(piece)
+
+    def release(self, span: ByteRange) -> None:
+        """Takes the pages of `span` out of this process's memory; they stay in the system's cache and can be read again.
+
+        Harmless for a mapping nobody writes to: the pages hold what the file holds. It keeps the peak of resident
+        memory at one tensor instead of the whole file.
+        """
+        if not hasattr(self.map, "madvise") or span.size == 0:
+            return
+        first = -(-span.start // mmap.PAGESIZE) * mmap.PAGESIZE
+        last = span.end // mmap.PAGESIZE * mmap.PAGESIZE
+        if last > first:
+            self.map.madvise(mmap.MADV_DONTNEED, first, last - first)
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Opens without waiting: a named pipe that nobody writes to would hold the command for ever."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))

@@ -1,0 +1,201 @@
+"""The zip container that `torch.save` writes since torch 1.6: from a mapped file to the byte range of each record.
+
+Written against a file that lies: nothing is allocated or read by a number the file gives before that number has been
+held against the file's size, and only what `torch.save` itself produces is accepted: stored (uncompressed), unencrypted,
+uniquely named, non-overlapping records. Layout of the records: PKWARE APPNOTE.TXT 6.3.10, sections 4.3.7 to 4.3.16.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+import zlib
+from dataclasses import dataclass
+
+from prenorm.checkpoint.container.mapped_file import ByteRange, MappedFile
+from prenorm.checkpoint.container.zip_directory import CENTRAL, UNSET32, Directory, broken, find_directory, unpack
+from prenorm.checkpoint.limits import MAX_RECORD_NAME_BYTES
+from prenorm.errors import UnreadableCheckpoint
+
+_LOCAL = struct.Struct("<4s5H3I2H")
+_ENCRYPTED = 0x1 | 0x40 | 0x2000
+_SIZES_BEHIND = 0x8  # the local header leaves CRC and sizes 0; torch writes it so
+_MAX_DESCRIPTOR = 24  # CRC and sizes once more, behind the bytes
+_ZIP64_EXTRA = 0x0001
+# What torch calls a record: `archive/data.pkl`, `archive/data/0`, `archive/.data/serialization_id`. The archive's name is
+# the file's, so it can hold any letter. Nothing is ever unpacked under such a name; but a name with a path in it, or with
+# what a terminal acts on, is no checkpoint's.
+_NAME = re.compile(r"(?!\.{1,2}/)[^/\\]+(/(?!\.{1,2}(/|$))[^/\\\ufffd]+)*")
+
+
+@dataclass(frozen=True)
+class Record:
+    """One stored member: where its header and its bytes lie, and the CRC-32 the archive states for the bytes."""
+
+    name: str
+    header: int
+    data: ByteRange
+    crc32: int
+
+
+class ZipArchive:
+    """The records of one zip checkpoint, by their name without the leading folder (`data.pkl`, `data/0`, ...)."""
+
+    def __init__(self, file: MappedFile) -> None:
+        """Reads the central directory and checks every local header against it.
+
+        Raises:
+            UnreadableCheckpoint: if the file is truncated, damaged, or not what `torch.save` writes.
+        """
+        self.file = file
+        directory = find_directory(file)
+        records = _read_records(file, directory)
+        _refuse_overlaps_and_gaps(file, directory, records)
+        self.records = _strip_folder(file, records)
+
+    def __getitem__(self, name: str) -> Record:
+        try:
+            return self.records[name]
+        except KeyError:
+            raise _no_record(self.file, name) from None
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.records
+
+
+def check_crc(file: MappedFile, record: Record) -> None:
+    """Holds the bytes of `record` against the CRC-32 that the archive states.
+
+    Raises:
+        UnreadableCheckpoint: if they differ, that is, if the file was damaged after it was written.
+    """
+    crc = 0
+    for chunk in file.chunks(record.data):
+        crc = zlib.crc32(chunk, crc)
+    if crc != record.crc32:
+        raise UnreadableCheckpoint(
+            f"record '{record.name}' is damaged: its CRC-32 is {crc:08x}, the archive says {record.crc32:08x}",
+            subject=file.name,
+            advice="Copy or download the checkpoint again",
+        )
+
+
+def _no_record(file: MappedFile, name: str) -> UnreadableCheckpoint:
+    return UnreadableCheckpoint(
+        f"the archive has no record '{name}'; it is a zip file, but not a torch checkpoint or not a whole one",
+        subject=file.name,
+        advice="Give the .pt file that fairseq saved",
+    )
+
+
+def _read_records(file: MappedFile, directory: Directory) -> list[Record]:
+    raw = file.read(directory.start, directory.size)
+    if b"data.pkl" not in raw:
+        raise _no_record(file, "data.pkl")
+    records: list[Record] = []
+    at = 0
+    for _ in range(directory.entries):
+        if at + CENTRAL.size > len(raw):
+            raise broken(file, "the zip directory ends inside a record")
+        fields = CENTRAL.unpack_from(raw, at)
+        name_len, extra_len, comment_len = fields[10:13]
+        body = at + CENTRAL.size
+        at = body + name_len + extra_len + comment_len
+        if fields[0] != b"PK\x01\x02" or at > len(raw):
+            raise broken(file, "the zip directory is damaged")
+        if name_len > MAX_RECORD_NAME_BYTES:
+            raise broken(file, f"a zip record has a name of {name_len} bytes")
+        name = raw[body : body + name_len]
+        extra = raw[body + name_len : body + name_len + extra_len]
+        records.append(_check_record(file, directory, name, fields, extra))
+    if at != len(raw):
+        raise broken(file, f"the zip directory holds more than the {directory.entries} records it claims")
+    return records
+
+
+def _check_record(
+    file: MappedFile, directory: Directory, raw_name: bytes, fields: tuple[int, ...], extra: bytes
+) -> Record:
+    """Turns one directory entry into a `Record`, or says why it is none that torch would have written."""
+    name = raw_name.decode("utf-8", "replace")
+    flags, method, crc32, packed, size = fields[3], fields[4], fields[7], fields[8], fields[9]
+    size, packed, offset = _widen(file, name, extra, size, packed, fields[16])
+    if not name.isprintable() or not _NAME.fullmatch(name.removesuffix("/") if size == 0 else name):
+        raise broken(file, f"record '{name}' has a name that torch does not write")
+    if flags & _ENCRYPTED:
+        raise broken(file, f"record '{name}' is encrypted")
+    if method != 0 or packed != size:
+        raise UnreadableCheckpoint(
+            f"record '{name}' is compressed; torch stores records uncompressed, and only those can be mapped",
+            subject=file.name,
+            advice="Unpack the archive and give the checkpoint inside it",
+        )
+    _, local_flags, local_method, _, _, *told, name_len, extra_len = unpack(
+        _LOCAL, file, offset, b"PK\x03\x04", f"header of record '{name}'"
+    )
+    start = offset + _LOCAL.size + name_len + extra_len
+    if start + size > directory.start:
+        raise broken(file, f"record '{name}' claims {size} bytes at offset {start}, beyond the records' end")
+    # Readers that go by the headers, not by the directory, must see the same records.
+    unknown = 0 if local_flags & _SIZES_BEHIND else None
+    if (
+        local_method != 0
+        or local_flags & _ENCRYPTED
+        or name_len != len(raw_name)
+        or file.read(offset + _LOCAL.size, name_len) != raw_name
+        or told[0] not in (crc32, unknown)
+        or any(value not in (size, unknown, UNSET32) for value in told[1:])
+    ):
+        raise broken(file, f"the header of record '{name}' contradicts the directory")
+    return Record(name, offset, ByteRange(start, size), crc32)
+
+
+def _widen(file: MappedFile, name: str, extra: bytes, size: int, packed: int, offset: int) -> tuple[int, int, int]:
+    """Replaces the 32-bit fields that are all ones by their 64-bit values from the zip64 extra field."""
+    wanted = [value == UNSET32 for value in (size, packed, offset)]
+    if not any(wanted):
+        return size, packed, offset
+    at = 0
+    while at + 4 <= len(extra):
+        tag, length = struct.unpack_from("<2H", extra, at)
+        if tag == _ZIP64_EXTRA and length >= 8 * sum(wanted) and at + 4 + length <= len(extra):
+            wide = iter(struct.unpack_from(f"<{sum(wanted)}Q", extra, at + 4))
+            values = [next(wide) if want else value for want, value in zip(wanted, (size, packed, offset), strict=True)]
+            return values[0], values[1], values[2]
+        at += 4 + length
+    raise broken(file, f"record '{name}' lacks the 64-bit sizes it refers to")
+
+
+def _refuse_overlaps_and_gaps(file: MappedFile, directory: Directory, records: list[Record]) -> None:
+    """The records must follow one another from the file's start to the directory, so that nothing hides between them."""
+    end, last = 0, "the start"
+    places = [(record.header, record.data.end, f"record '{record.name}'") for record in records]
+    for header, data_end, name in [*sorted(places), (directory.start, directory.start, "the directory")]:
+        if header < end:
+            raise broken(file, f"{last} and {name} overlap")
+        if header - end > _MAX_DESCRIPTOR:
+            raise broken(file, f"{header - end} bytes between {last} and {name} belong to no record")
+        end, last = data_end, name
+
+
+def _strip_folder(file: MappedFile, records: list[Record]) -> dict[str, Record]:
+    """Drops the one leading folder torch puts every record into, whatever its name.
+
+    Names that differ in case only are refused too: torch's own reader takes them for one.
+    """
+    named: dict[str, Record] = {}
+    taken: set[str] = set()
+    folders = {record.name.partition("/")[0] for record in records if "/" in record.name}
+    if len(folders) > 1:
+        raise UnreadableCheckpoint(
+            "the zip archive holds several folders; a torch checkpoint has one",
+            subject=file.name,
+            advice="Unpack the archive and give the checkpoint inside it",
+        )
+    for record in records:
+        short = record.name.partition("/")[2] or record.name
+        if short.casefold() in taken:
+            raise broken(file, f"two zip records are called '{record.name}'")
+        taken.add(short.casefold())
+        named[short] = record
+    return named

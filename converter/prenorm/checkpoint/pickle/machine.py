@@ -1,0 +1,245 @@
+"""A pickle reader that cannot run anything.
+
+Python's own `Unpickler` imports and calls what the stream names; restricting it means guarding a machine built to
+execute. This one has no such step: a global is a pair of strings, "calling" it looks that pair up in a table of our own
+functions (`rebuild.py`), and whatever is not in the table becomes a `Placeholder` that records its arguments. Nothing is
+imported, no `__setstate__`, `__init__` or hash of a foreign class exists to be run.
+
+It also bounds what a stream can cost (`limits.py`): operations, text, nesting of marks, integer sizes, names, and
+dictionary keys. Opcodes and their arguments: Python's `pickletools` documentation (protocols 0 to 5).
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+import struct
+from collections.abc import Callable, Mapping
+
+from prenorm.checkpoint.limits import (
+    MAX_CLASS_CHARACTERS,
+    MAX_CLASSES,
+    MAX_INTEGER_BYTES,
+    MAX_KEY_CHARACTERS,
+    MAX_LINE_BYTES,
+    MAX_MARKS,
+    MAX_TEXT_BYTES,
+)
+from prenorm.checkpoint.pickle.placeholders import GlobalName, Placeholder
+from prenorm.checkpoint.tensors import LazyTensor, Storage
+from prenorm.errors import UnreadableCheckpoint
+
+__all__ = ["GlobalName", "PickleMachine", "Placeholder", "Rebuild"]
+
+_LARGEST_KEY = 1 << 60  # beyond, integers can be chosen to collide in a dictionary
+_TEXT_INTEGER = re.compile(rb"[+-]?[0-9]{1,150}L?")  # at most as large as a binary one
+
+
+class _Mark:
+    """The boundary that MARK puts on the stack."""
+
+
+Rebuild = Mapping[GlobalName, Callable[[tuple[object, ...]], object]]
+_MARK = _Mark()
+
+
+class PickleMachine:
+    """The bytes of one pickle, the stack, the memo, and what operations can do with them (`pickle_reader.py` runs them)."""
+
+    def __init__(
+        self,
+        data: memoryview,
+        rebuild: Rebuild,
+        persistent: Callable[[object], object],
+        *,
+        position: int = 0,
+    ) -> None:
+        self.data = data
+        self.position = position
+        self.rebuild = rebuild
+        self.persistent = persistent
+        self.globals: dict[GlobalName, bool] = {}  # True: the stream calls it, False: it only names it
+        self._named: dict[GlobalName, GlobalName] = {}
+        self.stack: list[object] = []
+        self.memo: dict[int, object] = {}
+        self._marks = 0
+        self._text = 0
+
+    def broken(self, what: str) -> UnreadableCheckpoint:
+        """The error for a stream that cannot be right."""
+        return UnreadableCheckpoint(
+            f"the pickle inside cannot be read: {what} (at byte {self.position})",
+            advice="The file is no checkpoint, or it is damaged; copy or download it again",
+        )
+
+    # -- the bytes
+
+    def take(self, size: int) -> memoryview:
+        start = self.position
+        if size < 0 or start + size > len(self.data):
+            raise self.broken(f"an operation asks for {size} bytes, more than there are")
+        self.position = start + size
+        return self.data[start : start + size]
+
+    def number(self, form: struct.Struct) -> int:
+        value: int = form.unpack(self.take(form.size))[0]
+        return value
+
+    def line(self) -> bytes:
+        chunk = bytes(self.data[self.position : self.position + MAX_LINE_BYTES])
+        length = chunk.find(b"\n")
+        if length < 0:
+            raise self.broken("a text operation has no end of line")
+        self.position += length + 1
+        self.charge_text(length)
+        return chunk[:length]
+
+    def text_bytes(self, size: int) -> bytes:
+        self.charge_text(size)
+        return bytes(self.take(size))
+
+    def charge_text(self, size: int) -> None:
+        self._text += max(size, 0)
+        if self._text > MAX_TEXT_BYTES:
+            raise self.broken(f"it holds more than {MAX_TEXT_BYTES >> 20} MB of text")
+
+    # -- the stack
+
+    def pop(self) -> object:
+        if not self.stack or self.stack[-1] is _MARK:
+            raise self.broken("an operation finds nothing on the stack")
+        return self.stack.pop()
+
+    def drop(self) -> None:
+        """Takes off the top, or everything back to a mark that is itself on top."""
+        if self.stack and self.stack[-1] is _MARK:
+            self.pop_to_mark()
+        else:
+            self.pop()
+
+    def top(self) -> object:
+        if not self.stack or self.stack[-1] is _MARK:
+            raise self.broken("an operation finds nothing on the stack")
+        return self.stack[-1]
+
+    def mark(self) -> None:
+        self._marks += 1
+        if self._marks > MAX_MARKS:
+            raise self.broken(f"more than {MAX_MARKS} marks are open")
+        self.stack.append(_MARK)
+
+    def pop_to_mark(self) -> list[object]:
+        for at in range(len(self.stack) - 1, -1, -1):
+            if self.stack[at] is _MARK:
+                items = self.stack[at + 1 :]
+                del self.stack[at:]
+                self._marks -= 1
+                return items
+        raise self.broken("an operation finds no mark")
+
+    # -- what the operations mean
+
+    def put_global(self, module: str, name: str) -> None:
+        length = len(module) + len(name)
+        if length > MAX_CLASS_CHARACTERS:
+            raise self.broken(f"a global's name has {length} characters")
+        found = GlobalName(module, name)
+        found = self._named.setdefault(found, found)  # one object for one name
+        self.globals.setdefault(found, False)
+        if len(self.globals) > MAX_CLASSES:
+            raise self.broken(f"it names more than {MAX_CLASSES} classes")
+        self.stack.append(found)
+
+    def call(self, function: object, args: object, keywords: object = None) -> object:
+        """What REDUCE and its kin come to: our own function (none takes keywords), or a placeholder."""
+        if isinstance(function, GlobalName):
+            self.globals[function] = True
+            build = self.rebuild.get(function)
+            if build is not None and isinstance(args, tuple) and keywords is None:
+                return build(args)
+            return Placeholder(function, args)
+        if isinstance(function, Placeholder):  # the result of one call is called again: still nothing happens
+            return Placeholder(function.name, args)
+        raise self.broken("it calls something that is not a global")
+
+    def set_items(self, target: object, pairs: list[object]) -> None:
+        if len(pairs) % 2:
+            raise self.broken("a dictionary gets a key without a value")
+        # One by one: a million pairs at a time would stand in memory twice.
+        entries = ((self.key(pairs[at]), pairs[at + 1]) for at in range(0, len(pairs), 2))
+        if isinstance(target, dict):
+            target.update(entries)
+        elif isinstance(target, Placeholder):
+            target.add_entries(entries)
+        else:
+            raise self.broken("an operation sets items of something that is no dictionary")
+
+    def key(self, key: object) -> object:
+        """A dictionary key that is cheap to hash and compare; whatever might not be gets a stand-in that equals nothing.
+
+        Text and bytes are hashed with the process's own secret. Tuples are not: two million integers can be paired so that
+        all pairs collide. Nothing ever looks up such a key.
+        """
+        if isinstance(key, str):
+            if len(key) > MAX_KEY_CHARACTERS:
+                raise self.broken(f"a dictionary key of {len(key)} characters")
+            return key
+        if key is None or isinstance(key, bool) or (isinstance(key, int) and -_LARGEST_KEY < key < _LARGEST_KEY):
+            return key
+        return Placeholder(key if isinstance(key, GlobalName) else GlobalName("builtins", type(key).__name__))
+
+    def append(self, target: object, items: list[object]) -> None:
+        if isinstance(target, list):
+            target.extend(items)
+        elif isinstance(target, Placeholder):
+            target.add_items(items)
+        else:
+            raise self.broken("an operation appends to something that is no list")
+
+    def build(self) -> None:
+        state = self.pop()
+        target = self.top()
+        if isinstance(target, Placeholder):
+            target.state = state
+        elif isinstance(target, LazyTensor) and not _is_harmless_state(state):
+            raise self.broken("a tensor is given other contents by a later operation")
+        # Anything else is a list, a dictionary or the like: attributes set on it carry no weights.
+
+    def remember(self, index: int) -> None:
+        self.memo[index] = self.top()
+
+    def recall(self, index: int) -> None:
+        try:
+            self.stack.append(self.memo[index])
+        except KeyError:
+            raise self.broken(f"it refers to memo entry {index}, which does not exist") from None
+
+    def integer(self, size: int) -> int:
+        if size > MAX_INTEGER_BYTES:
+            raise self.broken(f"it holds an integer of {size} bytes")
+        return int.from_bytes(self.text_bytes(size), "little", signed=True)
+
+    def text_integer(self, raw: bytes) -> int:
+        if _TEXT_INTEGER.fullmatch(raw) is None:
+            raise self.broken(f"a text integer of {len(raw)} characters is none, or too long")
+        return int(raw.rstrip(b"L"))
+
+    def text_float(self, raw: bytes) -> float:
+        try:
+            return float(raw)
+        except ValueError:
+            raise self.broken("a text number is none") from None
+
+    def old_string(self, raw: bytes) -> str:
+        """A string of Python 2's `repr`, quotes and escapes and all."""
+        if len(raw) < 2 or raw[:1] != raw[-1:] or raw[:1] not in (b"'", b'"'):
+            raise self.broken("a text string has no quotes")
+        try:
+            return codecs.escape_decode(raw[1:-1])[0].decode("utf-8", "replace")
+        except ValueError:
+            raise self.broken("a text string has a damaged escape") from None
+
+
+def _is_harmless_state(state: object) -> bool:
+    """Whether a tensor's state is what torch before 0.4 wrote: (requires_grad, volatile, hooks), and no other contents."""
+    return isinstance(state, tuple) and len(state) == 3 and not any(isinstance(x, LazyTensor | Storage) for x in state)

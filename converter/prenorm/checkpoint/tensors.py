@@ -1,0 +1,207 @@
+"""Tensors of a checkpoint that stay in the file: shape, type and place now, numbers when asked for.
+
+Nothing here imports torch at module level: `inspect` describes a 4 GB file in less time than torch takes to import.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
+
+from prenorm.checkpoint.container.mapped_file import ByteRange, MappedFile
+from prenorm.checkpoint.limits import MAX_DIMENSIONS
+from prenorm.checkpoint.pickle.shown import shown
+from prenorm.errors import UnreadableCheckpoint
+
+if TYPE_CHECKING:
+    import torch
+
+# Bytes per element; the names are torch's (`torch.float32` ...), which are also those of config.json's `dtype`.
+ITEM_SIZES = {
+    "float64": 8,
+    "float32": 4,
+    "float16": 2,
+    "bfloat16": 2,
+    "int64": 8,
+    "int32": 4,
+    "int16": 2,
+    "int8": 1,
+    "uint8": 1,
+    "bool": 1,
+    "complex64": 8,
+    "complex128": 16,
+}
+_MOST_ELEMENTS = 1 << 62
+
+
+@dataclass(frozen=True)
+class Storage:
+    """One storage of the checkpoint: `numel` elements of type `dtype` at `span` of the file.
+
+    In the legacy container the places are written behind the pickle, so `span` is filled in after it was read.
+    """
+
+    key: str
+    dtype: str
+    numel: int
+
+
+class SourceTensor(Protocol):
+    """A tensor of the source whose numbers are read when asked for: `LazyTensor`, or one of `rules/derived.py`."""
+
+    @property
+    def dtype(self) -> str:
+        """torch's name of the type, without `torch.`."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Elements along each dimension."""
+
+    @property
+    def views(self) -> tuple[LazyTensor, ...]:
+        """The tensors in files that it is made of."""
+
+    def narrow(self, start: int, length: int) -> SourceTensor:
+        """Rows `start` to `start + length` of dimension 0."""
+
+    def read(self) -> torch.Tensor:
+        """The numbers."""
+
+    def chunks(self) -> Iterator[memoryview]:
+        """The bytes in row-major order, in pieces."""
+
+    def release(self) -> None:
+        """Takes pages that were read out of this process's memory."""
+
+
+@dataclass(frozen=True)
+class LazyTensor:
+    """A tensor that is still in the file. `offset` and `stride` count elements, as in torch."""
+
+    file: MappedFile
+    span: ByteRange
+    dtype: str
+    shape: tuple[int, ...]
+    stride: tuple[int, ...]
+    offset: int
+
+    @property
+    def numel(self) -> int:
+        """The number of elements."""
+        return math.prod(self.shape)
+
+    @property
+    def is_contiguous(self) -> bool:
+        """Whether the elements lie in order and without gaps."""
+        return self.stride == contiguous_stride(self.shape) or self.numel <= 1
+
+    @property
+    def place(self) -> ByteRange:
+        """The bytes from the first to the last element."""
+        size = ITEM_SIZES[self.dtype]
+        if self.numel == 0:
+            return ByteRange(self.span.start, 0)
+        last = sum((n - 1) * s for n, s in zip(self.shape, self.stride, strict=True))
+        return ByteRange(self.span.start + self.offset * size, (last + 1) * size)
+
+    @property
+    def views(self) -> tuple[LazyTensor, ...]:
+        """This tensor alone."""
+        return (self,)
+
+    def narrow(self, start: int, length: int) -> LazyTensor:
+        """Rows `start` to `start + length` of dimension 0, as a view."""
+        if not self.shape or start < 0 or length < 0 or start + length > self.shape[0]:
+            raise ValueError(f"rows {start} to {start + length} of a tensor of shape {self.shape}")
+        return replace(self, shape=(length, *self.shape[1:]), offset=self.offset + start * self.stride[0])
+
+    def read(self) -> torch.Tensor:
+        """The tensor as a view of the mapped file: no copy, and no page is read before it is used."""
+        import torch
+
+        dtype: torch.dtype = getattr(torch, self.dtype)
+        if self.numel == 0:
+            return torch.empty(self.shape, dtype=dtype)
+        flat = torch.frombuffer(self.file.map, dtype=dtype, count=self._reach, offset=self.place.start)
+        return flat.as_strided(self.shape, self.stride)
+
+    def chunks(self) -> Iterator[memoryview]:
+        """The bytes in row-major order, in pieces: from the file as they lie where that is the order they lie in."""
+        if self.is_contiguous:
+            yield from self.file.chunks(self.place)
+        else:
+            yield tensor_bytes(self.read())
+
+    def release(self) -> None:
+        """Takes the tensor's pages out of this process's memory; see `MappedFile.release`."""
+        self.file.release(self.place)
+
+    @property
+    def _reach(self) -> int:
+        return self.place.size // ITEM_SIZES[self.dtype]
+
+
+def is_same_place(left: SourceTensor, right: SourceTensor) -> bool:
+    """Whether both are one tensor saved once, as tied weights are."""
+    if not isinstance(left, LazyTensor) or not isinstance(right, LazyTensor):
+        return left is right
+    mine = (left.file, left.place, left.shape, left.stride, left.dtype)
+    return mine == (right.file, right.place, right.shape, right.stride, right.dtype)
+
+
+def tensor_bytes(tensor: torch.Tensor) -> memoryview:
+    """The elements' bytes in row-major order."""
+    import torch
+
+    flat: memoryview = tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data
+    return flat
+
+
+def contiguous_stride(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The stride, in elements, of a dense row-major tensor of that shape."""
+    stride = [1] * len(shape)
+    for axis in range(len(shape) - 2, -1, -1):
+        stride[axis] = stride[axis + 1] * max(shape[axis + 1], 1)
+    return tuple(stride)
+
+
+def check_view(
+    storage: Storage, offset: object, shape: object, stride: object
+) -> tuple[int, tuple[int, ...], tuple[int, ...]]:
+    """Holds a tensor's claims against its storage; returns them typed.
+
+    Raises:
+        UnreadableCheckpoint: if a number is not a small non-negative integer or an element lies outside the storage.
+    """
+    sizes, steps = _as_ints(shape), _as_ints(stride)
+    if sizes is None or steps is None or len(sizes) != len(steps) or not _is_count(offset):
+        raise _impossible(storage, offset, shape, stride)
+    assert isinstance(offset, int)
+    numel = math.prod(sizes)
+    if math.prod(max(size, 1) for size in sizes) >= _MOST_ELEMENTS:  # torch cannot make even an empty tensor of it
+        raise _impossible(storage, offset, shape, stride)
+    last = offset + sum((n - 1) * s for n, s in zip(sizes, steps, strict=True)) if numel else 0
+    # A stride of 0 can make a huge tensor of a tiny storage: fairseq saves none, and it would be a way to fill memory.
+    if numel and (last >= storage.numel or numel > storage.numel):
+        raise _impossible(storage, offset, shape, stride)
+    return offset, sizes, steps
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and 0 <= value < _MOST_ELEMENTS
+
+
+def _as_ints(value: object) -> tuple[int, ...] | None:
+    if not isinstance(value, tuple | list) or len(value) > MAX_DIMENSIONS or not all(map(_is_count, value)):
+        return None
+    return tuple(value)
+
+
+def _impossible(storage: Storage, offset: object, shape: object, stride: object) -> UnreadableCheckpoint:
+    claim = f"offset {shown(offset)}, shape {shown(shape)}, stride {shown(stride)}"
+    return UnreadableCheckpoint(
+        f"a tensor claims to lie outside its storage ({claim}; storage '{storage.key}' has {storage.numel} elements)",
+        advice="The file is damaged or was made to do harm; do not use it",
+    )

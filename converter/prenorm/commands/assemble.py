@@ -1,0 +1,156 @@
+"""The folder's content: written from the plan, proven from its files, and completed by card and report."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from prenorm.errors import UnreadableCheckpoint
+from prenorm.folder.card.model_card import model_card
+from prenorm.folder.card.names import PublicNames
+from prenorm.folder.card.options import OwnText
+from prenorm.folder.digests import Digests
+from prenorm.folder.files import (
+    CARD_FILE,
+    CONFIG_FILE,
+    PLOT_FILE,
+    REPORT_FILE,
+    row_nbytes,
+    write_bytes,
+    write_json,
+    write_text,
+    write_weights,
+)
+from prenorm.mapping.plan import ConversionPlan
+from prenorm.progress import Progress
+from prenorm.proof.prove import operation_count, prove, stage_count
+from prenorm.proof.references import open_reference
+from prenorm.reports import render
+from prenorm.reports.model import Check, ParityReport
+from prenorm.tokenization import TOKENIZER_CONFIG_FILE, TOKENIZER_FILE, count_wrong_ids, tokenizer_config
+
+if TYPE_CHECKING:
+    from prenorm.commands.convert import Prepared
+
+
+def write_folder(prepared: Prepared, staging: Path, *, allow_nonfinite: bool, watch: Progress) -> None:
+    """Writes weights, config and tokenizer."""
+    plan = prepared.plan
+    watch.stage("Writing", sum(row_nbytes(row) for row in plan.rows))
+    name = prepared.checkpoint.file.name
+    write_weights(staging, plan.rows, source=name, allow_nonfinite=allow_nonfinite, tick=watch.advance)
+    write_json(staging / CONFIG_FILE, plan.config)
+    if prepared.tokenization is not None:
+        tokenizer = prepared.tokenization.build()
+        write_text(staging / TOKENIZER_FILE, tokenizer.to_str(pretty=True) + "\n")
+        settings = tokenizer_config(prepared.tokenization, plan.description.longest_input)
+        write_json(staging / TOKENIZER_CONFIG_FILE, settings)
+
+
+def prove_folder(
+    prepared: Prepared, staging: Path, fairseq_python: Path | None, watch: Progress, *, own: OwnText, command: str
+) -> ParityReport:
+    """Proves the staging folder and, if it agrees, adds model card and report to it.
+
+    Args:
+        fairseq_python: the interpreter of the fairseq to prove against; None: the built-in reference.
+        own, command: what the user brings for the card, and the command that it shows.
+
+    Raises:
+        UnreadableCheckpoint: if the checkpoint's bytes turn out to be damaged.
+        ValueError: if the written files do not fit the model.
+    """
+    plan = prepared.plan
+    watch.stage("Proving", stage_count(plan))
+    with (
+        Digests(prepared.checkpoint) as digests,
+        open_reference(prepared, prepared.tensors, fairseq_python) as reference,
+    ):
+        digests.check(prepared.tensors.values())
+        digests.hash_folder(staging)
+        report = prove(
+            plan,
+            prepared.tensors,
+            staging,
+            reference=reference,
+            source=source_facts(prepared),
+            target=_target_facts(plan),
+            more_checks=_tokenizer_check(prepared, staging),
+            tick=digests.beside(watch.advance, stage_count(plan), operation_count(plan, prepared.tensors)),
+        )
+        sums, file_digests = digests.result()
+    report = replace(report, source={**report.source, **source_digests(prepared, sums)})
+    if report.agrees:
+        card, names = staging / CARD_FILE, PublicNames.of_keys(prepared.tensors)
+        shown = report.to_dict()
+        from prenorm.reports.plots import plot_png  # it brings matplotlib, which verify has no use for
+
+        write_bytes(staging / PLOT_FILE, plot_png(shown))
+        file_digests[PLOT_FILE] = hashlib.sha256((staging / PLOT_FILE).read_bytes()).hexdigest()
+        has_tokenizer = prepared.tokenization is not None
+        write_text(card, model_card(plan, report, has_tokenizer=has_tokenizer, own=own, command=command, names=names))
+        file_digests[card.name] = hashlib.sha256(card.read_bytes()).hexdigest()
+        files = [
+            {"name": name, "bytes": (staging / name).stat().st_size, "sha256": digest}
+            for name, digest in sorted(file_digests.items())
+        ]
+        report = replace(report, target={**report.target, "files": files})
+        published = names.told(report.to_dict())
+        assert isinstance(published, dict)
+        write_text(staging / REPORT_FILE, render(published, ".json"))
+    return report
+
+
+def source_facts(prepared: Prepared) -> dict[str, object]:
+    """What a report says of the checkpoint."""
+    description = prepared.description
+    return {
+        "file": prepared.checkpoint.file.name,
+        **({"hub": dict(prepared.checkpoint.origin)} if prepared.checkpoint.origin else {}),
+        "bytes": prepared.checkpoint.file.size,
+        "container": description.container,
+        "layout": description.layout,
+        "producer": description.producer,
+        "dtype": description.dtype,
+    }
+
+
+def source_digests(prepared: Prepared, digests: list[str]) -> dict[str, object]:
+    """The file's SHA-256; of a checkpoint in several files the first one's, and `parts` with all of them.
+
+    Raises:
+        UnreadableCheckpoint: if a downloaded file is not the one that the Hub announced.
+    """
+    announced = prepared.checkpoint.announced
+    if announced is not None and announced not in digests:
+        raise UnreadableCheckpoint(
+            "did not arrive as it is on the Hub: its SHA-256 differs",
+            subject=prepared.checkpoint.file.path,
+            advice="Remove it from the cache of huggingface_hub, and try again",
+        )
+    parts = [
+        {"name": file.name, "bytes": file.size, "sha256": digest}
+        for file, digest in zip(prepared.checkpoint.files, digests, strict=True)
+    ]
+    return {"sha256": digests[0], **({"parts": parts} if len(parts) > 1 else {})}
+
+
+def _target_facts(plan: ConversionPlan) -> dict[str, object]:
+    return {
+        "model_type": plan.model_type,
+        "architectures": [plan.architecture],
+        "task": plan.task.kind.value,
+        "head": plan.task.head.name if plan.task.head else None,
+        "vocab_size": plan.config["vocab_size"],
+        "extra_rows": plan.extra_rows,
+    }
+
+
+def _tokenizer_check(prepared: Prepared, staging: Path) -> tuple[Check, ...]:
+    parts = prepared.tokenization
+    if parts is None:
+        return ()
+    tokens, wrong = count_wrong_ids(staging / TOKENIZER_FILE, parts)
+    return (Check("tokenizer ids", wrong == 0, {"tokens": tokens, "wrong": wrong}),)

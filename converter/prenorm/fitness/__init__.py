@@ -1,0 +1,99 @@
+"""Folder fitness: whether a folder works where people use it, in the user's own transformers. No checkpoint is needed.
+
+`verify CHECKPOINT FOLDER` says that the numbers are right; this says that they arrive: in every Auto class, tokenizer,
+pipeline, training loop and export. Each check is one line of `CHECKS`, and each module beside this file holds one idea.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from prenorm.errors import PrenormError
+from prenorm.fitness import config_fields, files, loading, onnx_export, pipelines, sentence_vectors, text, training
+from prenorm.fitness.finding import Check, Finding, FitnessReport, NotRun, Unfit, first_line, versions
+from prenorm.fitness.subject import Subject, quiet, require_transformers
+from prenorm.folder.published import open_published
+from prenorm.options import TaskKind
+
+EVERY = tuple(TaskKind)
+MASKED, CLASSIFIER, CHOICE, ENCODER = (
+    (kind,)
+    for kind in (TaskKind.MASKED_LM, TaskKind.SEQUENCE_CLASSIFICATION, TaskKind.MULTIPLE_CHOICE, TaskKind.ENCODER)
+)
+
+# Name, the tasks whose folders it is for, and what does it. The order is that of the table.
+CHECKS: tuple[tuple[str, tuple[TaskKind, ...], Callable[[Subject], Finding]], ...] = (
+    ("files", EVERY, files.check_files),
+    ("custom code", EVERY, files.check_custom_code),
+    ("weights", EVERY, files.check_weights),
+    ("config", EVERY, config_fields.check_config),
+    ("labels", CLASSIFIER, config_fields.check_labels),
+    ("AutoModelForMaskedLM", MASKED, loading.loads_whole("AutoModelForMaskedLM")),
+    ("AutoModelForPreTraining", MASKED, loading.loads_whole("AutoModelForPreTraining")),
+    ("AutoModelForSequenceClassification", CLASSIFIER, loading.loads_whole("AutoModelForSequenceClassification")),
+    ("AutoModelForMultipleChoice", CHOICE, loading.loads_whole("AutoModelForMultipleChoice")),
+    ("AutoModel", EVERY, loading.loads_headless),
+    ("new heads", (*MASKED, *ENCODER), loading.takes_new_heads),
+    ("AutoTokenizer", EVERY, text.check_tokenizer),
+    ("longest text", EVERY, text.check_longest_text),
+    ("pipeline fill-mask", MASKED, pipelines.fill_mask),
+    ("pipeline text-classification", CLASSIFIER, pipelines.text_classification),
+    ("pipeline feature-extraction", EVERY, pipelines.feature_extraction),
+    ("choices", CHOICE, pipelines.choices),
+    ("fine-tuning", EVERY, training.fine_tuning),
+    ("Trainer", EVERY, training.trainer),
+    ("save and reload", EVERY, training.save_and_reload),
+    ("ONNX", EVERY, onnx_export.check_onnx),
+    ("sentence-transformers", EVERY, sentence_vectors.check_sentence_vectors),
+)
+
+
+def judge_folder(place: str | Path, *, revision: str | None = None, without: Sequence[str] = ()) -> FitnessReport:
+    """Tries a folder out in everything that its readers use; nothing in it is written, and no code of it is run.
+
+    Args:
+        place: a local model folder, or a repo id of the Hub.
+        revision: branch, tag or commit of a repo.
+        without: names of `CHECKS` that are not to be run, and are shown so.
+
+    Raises:
+        UsageProblem: if transformers is not installed, or `place` is no model folder.
+        HubProblem: if the Hub does not have it, or does not answer.
+    """
+    require_transformers()
+    with tempfile.TemporaryDirectory(prefix="prenorm-") as scratch, quiet():
+        published = open_published(place, Path(scratch), revision)
+        subject = Subject.of(published, Path(place), Path(scratch))
+        checks = [
+            _run(name, subject, run, wanted=name not in without) for name, kinds, run in CHECKS if subject.kind in kinds
+        ]
+        return FitnessReport(
+            {
+                "folder": published.name,
+                "model_type": str(published.config.get("model_type")),
+                "architectures": published.config.get("architectures"),
+                "task": subject.kind.value,
+                "notes": list(published.notes),
+            },
+            tuple(checks),
+            versions(),
+        )
+
+
+def _run(name: str, subject: Subject, run: Callable[[Subject], Finding], *, wanted: bool) -> Check:
+    """One line of the table. Whatever the libraries raise over this folder is what its readers would get: a failure."""
+    if not wanted:
+        return Check.not_run(name, "left out by the caller")
+    try:
+        return Check.passing(name, run(subject))
+    except NotRun as reason:
+        return Check.not_run(name, str(reason))
+    except Unfit as unfit:
+        return Check.failing(name, unfit.within(subject.view, subject.published.name))
+    except (PrenormError, MemoryError):
+        raise
+    except Exception as error:
+        raised = Unfit([f"{type(error).__name__}: {first_line(error)}"])
+        return Check.failing(name, raised.within(subject.view, subject.published.name))

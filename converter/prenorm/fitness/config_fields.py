@@ -1,0 +1,103 @@
+"""What config.json must say for the folder to be loaded, padded and read as what it is."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+from prenorm.fitness.finding import Finding, Unfit
+from prenorm.fitness.subject import Subject
+from prenorm.mapping.targets import roberta_prelayernorm, xlm_roberta_xl
+from prenorm.options import TaskKind
+from prenorm.proof.checks.config import check_dtype
+
+_TARGETS = {target.MODEL_TYPE: target for target in (roberta_prelayernorm, xlm_roberta_xl)}
+# What the shapes do not show, and transformers has a default of its own for, mostly a wrong one.
+_NEEDED = ("num_attention_heads", "hidden_act", "layer_norm_eps", "max_position_embeddings", "pad_token_id")
+
+
+def check_config(subject: Subject) -> Finding:
+    """Type and class, the fields that load in silence when they are wrong, and what the weights themselves say of them."""
+    config = subject.config
+    problems = [*_type_problems(subject)]
+    problems += [
+        f"config.json has no '{name}', so transformers takes its own default" for name in _NEEDED if name not in config
+    ]
+    problems += [*_id_problems(config), *_pad_row(subject), *_tie(subject)]
+    types = Counter(item.dtype for item in subject.published.tensors.values())
+    problems += [text.removeprefix("config: ") for text in check_dtype(config, types)]
+    if problems:
+        raise Unfit(problems)
+    return Finding(f"{config['model_type']}, {config['architectures'][0]}, pad {config['pad_token_id']}")
+
+
+def _type_problems(subject: Subject) -> Iterator[str]:
+    model_type, named = subject.config.get("model_type"), subject.config.get("architectures")
+    target = _TARGETS.get(str(model_type))
+    if target is None:
+        why = (
+            "AutoModel loads that with LayerNorm behind each block" if model_type in ("roberta", "xlm-roberta") else ""
+        )
+        yield (
+            f"model_type is {model_type}, which is neither of the pre-LayerNorm types "
+            f"({' and '.join(_TARGETS)}){': ' + why if why else ''}"
+        )
+    elif named != [target.ARCHITECTURES[subject.kind]]:
+        yield f"architectures is {named}, must be ['{target.ARCHITECTURES[subject.kind]}']"
+
+
+def _id_problems(config: dict[str, Any]) -> Iterator[str]:
+    rows = config.get("vocab_size")
+    for name in ("pad_token_id", "bos_token_id", "eos_token_id"):
+        value = config.get(name)
+        if isinstance(value, int) and isinstance(rows, int) and not 0 <= value < rows:
+            yield f"{name} is {value}, and there are {rows} rows"
+
+
+def _pad_row(subject: Subject) -> Iterator[str]:
+    """fairseq counts positions from the pad's id on, and the pad's own row stays zero: where one is, it is that one."""
+    table, pad = subject.find("position_embeddings.weight"), subject.config.get("pad_token_id")
+    if table is None or not isinstance(pad, int):
+        return
+    zero = torch.nonzero(table.abs().sum(dim=1) == 0).flatten().tolist()
+    if zero and pad not in zero:
+        yield (
+            f"pad_token_id is {pad}, and the position table has its empty row at {zero[0]}: every token would be "
+            "counted at a wrong position"
+        )
+
+
+def _tie(subject: Subject) -> Iterator[str]:
+    """Whether the LM head is said to be the embedding, when it is not; or its own, when there is none."""
+    if subject.kind is not TaskKind.MASKED_LM:
+        return
+    tied = subject.config.get("tie_word_embeddings", True)
+    head, table = subject.find("lm_head.decoder.weight"), subject.find("word_embeddings.weight")
+    if head is None and not tied:
+        yield "tie_word_embeddings is false, and the files have no 'lm_head.decoder.weight': the head would be random"
+    if head is not None and table is not None and tied and not torch.equal(head, table):
+        yield "tie_word_embeddings is true, and 'lm_head.decoder.weight' is not the embedding: the head would be lost"
+
+
+def check_labels(subject: Subject) -> Finding:
+    """As many labels as the head has outputs, and the same both ways."""
+    config = subject.config
+    names, numbers = config.get("id2label"), config.get("label2id")
+    head = subject.find("classifier.out_proj.weight")
+    if not isinstance(names, dict):
+        raise Unfit(["config.json has no id2label, so that readers get LABEL_0, LABEL_1"])
+    problems = []
+    if head is not None and len(names) != head.shape[0]:
+        problems.append(f"id2label has {len(names)} labels, the head has {head.shape[0]} outputs")
+    if {str(number) for number in range(len(names))} != set(names):
+        problems.append(f"id2label does not number its labels from 0 on: {', '.join(map(str, names))}")
+    elif numbers != {label: int(number) for number, label in names.items()}:
+        problems.append(f"label2id is {numbers}, which is not id2label turned round")
+    if problems:
+        raise Unfit(problems)
+    shown = ", ".join(map(str, list(names.values())[:5])) + (", ..." if len(names) > 5 else "")
+    generic = all(str(name).startswith("LABEL_") for name in names.values())
+    return Finding(f"{len(names)}: {shown}" + (" (generic; convert --label-dict names them)" if generic else ""))

@@ -1,0 +1,70 @@
+"""The command that makes the folder again, with names of files and no paths."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shlex
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from prenorm.folder.card.options import CardOptions
+
+if TYPE_CHECKING:
+    from prenorm.commands.convert import Options
+
+_FLAGS = {"dictionary": "--dict"}
+_HOMES = ("home", "Users")  # where the folders are called as the users
+
+
+def command(
+    checkpoint: str | Path, options: Options, card: CardOptions, *, allow_nonfinite: bool, tells: Callable[[str], bool]
+) -> str:
+    """One line for a POSIX shell.
+
+    Args:
+        checkpoint: its path, or its address on the Hub, which is told as it is.
+        tells: whether a name of the checkpoint's may be told.
+    """
+    words = ["prenorm", "convert", *_word("checkpoint", checkpoint), "OUTPUT"]
+    for group in (options, card):
+        for item in fields(group):
+            value = getattr(group, item.name)
+            if value in (item.default, None, ()) or item.name == "repo_id":
+                continue
+            flag = _FLAGS.get(item.name, f"--{item.name.replace('_', '-')}")
+            for one in value if isinstance(value, tuple) else (value,):
+                hidden = item.name == "head" and not tells(str(one))
+                words += [flag] if one is True else [flag, *(["HEAD"] if hidden else _word(item.name, one))]
+    return " ".join([*words, *(["--allow-nonfinite"] if allow_nonfinite else [])])
+
+
+def _word(name: str, value: object) -> Iterator[str]:
+    if not isinstance(value, Path):
+        yield quoted(str(value))
+    elif value.name in ("", "..", *_of_this_machine()) or value.absolute().parent.name in _HOMES:
+        yield name.upper()  # a folder's name can be the name of whose it is
+    else:
+        yield quoted(value.name)
+
+
+def quoted(text: str) -> str:
+    """`text` as one word of a shell, on one line, with nothing in it that cannot be seen."""
+    if text.isprintable():
+        return shlex.quote(text)
+    # $'...' of POSIX 2024, with every byte that is not plain ASCII by its number
+    return (
+        "$'" + "".join(chr(b) if 32 <= b < 127 and b not in b"\\'" else f"\\{b:03o}" for b in os.fsencode(text)) + "'"
+    )
+
+
+def _of_this_machine() -> set[str]:
+    """Names of this machine and its user, by any account."""
+    names = {os.environ.get(name, "") for name in ("USER", "LOGNAME", "USERNAME", "HOSTNAME")}
+    names.add(platform.node())
+    with suppress(RuntimeError):  # no home folder, no name
+        names.add(Path.home().name)
+    return names - {""}

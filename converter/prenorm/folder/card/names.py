@@ -1,0 +1,85 @@
+"""Names that a published folder may repeat, and what stands in the place of the others.
+
+The names of classification heads, and with them the keys of tensors, are arguments of the training run: any text. A folder
+tells them only where they are plain words; a path, a mail address or a token would not stay with its owner otherwise.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from prenorm.source.layouts import HEADS
+
+_LONGEST = 40
+_WORDS = re.compile(r"[A-Za-z0-9]+(?:[_-]+[A-Za-z0-9]+)*_?|_[A-Za-z0-9_]+", re.ASCII)
+# What tokens of the usual services start with, and what all of them have: a long run of letters and digits mixed.
+_TOKEN_PREFIX = re.compile(
+    r"(hf|api|gh[opsur]|github_pat|glpat|pypi|npm|sk|xox[a-z]|AKIA|ASIA|eyJ|AIza)[_-]?", re.ASCII
+)
+_LONG_RUN = re.compile(r"[A-Za-z0-9]{12,}", re.ASCII)
+_OF_A_HEAD = re.compile(re.escape(HEADS) + r"(.+)\.(?:dense|out_proj)\.[a-z_]+", re.DOTALL)
+
+
+def is_plain(name: str) -> bool:
+    """Whether `name` is made of words as programmers name things, and looks like no secret."""
+    if len(name) > _LONGEST or not _WORDS.fullmatch(name):
+        return False
+    prefix = _TOKEN_PREFIX.match(name)
+    if prefix is not None and re.search(r"[A-Za-z0-9]{8,}", name[prefix.end() :]) and re.search(r"\d", name):
+        return False
+    return not any(_is_mixed(run) for run in _LONG_RUN.findall(name))
+
+
+def _is_mixed(run: str) -> bool:
+    return bool(re.search(r"\d", run) and re.search(r"[A-Za-z]", run))
+
+
+@dataclass(frozen=True)
+class PublicNames:
+    """For every name that is not told, what is told in its place."""
+
+    hidden: Mapping[str, str]
+
+    @classmethod
+    def of_keys(cls, keys: Iterable[str]) -> PublicNames:
+        """The names of the checkpoint's tensors `keys`: heads' as a whole, else what stands between two dots."""
+        hidden: dict[str, str] = {}
+        for key in keys:
+            head = _OF_A_HEAD.search(key)
+            if head is not None and not is_plain(head[1]):
+                hidden.setdefault(head[1], f"unnamed-{len(hidden) + 1}")
+            rest = key if head is None else key[: head.start(1)]
+            for part in rest.split("."):
+                if part and not is_plain(part):
+                    hidden.setdefault(part, f"unnamed-{len(hidden) + 1}")
+        # The longest first: one name may hold another.
+        return cls(dict(sorted(hidden.items(), key=lambda item: -len(item[0]))))
+
+    def head(self, name: str) -> str:
+        """A head's name as a folder may tell it."""
+        return self.hidden.get(name, name)
+
+    def tells(self, name: str) -> bool:
+        """Whether `name` is told as it is."""
+        return name not in self.hidden
+
+    def told(self, value: object) -> object:
+        """`value`, plain data of a report, with every text as a folder may tell it."""
+        if not self.hidden:
+            return value
+        if isinstance(value, str):
+            return self._text(value)
+        if isinstance(value, Mapping):
+            return {key: self.told(item) for key, item in value.items()}
+        return [self.told(item) for item in value] if isinstance(value, list | tuple) else value
+
+    def _text(self, text: str) -> str:
+        if text in self.hidden:
+            return self.hidden[text]
+        for name, alias in self.hidden.items():
+            # A short one is looked for between dots alone: elsewhere it might be part of a word.
+            pattern = re.escape(name) if len(name) > 3 else rf"(?<=\.){re.escape(name)}(?=\.|$)"
+            text = re.sub(pattern, alias, text)
+        return text

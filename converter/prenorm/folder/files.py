@@ -1,0 +1,180 @@
+"""The folder's files: streamed safetensors, JSON, text. Their modes follow the umask."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from prenorm.checkpoint.tensors import ITEM_SIZES, SourceTensor, tensor_bytes
+from prenorm.errors import UnreadableCheckpoint
+from prenorm.rules.apply import Row
+
+if TYPE_CHECKING:
+    import torch
+
+WEIGHTS_FILE = "model.safetensors"
+INDEX_FILE = "model.safetensors.index.json"
+CONFIG_FILE = "config.json"
+REPORT_FILE = "parity_report.json"
+CARD_FILE = "README.md"
+PLOT_FILE = "parity.png"
+MAX_SHARD_BYTES = 5_000_000_000  # the Hub's and transformers' usual shard size
+
+_SAFETENSORS_DTYPES = {
+    "float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16",
+    "int64": "I64", "int32": "I32", "int16": "I16", "int8": "I8", "uint8": "U8", "bool": "BOOL",
+}  # fmt: skip
+
+Tick = Callable[[int], None]
+
+
+def row_nbytes(row: Row) -> int:
+    """Bytes of the target tensor."""
+    size = ITEM_SIZES[row.dtype]
+    for extent in row.shape:
+        size *= extent
+    return size
+
+
+def write_weights(folder: Path, rows: Sequence[Row], *, source: str, allow_nonfinite: bool, tick: Tick) -> None:
+    """Writes the planned tensors, one at a time: `model.safetensors`, or shards and their index.
+
+    On the way, each tensor is searched for NaN and infinity.
+
+    Args:
+        source: the checkpoint's name, for messages.
+        tick: called with the number of bytes written since the last call.
+
+    Raises:
+        UnreadableCheckpoint: if there are some and that is not allowed.
+    """
+    shards = _shards(rows)
+    inspector = _Inspector()
+    weight_map: dict[str, str] = {}
+    for number, shard in enumerate(shards, 1):
+        name = WEIGHTS_FILE if len(shards) == 1 else f"model-{number:05d}-of-{len(shards):05d}.safetensors"
+        _write_safetensors(folder / name, shard, inspector, tick)
+        weight_map |= {row.target: name for row in shard}
+    if inspector.nonfinite and not allow_nonfinite:
+        raise UnreadableCheckpoint(
+            f"{len(inspector.nonfinite)} tensors hold NaN or infinity, so parity could not be judged",
+            subject=source,
+            problems=[f"'{key}'" for key in inspector.nonfinite],
+            advice="Use an earlier checkpoint of the run, or pass --allow-nonfinite to convert without a verdict:",
+        )
+    if len(shards) > 1:
+        total = sum(row_nbytes(row) for row in rows)
+        content = {"metadata": {"total_size": total}, "weight_map": dict(sorted(weight_map.items()))}
+        write_json(folder / INDEX_FILE, content)
+
+
+def _shards(rows: Sequence[Row]) -> list[list[Row]]:
+    shards: list[list[Row]] = [[]]
+    size = 0
+    for row in rows:
+        if shards[-1] and size + row_nbytes(row) > MAX_SHARD_BYTES:
+            shards.append([])
+            size = 0
+        shards[-1].append(row)
+        size += row_nbytes(row)
+    return shards
+
+
+def _write_safetensors(path: Path, rows: Sequence[Row], inspector: _Inspector, tick: Tick) -> None:
+    """One safetensors file: header length, JSON header, the tensors in the header's order (format: safetensors 0.x)."""
+    header: dict[str, object] = {"__metadata__": {"format": "pt"}}
+    at = 0
+    for row in rows:
+        header[row.target] = {
+            "dtype": _SAFETENSORS_DTYPES[row.dtype],
+            "shape": list(row.shape),
+            "data_offsets": [at, at + row_nbytes(row)],
+        }
+        at += row_nbytes(row)
+    raw = json.dumps(header, separators=(",", ":")).encode()
+    raw += b" " * (-len(raw) % 8)  # the data starts on a multiple of 8, as the reference writer does it
+
+    def pieces() -> Iterator[bytes | memoryview]:
+        yield struct.pack("<Q", len(raw)) + raw
+        for row in rows:
+            yield from _row_pieces(row, inspector)
+
+    _write_file(path, pieces(), tick)
+
+
+def _row_pieces(row: Row, inspector: _Inspector) -> Iterator[bytes | memoryview]:
+    """The bytes of one target tensor, in pieces, and a look at its values."""
+    if row.moved is not None:
+        inspector.inspect(row.moved.tensor, row.source or row.target)
+    yield from row_pieces(row)
+
+
+def row_pieces(row: Row) -> Iterator[bytes | memoryview]:
+    """The bytes of one target tensor, in pieces."""
+    import torch
+
+    dtype: torch.dtype = getattr(torch, row.dtype)
+    if row.moved is not None:
+        yield from row.moved.tensor.chunks()
+    else:
+        base = (row.shape[0] - row.extra_rows, *row.shape[1:])
+        yield tensor_bytes(torch.full(base, row.fill, dtype=dtype))
+    if row.extra_rows:
+        yield tensor_bytes(_extra_rows(row, dtype))
+    if row.moved is not None:
+        row.moved.tensor.release()
+
+
+def _extra_rows(row: Row, dtype: torch.dtype) -> torch.Tensor:
+    import torch
+
+    shape = (row.extra_rows, *row.shape[1:])
+    if row.extra_from is None or row.moved is None:
+        return torch.full(shape, row.extra_fill, dtype=dtype)
+    return row.moved.tensor.narrow(row.extra_from, 1).read().expand(shape).contiguous()
+
+
+class _Inspector:
+    """Looks at every tensor once as it passes, for NaN and infinity."""
+
+    def __init__(self) -> None:
+        self.nonfinite: list[str] = []
+
+    def inspect(self, tensor: SourceTensor, source: str) -> None:
+        import torch
+
+        values = tensor.read()
+        if values.is_floating_point() and values.numel():
+            # One pass and no copy: both ends are finite exactly if everything between them is a number.
+            low, high = torch.aminmax(values)
+            if not (torch.isfinite(low) and torch.isfinite(high)) and source not in self.nonfinite:
+                self.nonfinite.append(source)
+
+
+def write_json(path: Path, content: Mapping[str, object]) -> None:
+    """Writes `content` as indented JSON."""
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes UTF-8 text."""
+    _write_file(path, iter([text.encode("utf-8")]), lambda size: None)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes a file as it is."""
+    _write_file(path, iter([content]), lambda size: None)
+
+
+def _write_file(path: Path, pieces: Iterator[bytes | memoryview], tick: Tick) -> None:
+    """Writes a new file. It reaches the disk for sure when the folder is published (`staging.publish`)."""
+    with path.open("xb", buffering=0) as handle:
+        for piece in pieces:
+            view = memoryview(piece).cast("B")
+            written = 0
+            while written < len(view):  # an unbuffered write may take less than it is given
+                written += handle.write(view[written:])
+            tick(len(view))

@@ -1,0 +1,173 @@
+"""A published folder as it is: its config, its tensors, its tokenizer; local, or a repo on the Hub.
+
+Weights may be safetensors or an old `pytorch_model.bin`. The latter is read by the reader that runs nothing, and written to a
+scratch folder as safetensors, so that everything behind sees one form.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+
+from prenorm.checkpoint import LazyTensor, open_checkpoint
+from prenorm.errors import UsageProblem
+from prenorm.folder.files import CONFIG_FILE, write_weights
+from prenorm.hub import download_folder, is_repo_id
+from prenorm.options import TaskKind
+from prenorm.rules.apply import Moved, Row
+from prenorm.tokenization import TOKENIZER_CONFIG_FILE, TOKENIZER_FILE
+
+_PICKLES = "pytorch_model*.bin"
+_MOST_CONFIG_BYTES = 16 << 20
+_DTYPES = {
+    "F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16",
+    "I64": "int64", "I32": "int32", "I16": "int16", "I8": "int8", "U8": "uint8", "BOOL": "bool",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class StoredTensor:
+    """A tensor of the folder: the file that holds it, and its type and shape."""
+
+    file: Path
+    dtype: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Published:
+    """A folder. `path` has its safetensors and config.json; `name` is what messages call it."""
+
+    path: Path
+    name: str
+    config: dict[str, object]
+    tensors: dict[str, StoredTensor]
+    notes: tuple[str, ...] = ()
+    damage: tuple[str, ...] = field(default=())
+
+    @property
+    def kind(self) -> TaskKind:
+        """What the folder is for, by the class that `architectures` names."""
+        named = self.config.get("architectures")
+        name = str(named[0]) if isinstance(named, list) and named else ""
+        for suffix, kind in _SUFFIXES:
+            if name.endswith(suffix):
+                return kind
+        raise UsageProblem(
+            f"config.json names the class {name or 'of no model'}, which is none of those that are verified",
+            subject=self.name,
+            advice="It must end in ForMaskedLM, ForSequenceClassification, ForMultipleChoice or Model",
+        )
+
+
+_SUFFIXES = (
+    ("ForMaskedLM", TaskKind.MASKED_LM),
+    ("ForSequenceClassification", TaskKind.SEQUENCE_CLASSIFICATION),
+    ("ForMultipleChoice", TaskKind.MULTIPLE_CHOICE),
+    ("Model", TaskKind.ENCODER),
+)
+
+
+def open_published(place: str | Path, scratch: Path, revision: str | None = None) -> Published:
+    """Opens a folder.
+
+    Args:
+        place: a local folder, or a repo id of the Hub.
+        scratch: an empty folder for what has to be downloaded or rewritten first.
+        revision: branch, tag or commit of a repo.
+
+    Raises:
+        UsageProblem: if it is no model folder.
+        HubProblem: if the Hub does not have it, or does not answer.
+        UnreadableCheckpoint: if its pickled weights are damaged or unsafe.
+    """
+    (scratch / "rewritten").mkdir()
+    if not is_repo_id(str(place)):
+        if revision is not None:
+            raise UsageProblem("--revision is for a repo on the Hub", subject=place, advice="Leave it out")
+        return _open(Path(place), scratch / "rewritten")
+    (scratch / "downloaded").mkdir()
+    commit = download_folder(str(place), revision, scratch / "downloaded")
+    found = _open(scratch / "downloaded", scratch / "rewritten")
+    return replace(found, name=str(place), notes=(f"commit {commit} on the Hub", *found.notes))
+
+
+def _open(folder: Path, scratch: Path) -> Published:
+    if not folder.is_dir():
+        raise UsageProblem("is no folder", subject=folder, advice="Give a model folder, or a repo id such as org/name")
+    name, config = folder.name, _read_config(folder)
+    notes: tuple[str, ...] = ()
+    if not any(folder.glob("*.safetensors")):
+        pickles = sorted(folder.glob(_PICKLES))
+        if not pickles:
+            raise UsageProblem(
+                "has no weights: neither *.safetensors nor pytorch_model.bin",
+                subject=folder,
+                advice="Give a model folder",
+            )
+        _rewrite(folder, pickles, scratch)
+        notes = (f"weights read from {', '.join(path.name for path in pickles)}; nothing in them was run",)
+        folder = scratch
+    tensors, damage = _tensors(folder)
+    return Published(folder, name, config, tensors, notes, damage)
+
+
+def _read_config(folder: Path) -> dict[str, object]:
+    path = folder / CONFIG_FILE
+    try:
+        if path.stat().st_size > _MOST_CONFIG_BYTES:
+            raise UsageProblem("is too large for a config", subject=path, advice="Give a model folder")
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageProblem(f"cannot be read ({error.strerror})", subject=path, advice="Give a model folder") from error
+    except (ValueError, RecursionError) as error:
+        raise UsageProblem(f"is no JSON ({error})", subject=path, advice="Give a model folder") from error
+    if not isinstance(content, dict):
+        raise UsageProblem("holds no JSON object", subject=path, advice="Give a model folder")
+    return content
+
+
+def _tensors(folder: Path) -> tuple[dict[str, StoredTensor], tuple[str, ...]]:
+    """The folder's tensors by name, and what is wrong with its files."""
+    found: dict[str, StoredTensor] = {}
+    damage: list[str] = []
+    for path in sorted(folder.glob("*.safetensors")):
+        held, problem = _read_header(path)
+        damage += [problem] if problem else []
+        damage += [f"tensor '{name}' is in {found[name].file.name} and in {path.name}" for name in held.keys() & found]
+        found |= held
+    return found, tuple(damage)
+
+
+def _read_header(path: Path) -> tuple[dict[str, StoredTensor], str]:
+    """The tensors of one file, or what is wrong with it."""
+    found = {}
+    try:
+        with safe_open(path, framework="pt") as file:
+            for name in file.keys():  # noqa: SIM118 - safe_open is no dictionary
+                part = file.get_slice(name)
+                dtype = _DTYPES.get(part.get_dtype(), str(part.get_dtype()))
+                found[name] = StoredTensor(path, dtype, tuple(part.get_shape()))
+    except (SafetensorError, OSError) as error:
+        return found, f"{path.name} cannot be read: {error}"
+    return found, ""
+
+
+def _rewrite(folder: Path, pickles: list[Path], scratch: Path) -> None:
+    """The pickled tensors as safetensors in `scratch`, with the files beside them that matter."""
+    rows: dict[str, Row] = {}
+    for path in pickles:
+        opened = open_checkpoint(path)
+        for name, value in opened.content.items():
+            if isinstance(value, LazyTensor):
+                rows[name] = Row(name, value.shape, value.dtype, "copy", moved=Moved(value, name))
+                opened.check_integrity(value)
+    ordered = sorted(rows.values(), key=lambda row: row.target)
+    write_weights(scratch, ordered, source=folder.name, allow_nonfinite=True, tick=lambda size: None)
+    for name in (CONFIG_FILE, TOKENIZER_FILE, TOKENIZER_CONFIG_FILE):
+        if (folder / name).is_file():
+            shutil.copyfile(folder / name, scratch / name)

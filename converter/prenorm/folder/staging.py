@@ -1,0 +1,207 @@
+"""All or nothing: a staging folder beside OUTPUT, and the one step that makes it OUTPUT.
+
+A run works in `.OUTPUT.prenorm-staging-X` and holds a lock on it, which the system releases when the process ends, however
+it ends. So whatever is not locked was left behind by a killed run, and the next run into the same OUTPUT removes it.
+
+Where the system cannot swap two folders in one step (NFS, macOS), replacing takes two renames, and the old OUTPUT stands
+aside as `.OUTPUT.prenorm-old-X` between them. A run killed just there leaves no OUTPUT; the next run puts it back first.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from prenorm.errors import UsageProblem
+from prenorm.folder.filesystem import alone_in, exchange, lock_folder, rename_new, sync
+
+_STAGING, _OLD = "prenorm-staging", "prenorm-old"
+# What shows that an existing folder is a model folder, so that --overwrite cannot eat somebody's home directory.
+_MODEL_FILES = ("config.json", "parity_report.json")
+
+
+def check_output(output: Path, *, overwrite: bool, inputs: Iterable[Path]) -> None:
+    """Refuses an OUTPUT that cannot be made, before any work is done; puts back one that a killed run left aside.
+
+    Raises:
+        UsageProblem: if it exists and may not be overwritten, its parent is missing or read-only, or an input lies in it.
+    """
+    parent = output.absolute().parent
+    if not parent.is_dir():
+        raise UsageProblem(
+            "the folder it should go into does not exist", subject=output, advice=f"Create {parent} first"
+        )
+    # Read as well: leftovers of killed runs are looked for in it, and it is synced once OUTPUT is in place.
+    if not os.access(parent, os.R_OK | os.W_OK | os.X_OK):
+        raise UsageProblem(
+            "the folder it should go into is read-only or unreadable", subject=output, advice="Choose another OUTPUT"
+        )
+    with alone_in(parent):
+        _settle_old(output)
+        if os.path.lexists(output):
+            _check_existing(output, overwrite=overwrite)
+    target = output.resolve()
+    for path in inputs:
+        if target in (path.resolve(), *path.resolve().parents) and os.path.lexists(output):
+            raise UsageProblem(
+                f"the input {path.name} lies in it and would be lost", subject=output, advice="Choose another OUTPUT"
+            )
+
+
+def _check_existing(output: Path, *, overwrite: bool) -> None:
+    if not overwrite:
+        raise UsageProblem(
+            "exists already", subject=output, advice="Pass --overwrite to replace it, or choose another OUTPUT"
+        )
+    if output.is_symlink() or not output.is_dir():
+        raise UsageProblem(
+            "exists and is no folder, so it is not replaced", subject=output, advice="Choose another OUTPUT"
+        )
+    if not os.access(output, os.R_OK | os.W_OK | os.X_OK):  # its files could not be removed
+        raise UsageProblem(
+            "exists and is read-only, so it is not replaced", subject=output, advice="Choose another OUTPUT"
+        )
+    if any(output.iterdir()) and not any((output / name).is_file() for name in _MODEL_FILES):
+        raise UsageProblem(
+            "exists and holds no model (no config.json), so it is not replaced",
+            subject=output,
+            advice="Choose another OUTPUT",
+        )
+
+
+@contextlib.contextmanager
+def staging_folder(output: Path) -> Iterator[Path]:
+    """A new folder beside OUTPUT, held by a lock for as long as the process lives, and gone when the block is left.
+
+    Leftovers of killed runs, which hold no lock any more, are removed first.
+
+    Raises:
+        UsageProblem: if no folder can be made there.
+    """
+    _remove_leftovers(output)
+    lock: int | None = None
+    # Named before it is made, so that an interruption in between leaves nothing.
+    folder = _beside(output, _STAGING)
+    try:
+        while True:
+            try:
+                lock = _make_locked(folder)
+                break
+            except (BlockingIOError, FileNotFoundError):  # another run took it for a leftover before it was locked
+                folder = _beside(output, _STAGING)
+        yield folder
+    finally:
+        _remove(folder)
+        if lock is not None:
+            os.close(lock)
+
+
+def publish(folder: Path, output: Path, *, overwrite: bool) -> None:
+    """Makes the staging folder OUTPUT, in one step; an existing OUTPUT is exchanged for it, and goes with the staging folder.
+
+    Raises:
+        UsageProblem: if OUTPUT came into being meanwhile and may not be replaced.
+    """
+    for entry in (*folder.iterdir(), folder):
+        sync(entry)
+    parent = output.absolute().parent
+    with alone_in(parent):
+        _take_place(folder, output, overwrite=overwrite)
+        sync(parent)
+
+
+def _take_place(folder: Path, output: Path, *, overwrite: bool) -> None:
+    if overwrite and os.path.lexists(output):
+        _check_existing(output, overwrite=True)  # it may be another one than at the start
+        if not exchange(folder, output):
+            _swap(folder, output)
+        return
+    try:
+        rename_new(folder, output)
+    except FileExistsError as error:
+        raise UsageProblem(
+            "was created while the conversion ran",
+            subject=output,
+            advice="Pass --overwrite to replace it, or choose another OUTPUT",
+        ) from error
+
+
+def _swap(folder: Path, output: Path) -> None:
+    """Replaces OUTPUT by two renames. Whatever fails between them, OUTPUT is put back; if we are killed, by the next run."""
+    aside = _beside(output, _OLD)
+    try:
+        output.rename(aside)
+        folder.rename(output)
+        sync(aside.parent)
+    finally:
+        if os.path.lexists(output):
+            _remove(aside)
+        else:
+            aside.rename(output)
+
+
+def _settle_old(output: Path) -> None:
+    """Ends what a run began that was killed in `_swap`: the old OUTPUT is put back, or goes if there is a new one."""
+    for aside in _named(output, _OLD):
+        if os.path.lexists(output):
+            _remove(aside)
+        else:
+            aside.rename(output)
+
+
+def _remove_leftovers(output: Path) -> None:
+    """Removes the staging folders of killed runs; those of running ones are locked."""
+    for entry in _named(output, _STAGING):
+        try:
+            lock = lock_folder(entry)
+        except OSError:  # held by a running conversion, gone meanwhile, or no folder of ours
+            continue
+        if lock is not None:
+            _remove(entry)
+            os.close(lock)
+
+
+def _named(output: Path, kind: str) -> list[Path]:
+    path = output.absolute()
+    return [entry for entry in sorted(path.parent.iterdir()) if entry.name.startswith(f".{path.name}.{kind}-")]
+
+
+def _remove(folder: Path) -> None:
+    """Removes the folder, as far as that is allowed. An interruption waits until it is done, a second one does not."""
+    try:
+        shutil.rmtree(folder, ignore_errors=True)
+    except BaseException as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        # Interrupted while it closes a folder, rmtree closes it once more, and that error hides the interruption.
+        interruption = error.__context__ if isinstance(error, OSError) else None
+        raise interruption or error from None
+
+
+def _beside(output: Path, kind: str) -> Path:
+    """A new name beside OUTPUT, hidden."""
+    path = output.absolute()
+    return path.parent / f".{path.name}.{kind}-{os.urandom(8).hex()}"
+
+
+def _make_locked(folder: Path) -> int | None:
+    """Makes the folder and locks it.
+
+    Raises:
+        UsageProblem: if it cannot be made.
+        BlockingIOError, FileNotFoundError: if another run removes it before it is locked.
+    """
+    try:
+        folder.mkdir()
+    except OSError as error:
+        raise UsageProblem(
+            f"cannot be made ({error.strerror})", subject=folder, advice="Choose another OUTPUT"
+        ) from error
+    lock = lock_folder(folder)
+    if lock is not None and not folder.exists():
+        os.close(lock)
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(folder))
+    return lock

@@ -1,0 +1,9 @@
+"""The Hub, both ways: folders and checkpoints from it, a proven folder to it. All through huggingface_hub's own client.
+
+Nothing here needs torch, and the HTTP library beneath the client is never named: it differs between its releases.
+"""
+
+from prenorm.hub.addresses import HubFile, hub_file, is_repo_id
+from prenorm.hub.download import HubOrigin, download_checkpoint, download_folder
+
+__all__ = ["HubFile", "HubOrigin", "download_checkpoint", "download_folder", "hub_file", "is_repo_id"]

@@ -1,0 +1,93 @@
+"""The HTTP client beneath huggingface_hub, set up so that it waits for nothing for ever, and repeats nothing unseen.
+
+Uploads are repeated by huggingface_hub itself, silently, for up to six timeouts in a row, and for as long as a server asks
+in Retry-After. A push does better: what fails reaches `Asking` at once, which says what it waits for, and for how long.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from prenorm.errors import HubProblem
+
+# What huggingface_hub would repeat by itself.
+_REPEATED = frozenset({429, 500, 502, 503, 504})
+
+
+class Unanswered(Exception):
+    """A request without an answer; the HTTP library's own error is its cause. `path` is the request's, without secrets."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        super().__init__("no answer")
+
+
+def prepare_client(timeout: float, *, repeats: bool) -> None:
+    """Gives every client that huggingface_hub makes from now on a timeout (by itself it would wait for ever), and keeps it
+    from telling of every retry in lines of its own: what matters ends up in one sentence.
+
+    Args:
+        timeout: seconds without a byte.
+        repeats: whether huggingface_hub repeats by itself, which resumed downloads need.
+    """
+    import huggingface_hub
+    from huggingface_hub import logging, utils
+    from huggingface_hub.utils import _http
+
+    def make() -> Any:
+        client: Any = _http.default_client_factory()
+        client.timeout = timeout
+        if not repeats:
+            client.send = _at_once(client.send)
+        return client
+
+    if hasattr(huggingface_hub, "set_client_factory"):  # before 1.0 it repeats, and waits, in its own way
+        huggingface_hub.close_session()
+        huggingface_hub.set_client_factory(make)
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    if not sys.stderr.isatty():
+        utils.disable_progress_bars()  # type: ignore[attr-defined]
+
+
+def _at_once(send: Callable[..., Any]) -> Callable[..., Any]:
+    """`send`, of a client of ours, with errors that huggingface_hub lets through."""
+    from huggingface_hub.utils import hf_raise_for_status  # type: ignore[attr-defined]
+
+    def sent(request: Any, **options: Any) -> Any:
+        try:
+            response = send(request, **options)
+            if response.status_code in _REPEATED:
+                response.read()
+        except Exception as error:
+            raise Unanswered(request.url.path) from error
+        if response.status_code in _REPEATED:
+            hf_raise_for_status(response)
+        return response
+
+    return sent
+
+
+def check_token(repo_id: str, *, needed: bool) -> None:
+    """Whether there is a token, and one that can be sent.
+
+    Raises:
+        HubProblem: if not. A token that HTTP cannot carry would end in an error that shows it.
+    """
+    from huggingface_hub import get_token
+
+    token = get_token()
+    if token is None:
+        if needed:
+            raise HubProblem(
+                "no token is given, and the Hub wants one for a push",
+                subject=repo_id,
+                advice="Log in with `hf auth login`, or set HF_TOKEN; it needs the right to write",
+            )
+    elif not token.isascii() or not token.isprintable() or " " in token:
+        raise HubProblem(
+            "the token holds characters that no token has",
+            subject=repo_id,
+            advice="Look whether HF_TOKEN, or the file that `hf auth login` wrote, holds more than the token",
+        )

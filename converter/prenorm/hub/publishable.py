@@ -1,0 +1,150 @@
+"""Whether a folder may be published: it has a passed report, and its files are those that the report speaks of."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from prenorm.errors import ParityFailed, UsageProblem
+from prenorm.progress import Progress
+
+REPORT_FILE = "parity_report.json"
+_MOST_REPORT_BYTES = 256 << 20
+_CHUNK = 4 << 20
+_CONVERT = "Convert the checkpoint again; a card of your own goes in with --card"
+
+
+@dataclass(frozen=True)
+class PublishableFile:
+    """A file of the folder. `git_oid` is its id as a git blob, which is how the Hub knows files outside LFS."""
+
+    name: str
+    path: Path
+    size: int
+    sha256: str
+    git_oid: str
+
+    @classmethod
+    def at(cls, path: Path, watch: Progress) -> PublishableFile:
+        """The file at `path`, read once.
+
+        Raises:
+            UsageProblem: if it cannot be read.
+        """
+        try:
+            size = path.stat().st_size
+            sha256, git = hashlib.sha256(), hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
+            with path.open("rb") as handle:
+                while data := handle.read(_CHUNK):
+                    sha256.update(data)
+                    git.update(data)
+                    watch.advance(len(data))
+        except OSError as error:
+            raise UsageProblem(f"cannot be read ({error.strerror})", subject=path, advice="Check its rights") from error
+        return cls(path.name, path, size, sha256.hexdigest(), git.hexdigest())
+
+
+@dataclass(frozen=True)
+class Publishable:
+    """A folder that may be published, with its report."""
+
+    path: Path
+    files: tuple[PublishableFile, ...]
+    report: dict[str, Any]
+
+
+def check_folder(folder: Path, watch: Progress) -> Publishable:
+    """Reads the report and holds every file against it; nothing is changed.
+
+    Raises:
+        UsageProblem: if the folder has no report of a conversion.
+        ParityFailed: if the report's verdict is another than passed, or the folder is not what was proven.
+    """
+    report = _read_report(folder)
+    _check_verdict(folder / REPORT_FILE, report)
+    expected = _listed(folder / REPORT_FILE, report)
+    there = {path.name: path for path in folder.iterdir() if path.name != REPORT_FILE}
+    problems = [f"'{name}' is missing" for name in sorted(expected.keys() - there.keys())]
+    problems += [f"'{name}' is not in the report" for name in sorted(there.keys() - expected.keys())]
+    watch.stage("Checking", sum(path.stat().st_size for path in there.values() if path.is_file()))
+    files = []
+    for name in sorted(expected.keys() & there.keys()):
+        file = _hashed(there[name], watch)
+        if file is None or file.sha256 != expected[name]:
+            problems.append(f"'{name}' is not the file that the report is about: its SHA-256 differs")
+        else:
+            files.append(file)
+    if problems:
+        raise ParityFailed(
+            "the folder is not the one that was proven",
+            subject=folder,
+            advice=f"{_CONVERT}. Nothing was sent:",
+            problems=problems,
+        )
+    report_file = _hashed(folder / REPORT_FILE, watch)
+    assert report_file is not None
+    return Publishable(folder, (*files, report_file), report)
+
+
+def _read_report(folder: Path) -> dict[str, Any]:
+    if not folder.is_dir():
+        raise UsageProblem("is no folder", subject=folder, advice="Give a folder that prenorm convert wrote")
+    path = folder / REPORT_FILE
+    if path.exists() and not path.is_file():
+        raise UsageProblem("is no file", subject=path, advice=_CONVERT)
+    try:
+        if path.stat().st_size > _MOST_REPORT_BYTES:
+            raise UsageProblem("is too large for a report", subject=path, advice=_CONVERT)
+        report = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UsageProblem(
+            f"has no {REPORT_FILE}, so nothing says that it computes what its checkpoint does",
+            subject=folder,
+            advice="Push a folder that prenorm convert wrote",
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise UsageProblem("is no JSON", subject=path, advice=_CONVERT) from error
+    if not isinstance(report, dict):
+        raise UsageProblem("is no parity report", subject=path, advice=_CONVERT)
+    return report
+
+
+def _check_verdict(path: Path, report: dict[str, Any]) -> None:
+    """The verdict must be passed, and so must all that it rests on."""
+    checks, said = report.get("checks"), report.get("disagreements")
+    if not isinstance(checks, list) or not checks or not all(isinstance(check, dict) for check in checks):
+        raise UsageProblem("is no parity report", subject=path, advice=_CONVERT)
+    failed = [
+        str(check.get("name")) for check in checks if check.get("passed") is not True or check.get("judged") is False
+    ]
+    if report.get("passed") is not True or report.get("verdict") != "passed" or failed or said:
+        raise ParityFailed(
+            f"the verdict is '{report.get('verdict')}'" + (f" ({', '.join(failed)})" if failed else ""),
+            subject=path,
+            advice="Only a folder whose proof has passed is published",
+        )
+
+
+def _listed(path: Path, report: dict[str, Any]) -> dict[str, str]:
+    """The SHA-256 of every file that the report lists."""
+    target = report.get("target")
+    files = target.get("files") if isinstance(target, dict) else None
+    if not isinstance(files, list) or not files:
+        raise UsageProblem(
+            "lists no files: it is of a verification, not of a conversion", subject=path, advice=_CONVERT
+        )
+    found = {}
+    for file in files:
+        name, sha256 = (file.get("name"), file.get("sha256")) if isinstance(file, dict) else (None, None)
+        if not isinstance(name, str) or not isinstance(sha256, str) or Path(name).name != name:
+            raise UsageProblem("lists files in a way that is not ours", subject=path, advice=_CONVERT)
+        found[name] = sha256
+    return found
+
+
+def _hashed(path: Path, watch: Progress) -> PublishableFile | None:
+    """The file with its hashes; None if it is no file."""
+    return PublishableFile.at(path, watch) if path.is_file() else None

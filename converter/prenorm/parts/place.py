@@ -1,0 +1,161 @@
+"""Which files a checkpoint lies in: told by their names, and held against what they record."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from prenorm.errors import UnreadableCheckpoint
+from prenorm.source.arguments import Arguments
+
+# fairseq names them checkpoint_last-model_part-0.pt (model parallel), checkpoint_last-shard0.pt (FSDP with
+# --use-sharded-state), and where both are used checkpoint_last-model_part-0-shard0.pt.
+_NUMBER = r"(0|[1-9][0-9]{0,5})"
+_NAME = re.compile(rf"(?P<stem>.+?)(?:-model_part-(?P<part>{_NUMBER}))?(?:-shard(?P<shard>{_NUMBER}))?\.pt")
+
+
+@dataclass(frozen=True)
+class Place:
+    """What a file's name says: `part` and `shard` are None where the name speaks of none."""
+
+    stem: str
+    part: int | None
+    shard: int | None
+
+    @classmethod
+    def of(cls, name: str) -> Place | None:
+        """The place that `name` stands for; None for a checkpoint in one file."""
+        found = _NAME.fullmatch(name)
+        if found is None or (found["part"] is None and found["shard"] is None):
+            return None
+        part, shard = found["part"], found["shard"]
+        return cls(found["stem"], None if part is None else int(part), None if shard is None else int(shard))
+
+    @property
+    def kind(self) -> tuple[str, bool, bool]:
+        """What files of one checkpoint have in common."""
+        return self.stem, self.part is not None, self.shard is not None
+
+    def name(self, part: int, shard: int) -> str:
+        """The name of another file of the same checkpoint."""
+        parts = f"-model_part-{part}" if self.part is not None else ""
+        return f"{self.stem}{parts}" + (f"-shard{shard}.pt" if self.shard is not None else ".pt")
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many parts and shards the run made, as it records; None where it does not."""
+
+    parts: int | None = None
+    shards: int | None = None
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The files of one checkpoint: `paths[part][shard]`; one part without model parallelism, one shard without FSDP."""
+
+    paths: tuple[tuple[Path, ...], ...]
+    model_parallel: bool
+    sharded: bool
+
+    @property
+    def words(self) -> str:
+        """What the files are, for people."""
+        parts, shards = len(self.paths), len(self.paths[0])
+        if not self.sharded:
+            return f"{parts} model-parallel parts"
+        count = f"{shards} FSDP shard" + ("s" if shards > 1 else "")
+        return f"{parts} model-parallel parts of {count}" if self.model_parallel else count
+
+
+def recorded(arguments: Arguments, section: str, name: str) -> int | None:
+    """A whole number that fairseq records of the run, not of the model.
+
+    The model's Namespace holds a copy of every option as it was given; only the section has what the run made of it.
+    """
+    values = arguments.sections.get(section, {}) if arguments.sections else arguments.model
+    value = values.get(name)
+    return value if type(value) is int else None
+
+
+def recorded_counts(arguments: Arguments) -> Counts:
+    """How many files the run saved each checkpoint in: processes that share a model, and processes that shard it."""
+    parts = recorded(arguments, "common", "model_parallel_size")
+    processes = recorded(arguments, "distributed_training", "distributed_world_size")
+    if parts is None or processes is None or parts < 1:
+        return Counts(parts)
+    return Counts(parts, processes // parts)
+
+
+def find_grid(given: Path, place: Place, counts: Counts) -> Grid:
+    """The files beside `given` that belong to the same checkpoint, none missing and none too many.
+
+    Raises:
+        UnreadableCheckpoint: if one is missing, or one more is there than the run made.
+    """
+    try:
+        names = [path.name for path in given.parent.iterdir()]
+    except OSError as error:
+        raise UnreadableCheckpoint(
+            f"its folder, where the other parts should be, cannot be read ({error.strerror})", subject=given.name
+        ) from error
+    found = {
+        (other.part or 0, other.shard or 0) for name in names if (other := Place.of(name)) and other.kind == place.kind
+    }
+    found.add((place.part or 0, place.shard or 0))
+    parts = _count([part for part, _ in found], counts.parts, place.part is not None)
+    shards = _count([shard for _, shard in found], counts.shards, place.shard is not None)
+    _refuse_incomplete(given.name, place, found, parts, shards)
+    if place.part is not None and parts < 2:
+        raise UnreadableCheckpoint(
+            "it is one part of a model-parallel model, and the others are not beside it", subject=given.name,
+            advice=f"Put {place.name(1, 0)} and so on beside it",
+        )  # fmt: skip
+    if place.part is None and (counts.parts or 1) > 1:
+        raise UnreadableCheckpoint(
+            f"model_parallel_size={counts.parts} is recorded, and the file's name speaks of no part", subject=given.name,
+            advice=f"Give the files the names fairseq gave them, {place.stem}-model_part-0-shard0.pt and so on",
+        )  # fmt: skip
+    paths = tuple(tuple(given.with_name(place.name(part, shard)) for shard in range(shards)) for part in range(parts))
+    return Grid(paths, place.part is not None, place.shard is not None)
+
+
+def _count(numbers: Sequence[int], recorded: int | None, named: bool) -> int:
+    """How many there should be: as recorded, else as many as the largest number says; a gap shows later."""
+    if not named:
+        return 1
+    return recorded if recorded is not None and recorded > 0 else max(numbers) + 1
+
+
+def _refuse_incomplete(given: str, place: Place, found: set[tuple[int, int]], parts: int, shards: int) -> None:
+    total = parts * shards
+    extra = sorted(key for key in found if key[0] >= parts or key[1] >= shards)
+    if extra:
+        raise UnreadableCheckpoint(
+            f"the run saved each checkpoint in {total} files, as it records, but there is also {place.name(*extra[0])}",
+            subject=given,
+            advice="It is of another run, or of the same with another number of processes: keep only one run's files there",
+        )
+    if len(found) == total:
+        return
+    # `total` may be any number that a file or a name claims: look no further than the first gaps.
+    gaps = list(_first_gaps(found, parts, shards))
+    more = f" and {total - len(found) - len(gaps)} more" if total - len(found) > len(gaps) else ""
+    raise UnreadableCheckpoint(
+        f"it is one of {total} files of a checkpoint, and {', '.join(place.name(*key) for key in gaps)}{more} "
+        f"{'is' if total - len(found) == 1 else 'are'} missing",
+        subject=given,
+        advice="Put all of them into one folder",
+    )
+
+
+def _first_gaps(found: set[tuple[int, int]], parts: int, shards: int, most: int = 5) -> Iterable[tuple[int, int]]:
+    for number in range(min(parts * shards, len(found) + most)):
+        key = divmod(number, shards)
+        if key not in found:
+            yield key
+            most -= 1
+            if not most:
+                return

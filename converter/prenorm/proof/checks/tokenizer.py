@@ -1,0 +1,123 @@
+"""The folder's tokenizer against the one that the dictionary makes: vocabulary, merges, scores, and what texts become."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer
+
+from prenorm.reports.model import Check
+from prenorm.tokenization import TOKENIZER_CONFIG_FILE, TOKENIZER_FILE, Tokenization, count_wrong_ids
+from prenorm.tokenization.dictionary import MASK_TOKEN, SPECIAL_TOKENS
+
+_TEXTS = (
+    "",
+    " ",
+    "Hello world",
+    " Hello  world ",
+    "a b",
+    "\n\ttabs and\r\nlines\n",
+    "Ünïcödé café naïve",
+    "U\u0308ni\u0308co\u0308de\u0301 cafe\u0301",
+    "数字と漢字",
+    "か\u3099 \u1100\u1161\u11a8 ｶﾞ ﬁ\u0301 ～",
+    "ｆｕｌｌ ｗｉｄｔｈ ① ½",
+    "🙂 👍🏽 e\u0301",
+    "It's 12:30, isn't it?",
+    "<mask> fills",
+    "fills <mask>.",
+    "x<mask>y",
+    "don't DON'T",
+    "http://example.org/?q=1&r=2",
+    "\u200b\ufeff\x00\x7f",
+    "a\u00a0b\u3000c\u2028d\x85e\x1cf",
+    "▁a ▁ b▁",
+)
+_TOGETHER = 32  # tokens in one text, where a text of each alone would take long
+
+
+def check_tokenizer(folder: Path, parts: Tokenization, longest: int) -> tuple[Check, list[str]]:
+    """The check for the report, and one sentence for each kind of disagreement.
+
+    Args:
+        parts: the tokenizer that the dictionary makes.
+        longest: how many tokens the model takes.
+    """
+    path = folder / TOKENIZER_FILE
+    if not path.is_file():
+        return Check("tokenizer ids", False, {"tokens": 0, "wrong": 0}), [f"tokenizer: there is no {TOKENIZER_FILE}"]
+    try:
+        actual = Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises nothing narrower
+        return Check("tokenizer ids", False, {"tokens": 0, "wrong": 0}), [f"tokenizer: it cannot be read: {error}"]
+    tokens, wrong = count_wrong_ids(path, parts)
+    said = [f"tokenizer: {wrong} of {tokens} tokens have not the dictionary's row as their id"] if wrong else []
+    said += _compare(actual, parts.build(), parts)
+    said += _check_settings(folder, longest, parts)
+    return Check("tokenizer ids", not said, {"tokens": tokens, "wrong": wrong, "disagreements": len(said)}), said
+
+
+def _compare(actual: Tokenizer, wanted: Tokenizer, parts: Tokenization) -> Iterator[str]:
+    mine, theirs = (json.loads(tokenizer.to_str())["model"] for tokenizer in (wanted, actual))
+    if mine["type"] != theirs["type"]:
+        yield f"tokenizer: its model is {theirs['type']} and must be {mine['type']}"
+    elif _merges(mine) != _merges(theirs):
+        yield (f"tokenizer: it has {len(_merges(theirs))} merges and must have {len(_merges(mine))}, in their order")
+    elif mine["type"] == "Unigram":
+        held, given = ({token: _single(score) for token, score in model["vocab"]} for model in (mine, theirs))
+        other = sum(held.get(token) != given.get(token) for token in parts.wanted if token not in _RESERVED)
+        if other:
+            yield f"tokenizer: {other} of {len(parts.wanted)} pieces have another score, or are missing"
+    texts = (*_TEXTS, *_texts_of(parts, wanted))
+    apart = [
+        text
+        for text in texts
+        if actual.encode(text).ids != wanted.encode(text).ids
+        or actual.decode(actual.encode(text).ids) != wanted.decode(wanted.encode(text).ids)
+    ]
+    if apart:
+        shown = ", ".join(repr(text[:60]) for text in apart[:3])
+        yield f"tokenizer: {len(apart)} texts become other ids, or read otherwise, than in fairseq, such as {shown}"
+
+
+_RESERVED = (*SPECIAL_TOKENS, MASK_TOKEN)
+
+
+def _single(score: float) -> bytes:
+    """A score in sentencepiece's 32 bits: `tokenizers` rounds the last bit of 64 when it reads a file."""
+    return struct.pack("<f", score)
+
+
+def _merges(model: dict[str, Any]) -> list[list[str]]:
+    return [item.split(" ") if isinstance(item, str) else list(item) for item in model.get("merges", [])]
+
+
+def _texts_of(parts: Tokenization, plain: Tokenizer) -> Iterator[str]:
+    """Texts in which every token occurs: of the byte-level BPE each alone and behind a word, of others many in one text."""
+    shown = [
+        plain.decode([row], skip_special_tokens=False)
+        for row, token in enumerate(parts.vocabulary.tokens)
+        if token not in _RESERVED
+    ]
+    if parts.kind == "byte-level BPE":
+        yield from shown
+        yield from (f"word{text}" for text in shown)
+    else:
+        yield from (" ".join(shown[at : at + _TOGETHER]) for at in range(0, len(shown), _TOGETHER))
+        yield from ("".join(shown[at : at + _TOGETHER]) for at in range(0, len(shown), _TOGETHER))
+
+
+def _check_settings(folder: Path, longest: int, parts: Tokenization) -> Iterator[str]:
+    path = folder / TOKENIZER_CONFIG_FILE
+    settings = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    if settings.get("add_prefix_space") and parts.kind == "byte-level BPE":
+        yield "tokenizer: add_prefix_space is true; fairseq adds no space before a text"
+    if settings.get("clean_up_tokenization_spaces"):
+        yield "tokenizer: clean_up_tokenization_spaces is true, which changes what is decoded"
+    limit = settings.get("model_max_length")
+    if isinstance(limit, int | float) and limit > longest and limit < 1e9:
+        yield f"tokenizer: model_max_length is {limit}, and the model takes {longest} tokens"

@@ -1,0 +1,200 @@
+"""What a divergence looks like: the known mistakes are made on purpose, and the one that gives the folder's numbers is named.
+
+A mistake is a reference with one thing changed. It is tried on the stage where the sides part and must give what the folder
+computed there, so a hint is a finding, not a guess.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from prenorm.checkpoint.tensors import SourceTensor
+from prenorm.mapping.plan import ConversionPlan
+from prenorm.proof.comparison import Comparison, Divergence, reference_arguments
+from prenorm.proof.hints.permutations import describe_order, row_order
+from prenorm.proof.references.builtin import Arguments, Reference
+from prenorm.reports.model import Diagnosis
+
+# A mistake explains a divergence if it leaves no more than this share of the values' range; mistakes differ by far more.
+_EXPLAINED = 1e-6
+
+
+class _OtherEpsilon(Reference):
+    """LayerNorm with Hugging Face's default of 1e-12 for this architecture."""
+
+    eps = 1e-12
+
+    def _norm(self, x: Tensor, weight: str, bias: str) -> Tensor:
+        centred = x - x.mean(dim=-1, keepdim=True)
+        scale = torch.rsqrt((centred * centred).mean(dim=-1, keepdim=True) + self.eps)
+        return centred * scale * self._get(weight) + self._get(bias)
+
+
+class _PositionsFromZero(Reference):
+    """Positions that start at the pad's row."""
+
+    def _positions(self, input_ids: Tensor, real: Tensor) -> Tensor:
+        return super()._positions(input_ids, real) - real.long()
+
+
+class _PositionsOneOn(Reference):
+    """Positions that start one row too late."""
+
+    def _positions(self, input_ids: Tensor, real: Tensor) -> Tensor:
+        rows = self.tensors[f"{self._at}embed_positions.weight"].shape[0]
+        return (super()._positions(input_ids, real) + real.long()).clamp(max=rows - 1)
+
+
+class _MaskIgnored(Reference):
+    """Attention that sees the pads. To fairseq they are blank; to Hugging Face, which masks them, they are not."""
+
+    def _embed(self, input_ids: Tensor, real: Tensor) -> Tensor:
+        return super()._embed(input_ids, torch.ones_like(real))
+
+    def _positions(self, input_ids: Tensor, real: Tensor) -> Tensor:
+        return super()._positions(input_ids, input_ids != self.arguments.pad)
+
+    def _computed(self, x: Tensor, real: Tensor) -> Tensor:
+        return torch.ones_like(real)
+
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor, real: Tensor) -> Tensor:
+        return super()._attend(q, k, v, torch.ones_like(real))
+
+
+class _HeadsInterleaved(Reference):
+    """Heads that take every n-th value instead of neighbours."""
+
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor, real: Tensor) -> Tensor:
+        heads, width = self.arguments.attention_heads, q.shape[-1]
+        order = torch.arange(width).reshape(width // heads, heads).T.reshape(-1)
+        mixed = super()._attend(q[..., order], k[..., order], v[..., order], real)
+        return mixed[..., order.argsort()]
+
+
+class _NoEmbeddingNorm(Reference):
+    """The norm after the embeddings left out."""
+
+    def _norm(self, x: Tensor, weight: str, bias: str) -> Tensor:
+        return x if "emb" in weight.rpartition(".")[0].rpartition(".")[2] else super()._norm(x, weight, bias)
+
+
+def _swapped(first: str, second: str) -> type[Reference]:
+    """Two parts of every layer taken for each other."""
+
+    class Swapped(Reference):
+        def _names(self, n: int) -> dict[str, tuple[str, str]]:
+            names = super()._names(n)
+            if first in names and second in names:
+                names[first], names[second] = names[second], names[first]
+            return names
+
+    return Swapped
+
+
+Suspect = tuple[str, Callable[[Mapping[str, SourceTensor], Arguments], Reference]]
+
+_MISTAKES: tuple[Suspect, ...] = (
+    ("layer_norm_eps is 1e-12; fairseq's is 1e-5", _OtherEpsilon),
+    ("positions start one row too early: fairseq's first token has row pad + 1", _PositionsFromZero),
+    ("positions start one row too late: fairseq's first token has row pad + 1", _PositionsOneOn),
+    ("the attention mask is ignored, or inverted, so that pads are attended to", _MaskIgnored),
+    ("the norm after the embeddings is left out", _NoEmbeddingNorm),
+    ("the two norms of a layer are swapped", _swapped("attention_norm", "ffn_norm")),
+    ("query and key are swapped", _swapped("q", "k")),
+    ("key and value are swapped", _swapped("k", "v")),
+    ("query and value are swapped", _swapped("q", "v")),
+    ("the values of the attention heads are interleaved", _HeadsInterleaved),
+)
+_ACTIVATIONS = {"gelu": "the exact GELU", "gelu_new": "the tanh form of GELU", "relu": "relu", "tanh": "tanh"}
+
+
+def _suspects(arguments: Arguments, hidden_size: int) -> Iterator[Suspect]:
+    yield from _MISTAKES
+    for name, words in _ACTIVATIONS.items():
+        yield f"the activation is {words}, not {arguments.activation}", _with(replace(arguments, activation=name))
+    for heads in range(1, min(hidden_size, 128) + 1):
+        if hidden_size % heads == 0 and heads != arguments.attention_heads:
+            other = replace(arguments, attention_heads=heads)
+            yield f"attention has {heads} heads, not {arguments.attention_heads}", _with(other)
+    if arguments.scaled:
+        yield "the embedding is not scaled by the square root of the width", _with(replace(arguments, scaled=False))
+
+
+def _with(arguments: Arguments) -> Callable[[Mapping[str, SourceTensor], Arguments], Reference]:
+    return lambda tensors, _: Reference(tensors, arguments)
+
+
+def diagnose(found: Comparison, plan: ConversionPlan, tensors: Mapping[str, SourceTensor]) -> Diagnosis | None:
+    """The first divergence in words; None if there is none."""
+    at = found.divergence
+    if at is None:
+        return None
+    return Diagnosis(at.module, rule_of(at.module, plan), _hint(at, plan, tensors))
+
+
+def rule_of(module: str, plan: ConversionPlan) -> str | None:
+    """What the module's first tensor was made of."""
+    names = {module, module.replace("roberta_prelayernorm.", "roberta."), module.removeprefix("roberta_prelayernorm.")}
+    for row in plan.rows:
+        if any(row.target.startswith(f"{name}.") for name in names):
+            return f"{' + '.join(row.sources) or row.operation} -> {row.target} ({row.operation})"
+    return None
+
+
+def _hint(at: Divergence, plan: ConversionPlan, tensors: Mapping[str, SourceTensor]) -> str | None:
+    if not torch.isfinite(at.actual).all():
+        return "the folder computes NaN or infinity there"
+    if at.stage == "head":
+        return None  # a linear map and nothing else: the audit of its tensors says all there is to say
+    arguments = reference_arguments(plan.description)
+    real = at.batch != plan.description.pad_id
+    with torch.inference_mode():
+        before = _before(Reference(tensors, arguments), at)
+        for words, mistake in _suspects(arguments, plan.description.hidden_size):
+            mistaken = mistake(tensors, arguments)
+            own = _before(mistaken, at) if isinstance(mistaken, _MaskIgnored) else before
+            if _explains(mistaken, at, own, real):
+                return words
+        return _other_order(Reference(tensors, arguments), at, before, real)
+
+
+def _other_order(reference: Reference, at: Divergence, before: Tensor | None, real: Tensor) -> str | None:
+    """Rows, or whole heads, that changed places."""
+    expected = reference.stage(at.stage, at.batch, before)[at.part]
+    if at.part == "out" or expected.shape != at.actual.shape:
+        return None  # the sum of a layer, not what one matrix gives
+    order = row_order(expected[real], at.actual[real], _EXPLAINED)
+    if order is None:
+        return None
+    by_head = at.part in ("q_proj", "k_proj", "v_proj")
+    return describe_order(order, reference.arguments.attention_heads if by_head else None)
+
+
+def _before(reference: Reference, at: Divergence) -> Tensor | None:
+    """What goes into the stage that diverges: the output of the stage before, on which both sides agree."""
+    before = None
+    for name, parts in reference.stages(at.batch):
+        if name == at.stage:
+            return before
+        before = parts["out"]
+    return before
+
+
+def _explains(mistaken: Reference, at: Divergence, before: Tensor | None, real: Tensor) -> bool:
+    """Whether the mistaken reference computes at the divergence what the folder computed."""
+    try:
+        expected = mistaken.stage(at.stage, at.batch, before).get(at.part)
+    except (
+        RuntimeError,
+        IndexError,
+        KeyError,
+    ):  # shapes that do not go together, a table that is not there: not this one
+        return False
+    if expected is None or expected.shape != at.actual.shape:
+        return False
+    apart = (expected - at.actual)[real].abs().max()
+    return bool(apart <= _EXPLAINED * expected[real].abs().max())

@@ -1,0 +1,202 @@
+"""Reference against folder, number by number."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from prenorm.proof.numbers.distributions import Distributions
+
+# Two float64 computations of the same function, in different orders of operations, agree to about 1e-13 of the values'
+# size; a wrong epsilon or GELU form shows at 1e-6 and above. Between the two lies this.
+RELATIVE_TOLERANCE = 1e-9
+# A float32 reference is as far from the truth as it is from itself in float64; other values are unluckier by a little.
+NOISE_FACTOR = 4.0
+# So many values of both sides and their difference fit in a processor's cache.
+_VALUES_AT_ONCE = 1 << 16
+
+
+@dataclass
+class Difference:
+    """How far one quantity is apart, over all it was compared on.
+
+    `scale` is the reference's largest absolute value; `noise` its measured error, where it computes in float32.
+    """
+
+    name: str
+    max_abs_diff: float = 0.0
+    scale: float = 0.0
+    sum_abs: float = 0.0
+    sum_squares: float = 0.0
+    dot: float = 0.0
+    norm_reference: float = 0.0
+    norm_actual: float = 0.0
+    count: int = 0
+    nonfinite_reference: int = 0
+    nonfinite_actual: int = 0
+    nonfinite_apart: int = 0
+    noise: float = 0.0
+
+    def add(self, reference: Tensor, actual: Tensor) -> None:
+        """Takes in more; both of one shape, float64."""
+        self._check(reference, actual)
+        self._take_pieces(reference, actual)
+
+    def add_columns(self, reference: Tensor, actual: Tensor) -> None:
+        """Takes in some columns of a table; `end_rows` follows the last."""
+        self.add(reference, actual)
+
+    def end_rows(self) -> None:
+        """All columns of these rows were taken in."""
+
+    def _check(self, reference: Tensor, actual: Tensor) -> None:
+        if reference.shape != actual.shape:
+            raise ValueError(
+                f"{self.name}: shapes {tuple(reference.shape)} and {tuple(actual.shape)} cannot be compared"
+            )
+
+    def _take_pieces(self, reference: Tensor, actual: Tensor) -> None:
+        if reference.numel():
+            for expected, found in _pieces(reference, actual):
+                self._take(expected, found, expected - found)
+
+    def _take(self, reference: Tensor, actual: Tensor, apart: Tensor) -> None:
+        """One piece, and the difference."""
+        largest, scale = _largest(apart), _largest(reference)
+        if not (math.isfinite(largest) and math.isfinite(scale)):
+            finite_r, finite_a = torch.isfinite(reference), torch.isfinite(actual)
+            self.nonfinite_reference += int((~finite_r).sum())
+            self.nonfinite_actual += int((~finite_a).sum())
+            self.nonfinite_apart += int((finite_r != finite_a).sum())
+            both = finite_r & finite_a
+            self._take_pieces(reference[both], actual[both])
+            return
+        x, y, d = reference.reshape(-1), actual.reshape(-1), apart.view(-1)
+        self.max_abs_diff, self.scale = max(self.max_abs_diff, largest), max(self.scale, scale)
+        self.sum_abs += float(torch.linalg.vector_norm(d, ord=1))
+        self.sum_squares += float(torch.dot(d, d))
+        self.dot += float(torch.dot(x, y))
+        self.norm_reference += float(torch.dot(x, x))
+        self.norm_actual += float(torch.dot(y, y))
+        self.count += x.numel()
+
+    @property
+    def tolerance(self) -> float:
+        """The largest difference that rounding explains."""
+        return RELATIVE_TOLERANCE * self.scale + NOISE_FACTOR * self.noise
+
+    @property
+    def passed(self) -> bool:
+        """Whether the difference is rounding, on everything that is a number, and the same places are numbers."""
+        compared = self.count > 0 or self.nonfinite_reference > 0
+        return self.nonfinite_apart == 0 and compared and self.max_abs_diff <= self.tolerance
+
+    @property
+    def judged(self) -> bool:
+        """Whether every value was a number, so that `passed` speaks of all of them."""
+        return self.nonfinite_reference == 0 and self.nonfinite_actual == 0
+
+    def metrics(self) -> dict[str, float | int]:
+        """The metrics of the report."""
+        norms = math.sqrt(self.norm_reference * self.norm_actual)
+        return {
+            "max_abs_diff": self.max_abs_diff,
+            "mean_abs_diff": self.sum_abs / self.count if self.count else 0.0,
+            "rmse": math.sqrt(self.sum_squares / self.count) if self.count else 0.0,
+            "relative_to_range": self.max_abs_diff / self.scale if self.scale else 0.0,
+            "range": self.scale,
+            "cosine": self.dot / norms if norms else 1.0,
+            "values": self.count,
+            "nonfinite_reference": self.nonfinite_reference,
+            "nonfinite_target": self.nonfinite_actual,
+        }
+
+
+def _largest(values: Tensor) -> float:
+    """The largest absolute value, in one pass; NaN if there is one."""
+    low, high = torch.aminmax(values)
+    return max(-float(low), float(high))
+
+
+def _pieces(reference: Tensor, actual: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Rows of both, so few at a time that they stay in the processor's cache from one pass to the next."""
+    width = reference.shape[-1] if reference.dim() > 1 else 1
+    rows = max(1, _VALUES_AT_ONCE // width)
+    shape = (-1, width)
+    return zip(torch.split(reference.reshape(shape), rows), torch.split(actual.reshape(shape), rows), strict=True)
+
+
+@dataclass
+class LogitDifference(Difference):
+    """As above, and as distributions: KL divergence in nats, and how often both have the same best token."""
+
+    kl_sum: float = 0.0
+    kl_max: float = 0.0
+    same_best: int = 0
+    tokens: int = 0
+    _open: Distributions | None = None
+
+    def add(self, reference: Tensor, actual: Tensor) -> None:
+        """Takes in logits [tokens, vocab]."""
+        self.add_columns(reference, actual)
+        self.end_rows()
+
+    def add_columns(self, reference: Tensor, actual: Tensor) -> None:
+        """Takes in the next columns of logits [tokens, some]."""
+        self._check(reference, actual)
+        rows = max(1, _VALUES_AT_ONCE // reference.shape[1])
+        if self._open is None:
+            self._open = Distributions(len(reference))
+        for start in range(0, len(reference), rows):
+            x, y = reference[start : start + rows], actual[start : start + rows]
+            apart = x - y
+            self._open.add(slice(start, start + rows), x, y, apart)
+            self._take(x, y, apart)
+        self._open.seen += reference.shape[1]
+
+    def end_rows(self) -> None:
+        """All columns of these tokens were taken in."""
+        found, self._open = self._open, None
+        if found is not None:
+            divergence = found.divergence()
+            self.kl_sum += float(divergence.sum())
+            self.kl_max = max(self.kl_max, float(divergence.max()))
+            self.same_best += found.same_best()
+            self.tokens += len(divergence)
+
+    @property
+    def passed(self) -> bool:
+        """As above; equal numbers have equal best tokens, ties aside."""
+        return super().passed and self.tokens > 0
+
+    def metrics(self) -> dict[str, float | int]:
+        """The metrics of the report."""
+        return {
+            **super().metrics(),
+            "kl_mean": self.kl_sum / self.tokens if self.tokens else 0.0,
+            "kl_max": self.kl_max,
+            "top1_agreement": self.same_best / self.tokens if self.tokens else 0.0,
+            "tokens": self.tokens,
+        }
+
+
+@dataclass
+class ModuleDifferences:
+    """The differences of all modules, in the order in which they compute."""
+
+    by_name: dict[str, Difference] = field(default_factory=dict)
+
+    def add(self, name: str, reference: Tensor, actual: Tensor, noise: float = 0.0) -> None:
+        """Takes in one module's output."""
+        found = self.by_name.setdefault(name, Difference(name))
+        found.noise = noise
+        found.add(reference, actual)
+
+    @property
+    def first_divergence(self) -> str | None:
+        """The first module whose difference is more than rounding."""
+        return next((name for name, found in self.by_name.items() if not found.passed), None)

@@ -1,0 +1,292 @@
+"""The built-in reference: what fairseq's pre-LayerNorm RoBERTa computes, from the source tensors under their own names.
+
+It is here to disagree with us when we are wrong. So it shares no code with `model/` and none with the mapping tables: it
+reads the checkpoint's own keys (`reference_names.py`), uses plain operations, and knows the constants
+of fairseq (LayerNorm epsilon 1e-5, erf GELU, positions that count non-pad tokens) by itself. The formulas follow the
+behaviour of fairseq's TransformerEncoder, MultiheadAttention and RobertaLMHead; tests hold it against outputs that real
+fairseq and DinkyTrain recorded.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from prenorm.checkpoint.tensors import SourceTensor
+from prenorm.proof.references.builtin_names import embedding_norm, encoder_prefix, layer_names
+
+_EPS = 1e-5
+_ROWS_AT_ONCE = 8192
+
+Stage = tuple[str, dict[str, Tensor]]
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """What the tensors cannot tell, in fairseq's terms.
+
+    `positions` is `learned`, `sinusoidal` or `none`, and `position_rows` the sinusoidal table's length; `scaled`: word
+    embeddings are multiplied by the square root of the width; `layers`: the file's numbers of the layers to use, all if None.
+    """
+
+    attention_heads: int
+    activation: str = "gelu"
+    head_activation: str = "gelu"
+    pad: int = 1
+    positions: str = "learned"
+    position_rows: int = 0
+    scaled: bool = False
+    layers: tuple[int, ...] | None = None
+
+
+class Reference:
+    """fairseq's forward in float64 (or, to measure what that costs, in `dtype`), one layer's weights at a time."""
+
+    def __init__(
+        self, tensors: Mapping[str, SourceTensor], arguments: Arguments, dtype: torch.dtype = torch.float64
+    ) -> None:
+        """Takes the source tensors as they are: the checkpoint's `model`, under the checkpoint's names."""
+        self._dtype = dtype
+        self.tensors = tensors
+        self.arguments = arguments
+        self.used: set[str] = set()
+        self._matrices: dict[tuple[int, ...], Tensor] = {}
+        self._at, self._lm = encoder_prefix(tensors)
+
+    def stages(self, input_ids: Tensor) -> Iterator[Stage]:
+        """The encoder on one batch, stage by stage: embedding, each layer with its parts, final norm.
+
+        Args:
+            input_ids: [batch, length], int64.
+
+        Yields:
+            The stage's name, and the values of its parts, each [batch, length, width] in float64.
+        """
+        x: Tensor | None = None
+        for name in ("embeddings", *(f"layers.{place}" for place in range(len(self._layers()))), "layer_norm"):
+            parts = self.stage(name, input_ids, x)
+            x = parts["out"]
+            yield name, parts
+
+    def stage(self, name: str, input_ids: Tensor, x: Tensor | None) -> dict[str, Tensor]:
+        """One stage of the encoder.
+
+        Args:
+            x: [batch, length, width], the stage before's output; None for the first.
+        """
+        real = input_ids != self.arguments.pad
+        if x is None:
+            return {"out": self._embed(input_ids, real)}
+        if name == "layer_norm":
+            return {"out": self._norm(x, f"{self._at}layer_norm.weight", f"{self._at}layer_norm.bias")}
+        return self._layer(self._layers()[int(name.removeprefix("layers."))], x, real)
+
+    def logits(self, features: Tensor) -> Tensor:
+        """The masked-LM head.
+
+        Args:
+            features: [tokens, hidden], after the final norm, float64.
+
+        Returns:
+            [tokens, vocab], float64.
+        """
+        return torch.cat(list(self.logit_pieces(features)), dim=-1)
+
+    def logit_pieces(self, features: Tensor) -> Iterator[Tensor]:
+        """The same, some of the vocabulary at a time: in float64 its matrix would be several layers' worth of memory."""
+        x = self._linear(features, f"{self._lm}dense.weight", f"{self._lm}dense.bias")
+        x = _activate(x, self.arguments.head_activation)
+        x = self._norm(x, f"{self._lm}layer_norm.weight", f"{self._lm}layer_norm.bias")
+        own = f"{self._lm}weight"
+        table = own if own in self.tensors else f"{self._at}embed_tokens.weight"
+        self.used.add(table)
+        bias = self._get(f"{self._lm}bias")
+        stored = self.tensors[table].read()
+        wide = torch.empty(min(_ROWS_AT_ONCE, len(stored)), stored.shape[1], dtype=self._dtype)
+        for rows, some in zip(torch.split(stored, _ROWS_AT_ONCE), torch.split(bias, _ROWS_AT_ONCE), strict=True):
+            yield torch.nn.functional.linear(x, wide[: len(rows)].copy_(rows), some)
+        self.tensors[table].release()
+
+    def extra_row_logits(self, logits: Tensor, row: int, bias: float) -> Tensor:
+        """What a row that copies row `row` of the vocabulary, with `bias` for its bias, must give: [tokens, 1]."""
+        return logits[:, row : row + 1] - self._get(f"{self._lm}bias")[row] + bias
+
+    def classify(self, features: Tensor, head: str) -> dict[str, Tensor]:
+        """A classification head on each row's first token (dropout is off).
+
+        Args:
+            features: [rows, hidden], the first tokens' after the final norm, float64.
+
+        Returns:
+            `dense` [rows, inner] before its tanh, and `out` [rows, outputs], float64.
+        """
+        at = f"classification_heads.{head}."
+        inner = self._linear(features, f"{at}dense.weight", f"{at}dense.bias")
+        weight = (
+            self._get(f"{at}out_proj.weight")
+            if f"{at}out_proj.weight" in self.tensors
+            else self._without_spectral_norm(f"{at}out_proj.weight")
+        )
+        return {"dense": inner, "out": torch.tanh(inner) @ weight.T + self._get(f"{at}out_proj.bias")}
+
+    def _without_spectral_norm(self, name: str) -> Tensor:
+        """W / (u W v) with the vectors that training left (Miyato et al. 2018), in the type the quotient is used in."""
+        weight, u, v = (self._get(f"{name}_{part}") for part in ("orig", "u", "v"))
+        stored = self.tensors[f"{name}_orig"].read().dtype
+        return (weight / torch.dot(u, torch.mv(weight, v))).to(stored).to(self._dtype)
+
+    def _layers(self) -> Sequence[int]:
+        if self.arguments.layers is not None:
+            return self.arguments.layers
+        number = 0
+        while self._has(f"{self._at}layers.{number}."):
+            number += 1
+        return range(number)
+
+    def _embed(self, input_ids: Tensor, real: Tensor) -> Tensor:
+        pad = self.arguments.pad
+        words = f"{self._at}embed_tokens.weight"
+        # In the stored type: scaling by the square root of the width is fairseq's own rounding, not ours.
+        x = self._rows(words, input_ids, math.sqrt(self.tensors[words].shape[1]) if self.arguments.scaled else None)
+        positions = self._positions(input_ids, real)
+        if self.arguments.positions == "learned":
+            x = x + self._rows(f"{self._at}embed_positions.weight", positions)
+        elif self.arguments.positions == "sinusoidal":
+            table = _sinusoids(self.arguments.position_rows, x.shape[-1], pad)
+            x = x + table.to(self.tensors[words].read().dtype)[positions].to(self._dtype)
+        norm = embedding_norm(self.tensors, self._at)  # there is none with --arch roberta_prenorm
+        if norm is not None:
+            x = self._norm(x, *norm)
+        return x * real[..., None]  # fairseq blanks the pads here
+
+    def _positions(self, input_ids: Tensor, real: Tensor) -> Tensor:
+        pad = self.arguments.pad
+        return torch.where(real, torch.cumsum(real, dim=1) + pad, torch.full_like(input_ids, pad))
+
+    def _names(self, n: int) -> dict[str, tuple[str, str]]:
+        return layer_names(self.tensors, f"{self._at}layers.{n}.")
+
+    def _layer(self, n: int, x: Tensor, real: Tensor) -> dict[str, Tensor]:
+        names = self._names(n)
+        tokens = _Tokens(self._computed(x, real))
+        entering = tokens.pick(x)
+        normed = self._norm(entering, *names["attention_norm"])
+        if "qkv" in names:
+            q, k, v = self._linear(normed, *names["qkv"]).chunk(3, dim=-1)
+        else:
+            q, k, v = (self._linear(normed, *names[part]) for part in ("q", "k", "v"))
+        q, k, v = tokens.put_back(q), tokens.put_back(k), tokens.put_back(v)
+        mixed = self._linear(tokens.pick(self._attend(q, k, v, real)), *names["out"])
+        after_attention = entering + mixed
+        inner = self._linear(self._norm(after_attention, *names["ffn_norm"]), *names["fc1"])
+        outer = self._linear(_activate(inner, self.arguments.activation), *names["fc2"])
+        late = {"out_proj": mixed, "fc1": inner, "fc2": outer, "out": after_attention + outer}
+        return {"q_proj": q, "k_proj": k, "v_proj": v} | {name: tokens.put_back(part) for name, part in late.items()}
+
+    def _computed(self, x: Tensor, real: Tensor) -> Tensor:
+        """All tokens but the pads, of which nothing reaches the others (fairseq computes them, too); those as well where
+        they hold NaN or infinity, which no mask stops: 0 * NaN is NaN.
+        """
+        return real if bool(x[~real].isfinite().all()) else torch.ones_like(real)
+
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor, real: Tensor) -> Tensor:
+        """Attention head by head: one head's scores stay in the processor's cache from one pass over them to the next."""
+        size = q.shape[-1] // self.arguments.attention_heads
+        mixed = torch.empty_like(q)
+        pads = None if bool(real.all()) else ~real[:, None, :]
+        for start in range(0, q.shape[-1], size):
+            head = slice(start, start + size)
+            scores = (q[..., head] * size**-0.5) @ k[..., head].transpose(-1, -2)
+            if pads is not None:
+                scores.masked_fill_(pads, -math.inf)
+            weights = scores.sub_(scores.amax(dim=-1, keepdim=True)).exp_()
+            mixed[..., head] = (weights @ v[..., head]) / weights.sum(dim=-1, keepdim=True)
+        return mixed
+
+    def _norm(self, x: Tensor, weight: str, bias: str) -> Tensor:
+        centred = x - x.mean(dim=-1, keepdim=True)
+        variance = (centred * centred).mean(dim=-1, keepdim=True)
+        return centred / torch.sqrt(variance + _EPS) * self._get(weight) + self._get(bias)
+
+    def _linear(self, x: Tensor, weight: str, bias: str) -> Tensor:
+        return torch.nn.functional.linear(x, self._matrix(weight), self._get(bias))
+
+    def _matrix(self, name: str) -> Tensor:
+        """As `_get`, in memory that the next matrix of this shape will use again: asking for new is half of the cost."""
+        self.used.add(name)
+        stored = self.tensors[name].read()
+        with torch.inference_mode(False):  # what is made in that mode could not be written to outside of it
+            wide = self._matrices.setdefault(tuple(stored.shape), torch.empty(stored.shape, dtype=self._dtype))
+        wide.copy_(stored)
+        self.tensors[name].release()
+        return wide
+
+    def _rows(self, name: str, ids: Tensor, factor: float | None = None) -> Tensor:
+        """Rows of a table, times `factor`, widened after they are picked: the table itself is never copied."""
+        self.used.add(name)
+        picked = self.tensors[name].read()[ids]
+        self.tensors[name].release()
+        return (picked if factor is None else picked * factor).to(self._dtype)
+
+    def _get(self, name: str) -> Tensor:
+        """A source tensor in float64; its pages in the file are given back at once."""
+        self.used.add(name)
+        wide = self.tensors[name].read().to(self._dtype, copy=True)
+        self.tensors[name].release()
+        return wide
+
+    def _has(self, prefix: str) -> bool:
+        return any(key.startswith(prefix) for key in self.tensors)
+
+
+@dataclass(frozen=True)
+class _Tokens:
+    """The tokens of a batch that are computed; `kept` [batch, length] tells which."""
+
+    kept: Tensor
+
+    def pick(self, x: Tensor) -> Tensor:
+        """[batch, length, width] -> [tokens, width]."""
+        return x.flatten(0, 1) if bool(self.kept.all()) else x[self.kept]
+
+    def put_back(self, x: Tensor) -> Tensor:
+        """[tokens, width] -> [batch, length, width], zero at the pads."""
+        if bool(self.kept.all()):
+            return x.view(*self.kept.shape, -1)
+        whole = x.new_zeros(*self.kept.shape, x.shape[-1])
+        whole[self.kept] = x
+        return whole
+
+
+def _sinusoids(rows: int, width: int, pad: int) -> Tensor:
+    """fairseq's table of sines and cosines, in float32 as fairseq has it; the pad's row is zero."""
+    half = width // 2
+    exponents = torch.arange(half, dtype=torch.float32) * -(math.log(10000) / (half - 1))
+    angle = torch.outer(torch.arange(rows, dtype=torch.float32), exponents.exp())
+    table = torch.hstack([angle.sin(), angle.cos()])
+    table[pad] = 0.0
+    return table
+
+
+def _activate(x: Tensor, name: str) -> Tensor:
+    """fairseq's activations; GELU and its tanh form after Hendrycks and Gimpel 2016 (arXiv:1606.08415)."""
+    if name == "gelu":
+        return torch.erf(x * math.sqrt(0.5)).add_(1.0).mul_(x).mul_(0.5)
+    if name in (
+        "gelu_accurate",
+        "gelu_fast",
+        "gelu_new",
+    ):  # one function: fairseq's two names of it, and Hugging Face's
+        return 0.5 * x * (1.0 + torch.tanh(math.sqrt(2.0 / math.pi) * (x + 0.044715 * x**3)))
+    if name in ("relu", "relu_squared"):
+        kept = torch.where(x > 0, x, torch.zeros_like(x))
+        return kept if name == "relu" else kept * kept
+    if name == "tanh":
+        return torch.tanh(x)
+    if name == "linear":
+        return x
+    raise ValueError(f"the reference knows no activation {name!r}")

@@ -1,0 +1,188 @@
+"""Golden outputs: what a checkpoint's model computes on the probe, stored once, so that a folder can be judged without it.
+
+The file is a plain `.npz`. It holds the probe, a sketch of every stage's output (`sketch.py`), the SHA-256 of every tensor
+that the folder must have, what config.json must say, and where all that comes from; and the SHA-256 of all of it, so that
+a golden file that was changed is noticed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from prenorm.errors import UnreadableCheckpoint, UsageProblem
+from prenorm.options import TaskKind
+from prenorm.proof.checks.config import ExpectedConfig
+from prenorm.proof.comparison import ReferenceModel, Subject
+from prenorm.proof.numbers.sketch import sketch
+from prenorm.proof.references.builtin import Stage
+
+SCHEMA_VERSION = 1
+_META = "meta"
+_MOST_BYTES = 1 << 30
+_ADVICE = "Record it again, with prenorm record"
+
+
+@dataclass(frozen=True)
+class Golden:
+    """A golden file's content. `facts` is what it says of itself, `arrays` the probe and the sketches."""
+
+    facts: Mapping[str, Any]
+    arrays: Mapping[str, NDArray[Any]]
+
+    @property
+    def subject(self) -> Subject:
+        """What is to be computed."""
+        facts = self.facts["subject"]
+        count = facts["batches"]
+        batches = tuple(torch.from_numpy(self.arrays[f"probe.{number}"].astype(np.int64)) for number in range(count))
+        return Subject(
+            batches, facts["pad"], TaskKind(facts["kind"]), facts["head"], 0, facts["dtype"], facts["layers"]
+        )
+
+    def noise(self, stage: str, part: str) -> float:
+        """How far a recorded sketch can be from an exact one, if every value can be as far as was measured.
+
+        A sum with random signs grows like the root of the number of its summands; 8 such deviations never happen by chance.
+        """
+        noise: float = self.facts["noise"].get(f"{stage}/{part}", 0.0)
+        hidden: int = self.facts["config"]["fields"]["hidden_size"]
+        width: int = self.facts["subject"]["vocab_size"] if stage == "logits" else hidden
+        return noise * 8 * math.sqrt(width)
+
+    @property
+    def config(self) -> ExpectedConfig:
+        """What config.json must say."""
+        facts = self.facts["config"]
+        labels = None if facts["labels"] is None else tuple(facts["labels"])
+        return ExpectedConfig(
+            facts["model_type"],
+            facts["architecture"],
+            TaskKind(facts["kind"]),
+            facts["fields"],
+            facts["outputs"],
+            labels,
+        )
+
+
+class GoldenReference:
+    """The recorded outputs, in the place of a reference: every tensor is its sketch."""
+
+    def __init__(self, golden: Golden) -> None:
+        self._arrays = golden.arrays
+        self._batches = golden.subject.batches
+        self._now = 0
+
+    def stages(self, input_ids: Tensor) -> Iterator[Stage]:
+        """The recorded stages of one of the recorded batches."""
+        self._now = next(n for n, batch in enumerate(self._batches) if torch.equal(batch, input_ids))
+        names = self._arrays[f"stages.{self._now}"].tolist()
+        for name in names:
+            yield str(name), {"out": self._get(str(name))}
+
+    def logits(self, features: Tensor) -> Tensor:
+        """The recorded logits of the batch whose stages were asked for last: [tokens, 32]."""
+        return self._get("logits")
+
+    def logit_pieces(self, features: Tensor) -> Iterator[Tensor]:
+        """The same, in one piece."""
+        yield self.logits(features)
+
+    def classify(self, features: Tensor, head: str) -> dict[str, Tensor]:
+        """The recorded outputs of the head."""
+        return {"dense": self._get("dense"), "out": self._get("outputs")}
+
+    def extra_row_logits(self, logits: Tensor, row: int, bias: float) -> Tensor:
+        """Not recorded: the tensors' hashes cover the extra rows."""
+        raise NotImplementedError
+
+    def _get(self, name: str) -> Tensor:
+        return torch.from_numpy(self._arrays[f"{self._now}.{name}"])
+
+
+def record_outputs(reference: ReferenceModel, subject: Subject) -> dict[str, NDArray[Any]]:
+    """The probe and the sketches of everything that the reference computes on it."""
+    arrays: dict[str, NDArray[Any]] = {}
+    with torch.inference_mode():
+        for number, batch in enumerate(subject.batches):
+            arrays[f"probe.{number}"] = batch.numpy().astype(np.int32)
+            names, features = [], None
+            for name, parts in reference.stages(batch):
+                names.append(name)
+                features = parts["out"]
+                arrays[f"{number}.{name}"] = sketch(features).numpy()
+            arrays[f"stages.{number}"] = np.array(names)
+            assert features is not None
+            if subject.kind is TaskKind.MASKED_LM:
+                arrays[f"{number}.logits"] = sketch(reference.logits(features[batch != subject.pad])).numpy()
+            elif subject.head is not None:
+                found = reference.classify(features[:, 0], subject.head)
+                arrays[f"{number}.dense"] = sketch(found["dense"]).numpy()
+                arrays[f"{number}.outputs"] = found["out"].numpy()
+    return arrays
+
+
+def write_golden(path: Path, golden: Golden) -> None:
+    """Writes the file; the same content gives the same bytes.
+
+    Raises:
+        UsageProblem: if there is a file of that name already.
+    """
+    if path.exists():
+        raise UsageProblem("exists already", subject=path, advice="Choose another name, or remove it first")
+    facts = {**golden.facts, "sha256": _digest(golden)}
+    raw = np.frombuffer(json.dumps(facts, sort_keys=True).encode(), dtype=np.uint8)
+    with zipfile.ZipFile(path, "x", zipfile.ZIP_DEFLATED) as archive:
+        for name, array in sorted({**golden.arrays, _META: raw}.items()):
+            entry = zipfile.ZipInfo(f"{name}.npy")  # without a date, which would make every recording differ
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            with archive.open(entry, "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, np.ascontiguousarray(array), allow_pickle=False)
+
+
+def read_golden(path: Path) -> Golden:
+    """Reads the file and holds it against its own hash; nothing in it is unpickled.
+
+    Raises:
+        UsageProblem: if there is no such file.
+        UnreadableCheckpoint: if it is no golden file, or was changed.
+    """
+    if not path.is_file():
+        raise UsageProblem("there is no such file", subject=path, advice="Give a file that prenorm record wrote")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if sum(entry.file_size for entry in archive.infolist()) > _MOST_BYTES:
+                raise UnreadableCheckpoint("is too large for a golden file", subject=path, advice=_ADVICE)
+        with np.load(path, allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+        facts = json.loads(arrays.pop(_META).tobytes())
+        golden = Golden({name: value for name, value in facts.items() if name != "sha256"}, arrays)
+        if facts["schema_version"] != SCHEMA_VERSION:
+            raise UsageProblem(f"is of schema version {facts['schema_version']}", subject=path, advice=_ADVICE)
+        if facts["sha256"] != _digest(golden):
+            raise UnreadableCheckpoint(
+                "was changed after it was recorded (its SHA-256 differs)", subject=path, advice=_ADVICE
+            )
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, EOFError) as error:
+        raise UnreadableCheckpoint(f"is no golden file ({error})", subject=path, advice=_ADVICE) from error
+    return golden
+
+
+def _digest(golden: Golden) -> str:
+    """SHA-256 of facts and arrays."""
+    digest = hashlib.sha256(json.dumps(dict(golden.facts), sort_keys=True).encode())
+    for name, array in sorted(golden.arrays.items()):
+        digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,93 @@
+"""The plots of a report, as SVG for pages and as PNG for a model card.
+
+matplotlib is imported by these modules and nowhere else, and nothing that a command needs to start imports them. The same
+report gives the same bytes with the same version of matplotlib: no dates, fixed ids, and no settings of the user's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from io import BytesIO
+from typing import Any
+
+import matplotlib
+from matplotlib.figure import Figure
+
+from prenorm.reports.content import Content
+from prenorm.reports.plots.error_plot import draw_points
+from prenorm.reports.plots.heat_map import MOST_LABELS, draw_grid
+from prenorm.reports.plots.palette import VARIABLES
+from prenorm.reports.plots.series import describe_grid, describe_points, grid, points
+from prenorm.reports.plots.svg import finish
+from prenorm.reports.reading import read
+
+_WIDTH = 10.0  # inches, of 72 SVG units or 150 pixels
+_SETTINGS: dict[Any, object] = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],  # the one that matplotlib brings
+    "font.size": 9.0,
+    "svg.fonttype": "none",
+    "svg.image_inline": True,
+}
+
+
+def plot_svg(report: Mapping[str, object]) -> str:
+    """The error plot as one `<svg>` element, which is a file too. In a page it takes colours from `--plot-...` variables.
+
+    Raises:
+        UsageProblem: if `report` is no parity report.
+    """
+    return error_svg(read(report))
+
+
+def plot_png(report: Mapping[str, object]) -> bytes:
+    """The error plot as a PNG file, 1500 pixels wide on white, for a model card: the Hub shows it in either scheme.
+
+    Raises:
+        UsageProblem: if `report` is no parity report.
+    """
+    out = BytesIO()
+    with _own_settings("errors"):
+        figure = Figure(figsize=(_WIDTH, 4.6), layout="constrained")
+        draw_points(figure, points(read(report)))
+        figure.savefig(out, format="png", dpi=150, facecolor="white", metadata={"Software": None})
+    return out.getvalue()
+
+
+def error_svg(content: Content) -> str:
+    """The error plot of a report that was read."""
+    shown = points(content)
+    with _own_settings("errors"):
+        figure = Figure(figsize=(_WIDTH, 4.6), layout="constrained")
+        hover = draw_points(figure, shown)
+        drawn = _as_svg(figure)
+    title = "Largest difference by module"
+    return finish(drawn, "errors", title=title, description=describe_points(shown), colours=VARIABLES, hover=hover)
+
+
+def position_svg(content: Content) -> str | None:
+    """The heat map of a report that was read; None where it has no differences by position."""
+    shown = grid(content)
+    if shown is None:
+        return None
+    with _own_settings("positions"):
+        figure = Figure(figsize=(_WIDTH, 1.4 + 0.2 * min(len(shown.labels), MOST_LABELS)), layout="constrained")
+        draw_grid(figure, shown)
+        drawn = _as_svg(figure)
+    title = "Largest difference by module and token position"
+    return finish(drawn, "positions", title=title, description=describe_grid(shown), colours=VARIABLES, hover={})
+
+
+@contextmanager
+def _own_settings(salt: str) -> Iterator[None]:
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update({**_SETTINGS, "svg.hashsalt": f"prenorm {salt}"})
+        yield
+
+
+def _as_svg(figure: Figure) -> bytes:
+    out = BytesIO()
+    figure.savefig(out, format="svg", transparent=True)
+    return out.getvalue()

@@ -1,0 +1,173 @@
+"""What the plots show, as numbers and short names; drawing is `plots`' business."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from prenorm.reports.content import Content
+from prenorm.reports.reading import read
+from prenorm.reports.text import count, number, visible
+
+_LAYER = re.compile(r"(?:^|\.)layers?\.(\d{1,6})(?:\.(.+))?$")
+_LABEL_LIMIT = 20
+# The parts of a layer, by the end of their module names in either architecture.
+_PARTS = {
+    "self.query": "query",
+    "self.key": "key",
+    "self.value": "value",
+    "attention.output.dense": "attention out",
+    "intermediate.dense": "intermediate",
+    "output.dense": "output",
+}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a module stands: `group` is a layer's number or a module outside the layers, `part` what in the layer."""
+
+    group: str
+    part: str
+    in_layer: bool
+
+    @property
+    def label(self) -> str:
+        """In one piece: 'layer 1, key'."""
+        if not self.in_layer:
+            return self.group
+        return f"layer {self.group}, {self.part}" if self.part != "layer" else f"layer {self.group}"
+
+
+@dataclass(frozen=True)
+class Point:
+    """One module's largest difference, with what it is held against. What is no number is never within tolerance."""
+
+    name: str
+    place: Place
+    value: float
+    tolerance: float | None
+    noise: float | None
+    passed: bool
+
+    @property
+    def failed(self) -> bool:
+        """Whether it is beyond its tolerance."""
+        return not (self.passed and 0 <= self.value < math.inf)
+
+
+def place_of(module: str) -> Place:
+    """The place of a module of the target, by its name."""
+    found = _LAYER.search(module)
+    if found:
+        inner = found[2] or ""
+        part = next((short for end, short in _PARTS.items() if inner.endswith(end)), inner or "layer")
+        return Place(found[1], _short(part), True)
+    last = module.rsplit(".", 1)[-1]
+    return Place("final norm" if last == "LayerNorm" else _short(last), "", False)
+
+
+def points(content: Content) -> list[Point]:
+    """The modules in computing order, and the logits behind them."""
+    found = [
+        Point(
+            item.name,
+            place_of(item.name),
+            item.max_abs_diff,
+            item.tolerance,
+            content.noise_floor.get(item.name),
+            item.passed,
+        )
+        for item in content.modules
+    ]
+    for check in content.checks:
+        if check.name == "logits" and check.difference is not None:
+            place = Place("logits", "", False)
+            noise = content.logits_noise_floor
+            found.append(Point("logits", place, check.difference, check.tolerance, noise, check.passed))
+    return found
+
+
+def plot_description(report: Mapping[str, object]) -> str:
+    """The error plot in words: the alternative text of the PNG.
+
+    Raises:
+        UsageProblem: if `report` is no parity report.
+    """
+    return describe_points(points(read(report)))
+
+
+def describe_points(shown: Sequence[Point]) -> str:
+    """The error plot in words, for who cannot see it."""
+    finite = [point for point in shown if math.isfinite(point.value)]
+    logits = sum(point.name == "logits" for point in shown)
+    compared = count(len(shown) - logits, "module") + (" and the logits" if logits else "")
+    if not finite:
+        return f"{compared}; none has a finite difference."
+    worst = max(finite, key=lambda point: point.value)
+    failed = [point for point in shown if point.failed]
+    verdict = f"{len(failed)} beyond, first {failed[0].place.label}" if failed else "none beyond"
+    return (
+        f"{compared} in computing order on a logarithmic scale. Largest difference "
+        f"{number(worst.value)}, at {worst.place.label}. Tolerances {span(p.tolerance for p in shown)}: {verdict}."
+        + (f" Float32 noise floor {span(p.noise for p in shown)}." if any(p.noise is not None for p in shown) else "")
+        + (f" {sum(p.value == 0 for p in shown)} exactly zero." if any(p.value == 0 for p in shown) else "")
+    )
+
+
+def span(values: Iterable[float | None]) -> str:
+    """'1.0e-10 to 3.0e-09' of what is a number."""
+    known = [value for value in values if value is not None and math.isfinite(value)]
+    if not known:
+        return "unknown"
+    low, high = number(min(known)), number(max(known))
+    return low if low == high else f"{low} to {high}"
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The heat map: `values` [modules][positions], in units of each module's tolerance where all are known."""
+
+    labels: Sequence[str]
+    values: Sequence[Sequence[float]]
+    in_tolerances: bool
+
+
+def grid(content: Content) -> Grid | None:
+    """The differences by module and position; None where the report has none."""
+    found = content.positions
+    if found is None or not any(found.max_abs_diff):
+        return None
+    tolerances = {point.name: point.tolerance for point in points(content)}
+    units = [tolerances.get(name) for name in found.modules]
+    labels = [place_of(name).label for name in found.modules]
+    known = [unit for unit in units if unit is not None and math.isfinite(unit) and unit > 0]
+    if len(known) < len(units):
+        return Grid(labels, found.max_abs_diff, False)
+    return Grid(labels, [[v / unit for v in row] for row, unit in zip(found.max_abs_diff, known, strict=True)], True)
+
+
+def describe_grid(shown: Grid) -> str:
+    """The heat map in words."""
+    columns = max(map(len, shown.values))
+    cells = [
+        (value, label, position)
+        for label, row in zip(shown.labels, shown.values, strict=True)
+        for position, value in enumerate(row)
+        if math.isfinite(value)
+    ]
+    if not cells:
+        return f"{count(len(shown.labels), 'module')} by {count(columns, 'position')}; no finite difference."
+    value, label, position = max(cells, key=lambda cell: cell[0])
+    unit = " of its tolerance" if shown.in_tolerances else ""
+    return (
+        f"{count(len(shown.labels), 'module')} by {count(columns, 'token position')}, as colours on a logarithmic "
+        f"scale. Largest: {number(value)}{unit}, at {label}, position {position}."
+    )
+
+
+def _short(text: str) -> str:
+    """ASCII on one line, for fonts that have nothing else, and few enough characters to stand at an axis."""
+    spelled = visible(text[: _LABEL_LIMIT + 1]).encode("ascii", "backslashreplace").decode("ascii")
+    return spelled if len(spelled) <= _LABEL_LIMIT else spelled[: _LABEL_LIMIT - 2] + ".."

@@ -1,0 +1,222 @@
+"""Mappings applied: rules (`rules.py`) make of the source tensors the rows of a plan.
+
+Applying a table to a checkpoint accounts for every source and every target tensor, and every disagreement is collected and
+raised once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from prenorm.checkpoint.tensors import SourceTensor
+from prenorm.rules.rules import Constant, Drop, Rename, Split, expand, match
+
+
+@dataclass(frozen=True)
+class Moved:
+    """A tensor on its way: the data, the source key it comes from, and what was done to it so far.
+
+    `source` is None where it was computed from no tensor of the checkpoint; `also_from` are further keys it is made of.
+    """
+
+    tensor: SourceTensor
+    source: str | None
+    operation: str = "copy"
+    reason: str = ""
+    also_from: tuple[str, ...] = ()
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """All source keys it is made of."""
+        return (*(() if self.source is None else (self.source,)), *self.also_from)
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """A source tensor that has no place in the target."""
+
+    source: str
+    tensor: SourceTensor
+    reason: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """One target tensor of the plan.
+
+    Its content is `moved` (or, without it, `fill` throughout), followed by `extra_rows` more rows: copies of row
+    `extra_from` of `moved`, or `extra_fill` where that is None.
+    """
+
+    target: str
+    shape: tuple[int, ...]
+    dtype: str
+    operation: str
+    reason: str = ""
+    moved: Moved | None = None
+    fill: float = 0.0
+    extra_rows: int = 0
+    extra_from: int | None = None
+    extra_fill: float = 0.0
+
+    @property
+    def source(self) -> str | None:
+        """The source key, if the row has one."""
+        return None if self.moved is None else self.moved.source
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """All source keys that the row is made of."""
+        return () if self.moved is None else self.moved.sources
+
+
+def as_moved(tensors: Mapping[str, SourceTensor]) -> dict[str, Moved]:
+    """The source tensors before anything was done to them."""
+    return {key: Moved(tensor, key) for key, tensor in tensors.items()}
+
+
+def apply_layout(
+    rules: Sequence[Rename | Split | Drop], tensors: Mapping[str, Moved]
+) -> tuple[dict[str, Moved], list[Dropped], list[str]]:
+    """Brings tensors to canonical names; a key that no rule speaks of keeps its name.
+
+    Returns:
+        The tensors by canonical name, the dropped ones, and the problems met (two tensors for one name, uneven cuts).
+    """
+    moved: dict[str, Moved] = {}
+    dropped: list[Dropped] = []
+    problems: list[str] = []
+    for key, item in tensors.items():
+        for name, result in _apply_first(rules, key, item, dropped, problems):
+            if name in moved:
+                problems.append(f"'{item.source}' and '{moved[name].source}' would both become '{name}'")
+            moved[name] = result
+    return moved, dropped, problems
+
+
+def _apply_first(
+    rules: Sequence[Rename | Split | Drop], key: str, item: Moved, dropped: list[Dropped], problems: list[str]
+) -> Iterable[tuple[str, Moved]]:
+    """What the first rule that matches `key` makes of it."""
+    for rule in rules:
+        fields = match(rule.source, key)
+        if fields is None:
+            continue
+        if isinstance(rule, Drop):
+            dropped.append(Dropped(item.source or key, item.tensor, rule.reason))
+            return []
+        names = [target.format(**fields) for target in rule.targets]
+        if isinstance(rule, Rename):
+            return [(name, replace(item, reason=_joined(item.reason, rule.reason))) for name in names]
+        rows = item.tensor.shape[0] if item.tensor.shape else 0
+        if rows % len(names):
+            problems.append(f"'{item.source}' has {rows} rows, which do not divide into {len(names)} parts")
+            return []
+        size = rows // len(names)
+        return [(name, _rows(item, i * size, size, rule.reason)) for i, name in enumerate(names)]
+    return [(key, item)]
+
+
+def _rows(item: Moved, start: int, length: int, reason: str) -> Moved:
+    """`length` rows of a tensor from row `start` on."""
+    return replace(
+        item,
+        tensor=item.tensor.narrow(start, length),
+        operation=f"rows {start}:{start + length} of {item.tensor.shape[0]}",
+        reason=_joined(item.reason, reason),
+    )
+
+
+def _joined(before: str, after: str) -> str:
+    return "; ".join(filter(None, (before, after)))
+
+
+@dataclass(frozen=True)
+class Application:
+    """What a target's table made of the canonical tensors: rows, dropped tensors, and three kinds of problems."""
+
+    rows: tuple[Row, ...]
+    dropped: tuple[Dropped, ...]
+    missing: tuple[str, ...]
+    mismatched: tuple[str, ...]
+    unknown: tuple[str, ...]
+
+
+def apply_target(
+    rules: Sequence[Rename | Drop | Constant],
+    moved: Mapping[str, Moved],
+    sizes: Mapping[str, int],
+    layers: int,
+    dtype: str,
+) -> Application:
+    """Applies a target's table: every rule to every tensor it speaks of, in the table's order.
+
+    Args:
+        moved: the source tensors by canonical name.
+        sizes: what the rules' size names mean.
+        dtype: the type of tensors that are constants.
+    """
+    rows: list[Row] = []
+    dropped: list[Dropped] = []
+    missing: list[str] = []
+    mismatched: list[str] = []
+    used: set[str] = set()
+    for rule in rules:
+        if isinstance(rule, Constant):
+            shape = tuple(sizes[name] for name in rule.shape)
+            rows.append(Row(rule.target, shape, dtype, f"constant {rule.value:g}", rule.reason, fill=rule.value))
+            continue
+        if isinstance(rule, Drop):
+            hits = [key for key in moved if key not in used and match(rule.source, key) is not None]
+            dropped.extend(
+                Dropped(source, moved[key].tensor, rule.reason)
+                for key in hits
+                for source in moved[key].sources or (key,)
+            )
+            used.update(hits)
+            continue
+        shape = tuple(sizes[name] for name in rule.shape)
+        for fields in expand(rule.source, layers):
+            key, targets = rule.source.format(**fields), [target.format(**fields) for target in rule.targets]
+            item = moved.get(key)
+            if item is None:
+                missing.append(f"'{key}' (for '{targets[0]}', shape {_show(_part(shape, fields))})")
+                continue
+            used.add(key)
+            if item.tensor.shape != _part(shape, fields):
+                mismatched.append(
+                    f"'{item.source}' has shape {_show(item.tensor.shape)}, "
+                    f"'{targets[0]}' needs {_show(_part(shape, fields))}"
+                )
+                continue
+            reason = item.reason or rule.reason
+            rows.extend(
+                Row(name, item.tensor.shape, item.tensor.dtype, item.operation, reason, item) for name in targets
+            )
+    unknown = [
+        f"'{moved[key].source or key}', shape {_show(moved[key].tensor.shape)}" for key in moved if key not in used
+    ]
+    return Application(tuple(rows), tuple(dropped), tuple(missing), tuple(mismatched), tuple(unknown))
+
+
+def _part(shape: tuple[int, ...], fields: Mapping[str, str]) -> tuple[int, ...]:
+    """The shape of the part that is meant: a rule states a weight's shape, and its bias has the first size only."""
+    return shape[:1] if fields.get("p") == "bias" else shape
+
+
+def _show(shape: tuple[int, ...]) -> str:
+    return "[" + ", ".join(map(str, shape)) + "]"
+
+
+def extend(row: Row, rows: int, *, copy_row: int | None = None, fill: float = 0.0) -> Row:
+    """`row` with `rows` more rows: copies of row `copy_row`, or filled with `fill`."""
+    what = f"copies of row {copy_row}" if copy_row is not None else f"rows of {fill:g}"
+    return replace(
+        row,
+        shape=(row.shape[0] + rows, *row.shape[1:]),
+        operation=f"{row.operation} + {rows} {what}",
+        extra_rows=rows,
+        extra_from=copy_row,
+        extra_fill=fill,
+    )

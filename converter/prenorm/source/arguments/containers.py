@@ -1,0 +1,281 @@
+"""Plain values of a configuration, whatever carries it: dictionaries, Namespaces, omegaconf's containers, any objects.
+
+omegaconf pickles a config as a tree of nodes: `DictConfig` and `ListConfig` keep their nodes under `_content`, value nodes
+their value under `_val`, every node its container under `_parent` and its type under `_metadata`. Two generations of it
+wrote fairseq checkpoints, 2.0 (fairseq up to 0.12) and 2.1 to 2.3. The result here is what `OmegaConf.to_container(config,
+resolve=True)` gives there, except that a value that was never given ('???') is None, and so is what cannot be read.
+
+A file can hold anything in place of this: values that contain themselves, references in a circle, a few bytes that unfold
+into millions of values. So nothing here recurses deeper than `MAX_DEPTH`, and all values together are counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from prenorm.checkpoint.pickle.placeholders import Placeholder
+from prenorm.errors import UnreadableCheckpoint
+from prenorm.source.arguments.foreign import NotPlain, is_namespace, members, single
+from prenorm.source.arguments.interpolation import MISSING, Reference, has_references, parse, taken_as
+
+MAX_DEPTH = 32  # levels and references together; fairseq's own configs have 4
+MAX_VALUES = 200_000  # a training run records some 400
+MAX_TEXT = 1 << 20  # characters that references may put together
+_MAX_WRAPPERS = 8  # nodes around one value; omegaconf needs 2, for unions
+
+_NEVER_GIVEN = NotPlain("it was never given")
+_LOOP = NotPlain("it contains itself")
+_WRAPPED = NotPlain("it is wrapped in more nodes than omegaconf ever does")
+_CIRCLE = NotPlain("it refers to itself")
+_NO_TEXT = NotPlain("it puts a container, or what was never given, into text")
+_DEEP = NotPlain(f"it is nested more than {MAX_DEPTH} levels deep")
+
+
+def node_state(value: object) -> Mapping[object, object] | None:
+    """The attributes of an omegaconf node; None for any other value."""
+    if isinstance(value, Placeholder) and value.name.module.partition(".")[0] == "omegaconf":
+        state = value.state
+        if isinstance(state, dict) and ("_content" in state or "_val" in state):
+            return state
+    return None
+
+
+def held_by(value: object) -> object:
+    """`value` without the omegaconf nodes around it."""
+    for _ in range(_MAX_WRAPPERS):
+        state = node_state(value)
+        if state is None:
+            return value
+        value = state["_content"] if "_content" in state else state["_val"]
+    return _WRAPPED
+
+
+class Place:
+    """A value and where it stands: under which key of which container, and by which `path` from the top it was reached.
+
+    `live` says whether omegaconf looks into it for references; it does not in a Namespace.
+    """
+
+    __slots__ = ("held", "key", "level", "live", "parent", "path", "value")
+
+    def __init__(
+        self, value: object, *, key: object = None, parent: Place | None = None, path: tuple[str, ...] = (), live: bool
+    ) -> None:
+        self.value = value
+        self.held = held_by(value)
+        self.key = key
+        self.parent = parent
+        self.path = path
+        self.live = live
+        self.level: int = 0 if parent is None else parent.level + 1
+
+    def child(self, key: object, value: object) -> Place:
+        """The place of a member of this container."""
+        path = (*self.path, str(key))
+        if self.live and not is_namespace(self.held):
+            return Place(value, key=key, parent=self, path=path, live=True)
+        if node_state(value) is not None:  # a config within a Namespace: a tree of its own
+            return Place(value, key=key, parent=_above(value), path=path, live=True)
+        return Place(value, key=key, parent=self, path=path, live=False)
+
+    def root(self) -> Place:
+        """The outermost container."""
+        place = self
+        while place.parent is not None:
+            place = place.parent
+        return place
+
+    def container(self, up: int) -> Place | None:
+        """The container `up` levels above; 1 is the one it is in."""
+        place: Place | None = self
+        for _ in range(up):
+            place = None if place is None else place.parent
+        return place
+
+
+def _above(value: object) -> Place | None:
+    """The containers that a config's `_parent` leads to, if in a circle a number of them: references count from there."""
+    chain = [value]
+    while (state := node_state(chain[-1])) is not None and len(chain) <= MAX_DEPTH:
+        above = state.get("_parent")
+        if node_state(above) is None:
+            break
+        chain.append(above)
+    place: Place | None = None
+    for item in reversed(chain[1:]):
+        place = Place(item, parent=place, live=True)
+    return place
+
+
+class ConfigReader:
+    """Reads one configuration. `not_plain` then says, by path, what was in it and could not be read, and why."""
+
+    def __init__(self) -> None:
+        self.not_plain: dict[tuple[str, ...], str] = {}
+        self._values_left = MAX_VALUES
+        self._text_left = MAX_TEXT
+        self._open: set[int] = set()  # the containers that are being read
+        self._active: set[tuple[int, object]] = set()  # the references that are being followed
+        self._members: dict[int, object] = {}
+        self._pieces: dict[int, list[str | Reference] | None] = {}
+
+    def read(self, value: object, *, live: bool) -> object:
+        """`value` as None, bool, number, text, list, or dictionary with text keys.
+
+        Args:
+            live: whether text is looked through for references, as in omegaconf's containers it always is.
+
+        Raises:
+            UnreadableCheckpoint: if it unfolds into more than any training run records.
+        """
+        is_node = node_state(value) is not None
+        return self._plain(Place(value, parent=_above(value), live=live or is_node), 0)
+
+    def _plain(self, place: Place, depth: int) -> object:
+        value = self._value(place, depth)
+        if not isinstance(value, NotPlain):
+            return value
+        if value is not _NEVER_GIVEN:
+            self.not_plain[place.path] = value.reason
+        return None
+
+    def _value(self, place: Place, depth: int) -> object:
+        held = place.held
+        if isinstance(held, str) and place.live:
+            return self._text(place, held, depth)
+        inside = self._members_of(held)
+        if inside is None:
+            return held if isinstance(held, NotPlain) else single(held)
+        if id(held) in self._open:
+            return _LOOP
+        if depth >= MAX_DEPTH:
+            return _DEEP
+        self._open.add(id(held))
+        try:
+            return self._all_of(place, inside, depth + 1)
+        finally:
+            self._open.discard(id(held))
+
+    def _all_of(self, place: Place, inside: object, depth: int) -> object:
+        assert isinstance(inside, Mapping | list | tuple)
+        self._spend(len(inside))
+        if isinstance(inside, Mapping):
+            named = ((_key(key), key, item) for key, item in inside.items())
+            return {name: self._plain(place.child(key, item), depth) for name, key, item in named if name is not None}
+        return [self._plain(place.child(index, item), depth) for index, item in enumerate(inside)]
+
+    def _members_of(self, held: object) -> object:
+        if not isinstance(held, Placeholder):
+            return members(held)
+        if id(held) not in self._members:  # an object's may have to be put together: once, and counted
+            found = self._members[id(held)] = members(held)
+            self._spend(0 if found is held.state or found is None else len(found))
+        return self._members[id(held)]
+
+    def _spend(self, values: int) -> None:
+        self._values_left -= values
+        if self._values_left < 0:
+            raise UnreadableCheckpoint(
+                f"its training arguments unfold into more than {MAX_VALUES} values",
+                advice="No training run records so many; the file is damaged or was made to do harm",
+            )
+
+    # -- references
+
+    def _text(self, place: Place, text: str, depth: int) -> object:
+        if text == MISSING:
+            return _NEVER_GIVEN
+        # A text is looked through once, however often it is referred to: it can be long.
+        if id(text) not in self._pieces:
+            self._pieces[id(text)] = parse(text) if has_references(text) else [text]
+        pieces = self._pieces[id(text)]
+        if pieces is None:
+            return NotPlain(f"what {text[:60]!r} stands for was computed by the program that wrote it")
+        if len(pieces) > 1:
+            return self._joined(place, pieces, depth)
+        whole = pieces[0] if pieces else text
+        return whole if isinstance(whole, str) else _converted(place.value, self._referred(place, whole, depth))
+
+    def _joined(self, place: Place, pieces: list[str | Reference], depth: int) -> object:
+        parts: list[str] = []
+        for piece in pieces:
+            part = piece if isinstance(piece, str) else self._referred(place, piece, depth)
+            if isinstance(part, NotPlain | dict | list):
+                return part if isinstance(part, NotPlain) and part is not _NEVER_GIVEN else _NO_TEXT
+            parts.append(str(part))
+        self._text_left -= sum(map(len, parts))
+        if self._text_left < 0:
+            raise UnreadableCheckpoint(
+                f"references among its training arguments unfold into more than {MAX_TEXT} characters",
+                advice="The file is damaged or was made to do harm",
+            )
+        return _converted(place.value, "".join(parts))
+
+    def _referred(self, place: Place, reference: Reference, depth: int) -> object:
+        """The plain value that a reference at `place` leads to."""
+        mark = (id(place.parent.held) if place.parent else 0, place.key)
+        if mark in self._active:
+            return _CIRCLE
+        if depth >= MAX_DEPTH:
+            return _DEEP
+        self._active.add(mark)
+        self._spend(1)
+        try:
+            target = self._find(place, reference, depth + 1)
+            if isinstance(target, NotPlain):
+                return target
+            target.path = place.path
+            return self._value(target, depth + 1)
+        finally:
+            self._active.discard(mark)
+
+    def _find(self, place: Place, reference: Reference, depth: int) -> Place | NotPlain:
+        """The place that a reference at `place` names; where its way leads over other references, they are followed."""
+        gone = NotPlain(f"it refers to '{'.'.join(reference.keys)[:80]}', which is not there")
+        at = place.container(reference.up) if reference.up else place.root()
+        for key in reference.keys:
+            self._spend(1)
+            if at is None:
+                return gone
+            while isinstance(at.held, str):
+                followed = self._follow(at, depth)
+                if isinstance(followed, NotPlain):
+                    return followed
+                at, depth = followed, depth + 1
+            at = self._member(at, key) if at.level < 2 * MAX_DEPTH else None
+        return gone if at is None else at
+
+    def _follow(self, at: Place, depth: int) -> Place | NotPlain:
+        """The place that the reference at `at` names."""
+        if depth >= MAX_DEPTH:
+            return _DEEP
+        pieces = parse(at.held) if at.live and isinstance(at.held, str) else None
+        if pieces is None or len(pieces) != 1 or not isinstance(pieces[0], Reference):
+            return NotPlain("it refers into a text")
+        return self._find(at, pieces[0], depth + 1)
+
+    def _member(self, at: Place, key: str) -> Place | None:
+        inside = self._members_of(at.held)
+        number = int(key) if key.isascii() and key.isdigit() and len(key) < 10 else None
+        if isinstance(inside, Mapping):
+            found = next((name for name in (key, number) if name is not None and name in inside), None)
+            return None if found is None else at.child(found, inside[found])
+        if isinstance(inside, list | tuple) and number is not None and number < len(inside):
+            return at.child(number, inside[number])
+        return None
+
+
+def _key(key: object) -> str | None:
+    """The name of a mapping's entry; None for keys that no argument has."""
+    if isinstance(key, Placeholder):  # an enum's member
+        key = single(key)
+    return str(key) if isinstance(key, str) or type(key) is int else None
+
+
+def _converted(node: object, value: object) -> object:
+    """What the node with the reference makes of the value that it gave."""
+    state = node_state(node)
+    metadata = state.get("_metadata") if state is not None else None
+    attributes = metadata.state if isinstance(metadata, Placeholder) else None
+    is_modern = isinstance(attributes, dict) and "flags_root" in attributes  # omegaconf 2.0 has no such flag
+    return taken_as(node.name.name, value) if is_modern and isinstance(node, Placeholder) else value

@@ -1,0 +1,146 @@
+"""The layouts: families of source key names, and the rules that bring each to fairseq's canonical ones.
+
+Canonical are the names of fairseq since 2021, `encoder.sentence_encoder.layers.N.self_attn.q_proj.weight` and so on.
+A file can be of several layouts at once (an old one has its prefix, its norms and its attention named otherwise), so they
+are undone one after another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from prenorm.checkpoint.tensors import SourceTensor
+from prenorm.errors import UnreadableCheckpoint
+from prenorm.rules.apply import Dropped, Moved, apply_layout, as_moved
+from prenorm.rules.rules import Drop, Rename, Split, match
+
+ENCODER = "encoder.sentence_encoder."
+LAYER = ENCODER + "layers.{n}."
+HEADS = "classification_heads."
+
+# fairseq 0.12.2 overwrites these copies from the real weights whenever it loads a model, and its fused kernel is for
+# post-LayerNorm layers only; so whatever they hold, nothing is ever computed with what the file says.
+_FUSED = (
+    "fairseq 0.12's copy for a fused kernel that pre-LayerNorm never takes; the layer computes with the real weights"
+)
+_EVERYWHERE = (
+    Drop(ENCODER + "version", "fairseq's marker of its own state-dict version; not a weight"),
+    Drop(ENCODER + "embed_positions._float_tensor", "fairseq's marker of type and device; holds no weight"),
+    *(
+        Drop(f"{LAYER}{name}_{part}", _FUSED)
+        for name in ("in_proj", "out_proj", "fc1", "fc2")
+        for part in ("weight", "bias")
+    ),
+)
+
+# Before 2019 the encoder was called a decoder (fairseq, RobertaModel.upgrade_state_dict_named).
+_PREFIX = (
+    Rename("decoder.sentence_encoder.{rest}", (ENCODER + "{rest}",), reason="old prefix"),
+    Rename("decoder.lm_head.{rest}", ("encoder.lm_head.{rest}",), reason="old prefix"),
+)
+_EMBEDDING_NORM = (
+    Rename(ENCODER + "emb_layer_norm.{p}", (ENCODER + "layernorm_embedding.{p}",), reason="old name of the norm"),
+)
+# fairseq's TransformerEncoderLayer: norm 0 belongs to attention, norm 1 to the feed-forward block.
+_NUMBERED_NORMS = (
+    Rename(LAYER + "layer_norms.0.{p}", (LAYER + "self_attn_layer_norm.{p}",), reason="old, numbered norms"),
+    Rename(LAYER + "layer_norms.1.{p}", (LAYER + "final_layer_norm.{p}",), reason="old, numbered norms"),
+)
+# fairseq's MultiheadAttention until November 2019: q, k and v stacked in this order.
+_PACKED = tuple(
+    Split(
+        f"{LAYER}self_attn.in_proj_{part}",
+        tuple(f"{LAYER}self_attn.{name}_proj.{part}" for name in "qkv"),
+        "old attention stacks q, k, v",
+    )
+    for part in ("weight", "bias")
+)
+_DATA2VEC = (
+    Drop("encoder._ema.{rest}", "data2vec's teacher, a moving average of the weights; training alone needs it"),
+    Drop("encoder.regression_head.{rest}", "data2vec's regression onto its teacher; no masked-LM head"),
+)
+
+# DinkyTrain's DeepSpeed kernel: `norm` is the norm before attention, `attn_n` the one before the feed-forward block, the
+# reverse of what the names suggest. q, k and v are stacked in this order (DinkyTrain, convert_dsfs_ckpt_to_fs_ckpt.py).
+_KERNEL = "DeepSpeed kernel name"
+_DEEPSPEED = (
+    Split(
+        LAYER + "attn_qkvw",
+        (LAYER + "self_attn.q_proj.weight", LAYER + "self_attn.k_proj.weight", LAYER + "self_attn.v_proj.weight"),
+        "DeepSpeed kernel stacks q, k, v",
+    ),
+    Split(
+        LAYER + "attn_qkvb",
+        (LAYER + "self_attn.q_proj.bias", LAYER + "self_attn.k_proj.bias", LAYER + "self_attn.v_proj.bias"),
+        "DeepSpeed kernel stacks q, k, v",
+    ),
+    Rename(LAYER + "attn_ow", (LAYER + "self_attn.out_proj.weight",), reason=_KERNEL),
+    Rename(LAYER + "attn_ob", (LAYER + "self_attn.out_proj.bias",), reason=_KERNEL),
+    Rename(LAYER + "norm_w", (LAYER + "self_attn_layer_norm.weight",), reason=_KERNEL),
+    Rename(LAYER + "norm_b", (LAYER + "self_attn_layer_norm.bias",), reason=_KERNEL),
+    Rename(LAYER + "inter_w", (LAYER + "fc1.weight",), reason=_KERNEL),
+    Rename(LAYER + "inter_b", (LAYER + "fc1.bias",), reason=_KERNEL),
+    Rename(LAYER + "output_w", (LAYER + "fc2.weight",), reason=_KERNEL),
+    Rename(LAYER + "output_b", (LAYER + "fc2.bias",), reason=_KERNEL),
+    Rename(LAYER + "attn_nw", (LAYER + "final_layer_norm.weight",), reason=_KERNEL),
+    Rename(LAYER + "attn_nb", (LAYER + "final_layer_norm.bias",), reason=_KERNEL),
+)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A family of key names, and the rules that undo it."""
+
+    name: str
+    rules: tuple[Rename | Split | Drop, ...]
+
+
+DEEPSPEED = Layout("deepspeed", _DEEPSPEED)
+LAYOUTS = (
+    Layout("decoder prefix", _PREFIX),
+    Layout("emb_layer_norm", _EMBEDDING_NORM),
+    Layout("numbered norms", _NUMBERED_NORMS),
+    Layout("packed attention", _PACKED),
+    Layout("data2vec", _DATA2VEC),
+    DEEPSPEED,
+)
+
+
+@dataclass(frozen=True)
+class Canonical:
+    """The source tensors under canonical names, those the layouts left out, and the layouts that were met."""
+
+    layouts: tuple[Layout, ...]
+    tensors: Mapping[str, Moved]
+    dropped: tuple[Dropped, ...]
+
+    @property
+    def name(self) -> str:
+        """The layouts in words."""
+        return ", ".join(layout.name for layout in self.layouts) or "standard"
+
+
+def normalize(tensors: Mapping[str, SourceTensor]) -> Canonical:
+    """Brings the source tensors to canonical names.
+
+    Raises:
+        UnreadableCheckpoint: if two tensors claim one name or a stacked tensor cannot be cut evenly.
+    """
+    moved = as_moved(tensors)
+    met: list[Layout] = []
+    dropped: list[Dropped] = []
+    for layout in (*LAYOUTS, Layout("standard", _EVERYWHERE)):
+        if layout in LAYOUTS:
+            if not any(match(rule.source, key) is not None for rule in layout.rules for key in moved):
+                continue
+            met.append(layout)
+        moved, lost, problems = apply_layout(layout.rules, moved)
+        dropped += lost
+        if problems:
+            raise UnreadableCheckpoint(
+                f"the tensors do not form the '{layout.name}' layout",
+                problems=problems,
+                advice="The checkpoint is damaged",
+            )
+    return Canonical(tuple(met), moved, tuple(dropped))

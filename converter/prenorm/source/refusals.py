@@ -1,0 +1,191 @@
+"""What is no pre-LayerNorm RoBERTa, or not one that can be held exactly: said early, and with the reason."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+
+from prenorm.checkpoint.pickle.shown import shown
+from prenorm.errors import NotRepresentable, UnreadableCheckpoint
+from prenorm.options import TaskKind
+from prenorm.rules.apply import Dropped, Moved
+from prenorm.source.arguments import Arguments
+from prenorm.source.layouts import ENCODER
+from prenorm.source.sizes import LM_MATRIX, TABLE, HeadDescription, first_number
+from prenorm.source.training import trained_head
+
+
+def refuse_other_models(keys: list[str]) -> None:
+    """Raises `NotRepresentable`, saying what the file seems to be, unless the keys are a fairseq RoBERTa's."""
+    if ENCODER + "embed_tokens.weight" in keys:
+        return
+    seen = (
+        (
+            r"((roberta|bert|model)\.)?(embeddings\.word_embeddings|encoder\.layer)\..*",
+            "a Hugging Face model already; nothing is to be converted",
+        ),
+        (r"feature_extractor\.conv_layers\..*|.*w2v_encoder.*", "a wav2vec 2.0 or HuBERT speech model"),
+        (r"decoder\.layers\.\d+\.encoder_attn\..*", "an encoder-decoder model, for translation or the like"),
+        (r"decoder\.layers\.\d+\..*", "a decoder-only language model"),
+        (r"encoder\.layers\.\d+\..*", "a transformer encoder that is no RoBERTa"),
+    )
+    for pattern, what in seen:
+        key = next((key for key in keys if re.fullmatch(pattern, key)), None)
+        if key is not None:
+            raise NotRepresentable(f"this is {what} (it has '{key}')", advice="prenorm converts fairseq's RoBERTa only")
+    raise NotRepresentable(
+        f"this is no fairseq RoBERTa: it has no '{ENCODER}embed_tokens.weight'",
+        problems=[f"'{key}'" for key in keys[:5]],
+        advice="prenorm converts fairseq's RoBERTa only; the first keys it has are:",
+    )
+
+
+def refuse_post_norm(tensors: Mapping[str, Moved], arguments: Arguments, dropped: Iterable[Dropped]) -> None:
+    """The final norm decides, never the flag: fairseq up to 0.10.2 records the flag as true and ignores it.
+
+    fairseq takes the norm out of a model whose weights say version 1. Its own moving average does so to itself: it reloads
+    itself after every step, without the version (fairseq/models/ema/ema.py), and goes on computing without the norm.
+    """
+    final_norm = f"{ENCODER}layer_norm.weight"
+    if final_norm in tensors:
+        return
+    old = next((item for item in dropped if item.source.endswith(".version") and first_number(item.tensor) < 2), None)
+    if old is not None and arguments.find("encoder_normalize_before"):
+        raise NotRepresentable(
+            f"this is a pre-LayerNorm model that lost its final norm: there is no '{final_norm}', and '{old.source}' is "
+            f"{first_number(old.tensor):g}, with which fairseq takes that norm away. Its moving averages (--store-ema) do",
+            advice="No Hugging Face architecture computes without that norm; convert the trained weights instead",
+        )
+    if arguments.find("encoder_normalize_before"):
+        cause = (
+            "this is a post-LayerNorm model, although its arguments say encoder_normalize_before=True: it has no "
+            f"'{final_norm}'. Up to 0.10.2, fairseq's roberta records --encoder-normalize-before, ignores it, and "
+            "trains a post-LayerNorm model"
+        )
+    else:
+        cause = f"this is a post-LayerNorm model: it has no '{final_norm}'"
+    raise NotRepresentable(
+        cause,
+        advice="Convert it as plain RoBERTa, with transformers' own script; as RobertaPreLayerNorm it would be wrong",
+    )
+
+
+# Arguments that change what the model computes in a way no target can follow: name, what rules it out, and why.
+_RULED_OUT: tuple[tuple[str, Callable[[object], bool], str], ...] = (
+    ("adaptive_input", bool, "its input embeddings are adaptive"),
+    ("quant_noise_scalar", bool, "its weights pass through scalar quantization, at evaluation too"),
+)
+# Tensors of the encoder that do the same.
+_RULED_OUT_TENSORS: tuple[tuple[str, str], ...] = (
+    (r"layers\.\d+\.self_attn\.bias_[kv]", "its attention has a learned extra key and value (add_bias_kv)"),
+    (r"(segment_embeddings|embed_segments)\..*", "it has segment embeddings, which are trained, not zero"),
+    (r"(.*\.)?compress(_k|_v|_layer)\..*", "it is a Linformer, whose keys and values are compressed"),
+    (r"quant_noise\..*", "quantization noise puts a linear layer between the embeddings and the first layer"),
+    (r"embed_tokens\.embeddings\..*", "its input embeddings are adaptive"),
+)
+
+
+def refuse_tensors(tensors: Mapping[str, Moved]) -> None:
+    """Raises `NotRepresentable` for the first tensor that makes the model another one."""
+    for pattern, why in _RULED_OUT_TENSORS:
+        whole = re.compile(re.escape(ENCODER) + pattern)
+        key = next((item.source or key for key, item in tensors.items() if whole.fullmatch(key)), None)
+        if key is not None:
+            raise NotRepresentable(f"'{key}' rules it out: {why}", advice=_CANNOT)
+
+
+def refuse_arguments(arguments: Arguments) -> None:
+    """Raises `NotRepresentable` for the first argument that the target cannot follow."""
+    for name, rules_out, why in _RULED_OUT:
+        value = arguments.find(name)
+        if value is not None and rules_out(value):
+            raise NotRepresentable(f"the checkpoint was trained with {name}={shown(value)}: {why}", advice=_CANNOT)
+
+
+_CANNOT = "No Hugging Face architecture computes that"
+
+
+def refuse_pruned(tensors: Mapping[str, Moved], hidden_size: int, ffn_size: int) -> None:
+    """Raises `NotRepresentable` where heads or feed-forward blocks were pruned: a target's layers are all of one size."""
+    expected = (("self_attn.q_proj.weight", (hidden_size, hidden_size), "heads were pruned"),
+                ("fc1.weight", (ffn_size, hidden_size), "feed-forward blocks were pruned"))  # fmt: skip
+    problems = []
+    why = set()
+    for key, item in tensors.items():
+        for name, shape, what in expected:
+            found = item.tensor.shape
+            is_meant = re.fullmatch(rf"{re.escape(ENCODER)}layers\.\d+\.{re.escape(name)}", key) is not None
+            if is_meant and len(found) == 2 and found[0] not in (0, shape[0]) and found[1] == hidden_size:
+                problems.append(f"'{item.source}' has {found[0]} rows, not {shape[0]}")
+                why.add(what)
+    if problems:
+        raise NotRepresentable(
+            f"{' and '.join(sorted(why))}, so its layers are not all of one size",
+            problems=problems,
+            advice=_CANNOT + ":",
+        )
+
+
+def refuse_old_version(dropped: Iterable[Dropped]) -> None:
+    """Raises `UnreadableCheckpoint` for a final norm that fairseq would not use.
+
+    A state-dict version below 2 means to fairseq that nothing is normalized behind the last layer: it takes the norm out
+    of the model when it loads such a file (TransformerEncoderBase.upgrade_state_dict_named).
+    """
+    for item in dropped:
+        if item.source.endswith(".version") and (version := first_number(item.tensor)) < 2:
+            raise UnreadableCheckpoint(
+                f"'{item.source}' is {version:g}, which tells fairseq to load the encoder without its final norm, but there "
+                f"is a '{ENCODER}layer_norm.weight'",
+                advice="The checkpoint was put together from two models, or changed after training",
+            )
+
+
+def refuse_contradictions(
+    arguments: Arguments,
+    tensors: Mapping[str, Moved],
+    *,
+    sizes: Mapping[str, int],
+    tied: bool,
+    heads: Iterable[HeadDescription],
+) -> None:
+    """Raises `UnreadableCheckpoint` where the arguments state something else than the tensors are.
+
+    Args:
+        sizes: what the tensors say, by the arguments' names.
+    """
+    removed = arguments.find("ffn_blocks_to_remove")  # fairseq's pruning leaves encoder_ffn_embed_dim as it was
+    pruned = removed if type(removed) is int and removed > 0 else 0
+    problems = [
+        f"{name}={recorded} in the arguments, {found} in the tensors"
+        for name, found in sizes.items()
+        if type(recorded := arguments.find(name)) is int
+        and found not in (recorded, recorded - pruned if name == "encoder_ffn_embed_dim" else recorded)
+    ]
+    if not tied and arguments.find("untie_weights_roberta") is False:
+        problems.append(
+            f"untie_weights_roberta=False in the arguments, but '{tensors[LM_MATRIX].source}' is not "
+            f"'{tensors[TABLE].source}'"
+        )
+    norms = (("encoder_normalize_before", "layer_norm.weight"), ("layernorm_embedding", "layernorm_embedding.weight"))
+    for name, key in norms:
+        recorded, has = arguments.find(name), ENCODER + key in tensors
+        if isinstance(recorded, bool) and recorded != has:
+            problems.append(
+                f"{name}={recorded} in the arguments, {'a' if has else 'no'} '{ENCODER}{key}' in the tensors"
+            )
+    trained = trained_head(arguments)
+    classes = arguments.find("num_classes", "task")
+    problems += [
+        f"num_classes={classes} in the arguments, {head.outputs} outputs in head '{head.name}'"
+        for head in heads
+        # For a choice it counts the choices, each with one output.
+        if trained is not None and trained.kind is TaskKind.SEQUENCE_CLASSIFICATION and trained.name == head.name
+        if type(classes) is int and classes != head.outputs
+    ]
+    if problems:
+        raise UnreadableCheckpoint(
+            "arguments and tensors contradict each other",
+            problems=problems,
+            advice="The checkpoint was put together from two models, or changed after training:",
+        )

@@ -1,0 +1,130 @@
+"""What the tensors alone say: sizes, heads, positions, and whether the LM head's matrix is the embedding."""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from prenorm.checkpoint.tensors import SourceTensor, is_same_place
+from prenorm.errors import NotRepresentable, UnreadableCheckpoint
+from prenorm.rules.apply import Moved
+from prenorm.source.layouts import ENCODER, HEADS
+
+TABLE = ENCODER + "embed_tokens.weight"
+POSITIONS = ENCODER + "embed_positions.weight"
+LM_MATRIX = "encoder.lm_head.weight"
+_ROWS_AT_ONCE = 1024
+_FLOATS = ("float64", "float32", "float16", "bfloat16")
+
+
+@dataclass(frozen=True)
+class HeadDescription:
+    """A classification head: its name, inner width, number of outputs, and whether its output map has spectral norm."""
+
+    name: str
+    inner_size: int
+    outputs: int
+    spectral_norm: bool = False
+
+
+def count_layers(tensors: Mapping[str, Moved]) -> int:
+    """The number of layers.
+
+    Raises:
+        UnreadableCheckpoint: if they are not numbered from 0 without a gap.
+    """
+    pattern = re.compile(re.escape(ENCODER) + r"layers\.(\d+)\..*")
+    numbers = {int(found[1]) for key in tensors if (found := pattern.fullmatch(key))}
+    if not numbers or numbers != set(range(len(numbers))):
+        gap = next((n for n in range(len(numbers) + 1) if n not in numbers), 0)
+        raise UnreadableCheckpoint(
+            f"the encoder's layers are not numbered from 0 without a gap: '{ENCODER}layers.{gap}' is missing",
+            advice="The checkpoint is damaged or pruned",
+        )
+    return len(numbers)
+
+
+def matrix(tensors: Mapping[str, Moved], key: str) -> tuple[int, int]:
+    """The two sizes of a weight that every model of this kind has.
+
+    Raises:
+        UnreadableCheckpoint: if it is missing or no matrix.
+    """
+    item = tensors.get(key)
+    if item is None:
+        raise UnreadableCheckpoint(f"the tensor '{key}' is missing", advice="The checkpoint is incomplete")
+    if len(item.tensor.shape) != 2 or 0 in item.tensor.shape:
+        raise UnreadableCheckpoint(f"'{key}' has shape {list(item.tensor.shape)}; it must be a matrix")
+    return item.tensor.shape[0], item.tensor.shape[1]
+
+
+def common_dtype(tensors: Mapping[str, Moved]) -> str:
+    """The narrowest type that holds every tensor's values: theirs, or float32 (float64) where they are of several types.
+
+    Raises:
+        NotRepresentable: if a tensor is of no floating-point type.
+    """
+    types: dict[str, str] = {}
+    for key, item in tensors.items():
+        types.setdefault(item.tensor.dtype, item.source or key)
+    odd = next((name for name in types if name not in _FLOATS), None)
+    if odd is not None:
+        raise NotRepresentable(
+            f"'{types[odd]}' is of type {odd}: quantized weights compute something else than what they stand for",
+            advice="Convert the checkpoint from before quantization",
+        )
+    if len(types) == 1:
+        return next(iter(types))
+    return "float64" if "float64" in types else "float32"
+
+
+def is_tied(tensors: Mapping[str, Moved]) -> bool:
+    """Whether the LM head's matrix is the embedding: the same place in the file, or the same bytes."""
+    head, table = tensors.get(LM_MATRIX), tensors.get(TABLE)
+    if head is None or table is None or is_same_place(head.tensor, table.tensor):
+        return True
+    if (head.tensor.shape, head.tensor.dtype) != (table.tensor.shape, table.tensor.dtype):
+        return False
+    rows = head.tensor.shape[0]
+    blocks = ((start, min(_ROWS_AT_ONCE, rows - start)) for start in range(0, rows, _ROWS_AT_ONCE))
+    return all(_rows(head, *block) == _rows(table, *block) for block in blocks)
+
+
+def is_zero_row(item: Moved, row: int) -> bool:
+    """Whether a row of a matrix is zero throughout, as the pad's rows are in tables that fairseq trains."""
+    return row < item.tensor.shape[0] and not any(_rows(item, row, 1))
+
+
+def _rows(item: Moved, start: int, length: int) -> bytes:
+    return b"".join(bytes(piece) for piece in item.tensor.narrow(start, length).chunks())
+
+
+def first_number(tensor: SourceTensor) -> float:
+    """The first element of a floating-point tensor, read without torch."""
+    raw = b"".join(bytes(piece) for piece in tensor.narrow(0, 1).chunks()) if tensor.shape else b""
+    form = {"float64": "<d", "float32": "<f", "float16": "<e"}.get(tensor.dtype)
+    if tensor.dtype == "bfloat16":  # the upper half of a float32
+        form, raw = "<f", b"\0\0" + raw[:2]
+    if form is None or len(raw) < struct.calcsize(form):
+        raise UnreadableCheckpoint(
+            f"a number of type {tensor.dtype} and shape {list(tensor.shape)} is none of fairseq's"
+        )
+    number: float = struct.unpack_from(form, raw)[0]
+    return number
+
+
+def classification_heads(tensors: Mapping[str, Moved]) -> tuple[HeadDescription, ...]:
+    """The heads that fairseq's `register_classification_head` made, in the file's order."""
+    found = []
+    for key, item in tensors.items():
+        name = re.fullmatch(re.escape(HEADS) + r"([\w\-]{1,80})\.dense\.weight", key)
+        if name is None or len(item.tensor.shape) != 2:
+            continue
+        at = f"{HEADS}{name[1]}.out_proj.weight"
+        output, spectral = tensors.get(at), tensors.get(at + "_orig")
+        last = output or spectral
+        outputs = last.tensor.shape[0] if last is not None and last.tensor.shape else 0
+        found.append(HeadDescription(name[1], item.tensor.shape[0], outputs, output is None and spectral is not None))
+    return tuple(found)

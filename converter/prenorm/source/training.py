@@ -1,0 +1,76 @@
+"""What the checkpoint records of its training: which program, for which task, with which head."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from prenorm.checkpoint import Checkpoint
+from prenorm.options import TaskKind
+from prenorm.source.arguments import Arguments
+from prenorm.source.layouts import DEEPSPEED, Canonical
+
+
+def plain_name(value: object) -> str:
+    """`value` if it is a name as programs give them, else 'unknown': what a checkpoint says is shown and published."""
+    return value if isinstance(value, str) and re.fullmatch(r"[\w.\-]{1,80}", value) else "unknown"
+
+
+def recorded_task(arguments: Arguments) -> str:
+    """The name of the fairseq task, or 'unknown'."""
+    return plain_name(arguments.task)
+
+
+@dataclass(frozen=True)
+class TrainedHead:
+    """The classification head that was trained: what for, under which name, and what says so."""
+
+    kind: TaskKind
+    name: str
+    why: str
+
+
+# The arguments that name a head, with what fairseq's tasks and criteria train it for, and its name by default.
+_HEAD_ARGUMENTS = (
+    ("sentence_prediction", "classification_head_name", TaskKind.SEQUENCE_CLASSIFICATION),
+    ("sentence_ranking", "ranking_head_name", TaskKind.MULTIPLE_CHOICE),
+)
+_DEFAULT_HEAD = "sentence_classification_head"
+
+
+def trained_head(arguments: Arguments) -> TrainedHead | None:
+    """The head that the task trained; None if it is no task for a head.
+
+    A task of somebody's own (`--user-dir`) is known by the argument that names its head.
+    """
+    task = recorded_task(arguments)
+    for name, argument, kind in _HEAD_ARGUMENTS:
+        recorded = arguments.find(argument, "task", "criterion")
+        if task == name:
+            return TrainedHead(
+                kind, recorded if isinstance(recorded, str) else _DEFAULT_HEAD, f"the checkpoint was trained for {task}"
+            )
+    for _, argument, kind in _HEAD_ARGUMENTS:
+        recorded = arguments.find(argument, "task", "criterion")
+        if isinstance(recorded, str) and task != "masked_lm":
+            return TrainedHead(kind, recorded, f"the checkpoint was trained for {task}, with {argument}={recorded}")
+    return None
+
+
+def is_regression(arguments: Arguments) -> bool:
+    """Whether the classification head was trained on numbers (`--regression-target`)."""
+    return arguments.find("regression_target", "task", "criterion") is True
+
+
+def producer(checkpoint: Checkpoint, canonical: Canonical) -> str:
+    """Which program wrote the file, as far as its keys give it away; for the reader, nothing depends on it."""
+    if DEEPSPEED in canonical.layouts:
+        return "DinkyTrain with DeepSpeed kernels"
+    config = checkpoint.content.get("cfg")
+    if any("fused kernel" in item.reason for item in canonical.dropped):
+        return "fairseq 0.12"
+    if isinstance(config, dict):
+        return "DinkyTrain" if "simul_type" in config else "fairseq since 2021"
+    if config is not None:
+        return "fairseq since 2021"
+    return "fairseq up to 0.10" if checkpoint.content.get("args") is not None else "unknown"

@@ -1,0 +1,98 @@
+"""The tokenizer, in one of three kinds, with fairseq's ids; what a folder's files say of it; the check of a written one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from prenorm.errors import UsageProblem
+from prenorm.tokenization.bytelevel import plan_bytelevel, read_bpe
+from prenorm.tokenization.dictionary import MASK_TOKEN, Dictionary
+from prenorm.tokenization.sentencepiece.model import read_sentencepiece
+from prenorm.tokenization.sentencepiece.tokenizer import plan_sentencepiece
+from prenorm.tokenization.vocabulary import Tokenization
+from prenorm.tokenization.words import plan_words
+
+__all__ = [
+    "TOKENIZER_CONFIG_FILE",
+    "TOKENIZER_FILE",
+    "Tokenization",
+    "count_wrong_ids",
+    "named_options",
+    "plan_tokenization",
+    "tokenizer_config",
+]
+
+TOKENIZER_FILE, TOKENIZER_CONFIG_FILE = "tokenizer.json", "tokenizer_config.json"
+
+
+def named_options(bpe_dir: Path | None, sentencepiece: Path | None, words: bool) -> str | None:
+    """The one option that names a kind of tokenizer; None if there is none.
+
+    Raises:
+        UsageProblem: if there are several.
+    """
+    given = {"--bpe-dir": bpe_dir is not None, "--sentencepiece": sentencepiece is not None, "--words": words}
+    named = [option for option, is_given in given.items() if is_given]
+    if len(named) > 1:
+        raise UsageProblem(
+            f"{' and '.join(named)} are different tokenizers",
+            advice="Give the one that the training data were encoded with",
+        )
+    return named[0] if named else None
+
+
+def plan_tokenization(
+    dictionary: Dictionary, bpe_dir: Path | None, sentencepiece: Path | None, words: bool
+) -> Tokenization | None:
+    """The tokenizer that the options name, or None.
+
+    Raises:
+        UsageProblem: if its files cannot be read, do not go with the dictionary, or cannot be had exactly.
+    """
+    named_options(bpe_dir, sentencepiece, words)
+    if bpe_dir is not None:
+        return plan_bytelevel(dictionary, read_bpe(bpe_dir))
+    if sentencepiece is not None:
+        return plan_sentencepiece(dictionary, read_sentencepiece(sentencepiece))
+    return plan_words(dictionary) if words else None
+
+
+def tokenizer_config(tokenization: Tokenization, max_length: int) -> dict[str, object]:
+    """The content of tokenizer_config.json; `max_length` counts tokens, special ones included."""
+    settings = {
+        "bos_token": "<s>",
+        "clean_up_tokenization_spaces": False,
+        "cls_token": "<s>",
+        "eos_token": "</s>",
+        "mask_token": {
+            "__type": "AddedToken", "content": MASK_TOKEN, "lstrip": True, "normalized": False, "rstrip": False,
+            "single_word": False, "special": True,
+        },
+        "model_input_names": ["input_ids", "attention_mask"],
+        "model_max_length": max_length,
+        "pad_token": "<pad>",
+        "padding_side": "right",
+        "sep_token": "</s>",
+        # The generic class takes tokenizer.json as it is. In transformers 5 RobertaTokenizer would rebuild it and forget the
+        # unk token, and XLMRobertaTokenizer would build a Unigram model of vocabulary and charsmap, and lose the rest.
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "truncation_side": "right",
+        "unk_token": "<unk>",
+    }  # fmt: skip
+    return dict(sorted({**settings, **tokenization.settings}.items()))
+
+
+def count_wrong_ids(file: Path, tokenization: Tokenization) -> tuple[int, int]:
+    """Reads a written tokenizer.json back: how many tokens texts are made of, and how many of them have not fairseq's id.
+
+    fairseq's id of a token is its row in the dictionary, or `<unk>`, which here may also be a row behind the dictionary's
+    last one, or no row at all.
+    """
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(file))
+    wrong = 0
+    for token, row in tokenization.wanted.items():
+        found = tokenizer.token_to_id(token)
+        wrong += (found is not None and found < len(tokenization.dictionary)) if row is None else found != row
+    return len(tokenization.wanted), wrong

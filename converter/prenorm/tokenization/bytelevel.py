@@ -1,0 +1,158 @@
+"""The tokenizer: GPT-2's byte-level BPE, with fairseq's ids.
+
+fairseq encodes a text with GPT-2's BPE and looks each BPE token up in its dictionary; a token that is not there becomes
+`<unk>`, one each. Here both steps are one `tokenizers` model whose vocabulary is the dictionary:
+
+- a BPE token of the dictionary has the dictionary's row as its id;
+- one that the dictionary lacks stays out of the vocabulary, so that its bytes read as `<unk>`; but where a merge makes it
+  or uses it, `tokenizers` wants it in the vocabulary, and so does the count of `<unk>`s: those few get rows behind the last
+  one, which the model treats as `<unk>` (see `plan.py`).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from prenorm.errors import UsageProblem
+from prenorm.tokenization.dictionary import BOS, EOS, MASK_TOKEN, SPECIAL_TOKENS, UNK, Dictionary
+from prenorm.tokenization.vocabulary import Tokenization, Vocabulary, add_special_tokens, current_rows
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+_ENCODER_FILE, _MERGES_FILE = "encoder.json", "vocab.bpe"
+_MAX_BYTES = 64 << 20
+
+
+@dataclass(frozen=True)
+class BytePairEncoding:
+    """GPT-2's files: `ids` from token to BPE id (encoder.json), `merges` by falling priority (vocab.bpe)."""
+
+    ids: dict[str, int]
+    merges: tuple[tuple[str, str], ...]
+
+
+def read_bpe(folder: Path) -> BytePairEncoding:
+    """Reads `encoder.json` and `vocab.bpe`.
+
+    Raises:
+        UsageProblem: if a file is missing or damaged, or a merge makes a token that encoder.json does not have.
+    """
+    try:
+        raw = json.loads(_read_text(folder / _ENCODER_FILE))
+    except (ValueError, RecursionError) as error:
+        raise UsageProblem(f"is no JSON ({error})", subject=folder / _ENCODER_FILE, advice=_ADVICE) from error
+    if not isinstance(raw, dict) or not all(type(number) is int for number in raw.values()) or not raw:
+        raise UsageProblem("is no table from tokens to numbers", subject=folder / _ENCODER_FILE, advice=_ADVICE)
+    if len(set(raw.values())) != len(raw):
+        raise UsageProblem("gives two tokens one number", subject=folder / _ENCODER_FILE, advice=_ADVICE)
+    lines = _read_text(folder / _MERGES_FILE).split("\n")
+    merges = []
+    for number, line in enumerate(lines, 1):
+        if (number == 1 and line.startswith("#version")) or not line.strip():
+            continue
+        left, _, right = line.rstrip("\r").partition(" ")
+        if not left or not right or " " in right or left + right not in raw or left not in raw or right not in raw:
+            raise UsageProblem(
+                f"line {number} is no merge of two tokens of {_ENCODER_FILE}: '{line[:60]}'",
+                subject=folder / _MERGES_FILE,
+                advice=_ADVICE,
+            )
+        merges.append((left, right))
+    return BytePairEncoding(raw, tuple(merges))
+
+
+_ADVICE = f"--bpe-dir needs GPT-2's {_ENCODER_FILE} and {_MERGES_FILE}, as used for the training data"
+
+
+def _read_text(path: Path) -> str:
+    try:
+        if path.stat().st_size > _MAX_BYTES:
+            raise UsageProblem("is too large for a BPE file", subject=path, advice=_ADVICE)
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UsageProblem(f"cannot be read ({error.strerror})", subject=path, advice=_ADVICE) from error
+    except UnicodeDecodeError as error:
+        raise UsageProblem("is not UTF-8 text", subject=path, advice=_ADVICE) from error
+
+
+def plan_bytelevel(dictionary: Dictionary, bpe: BytePairEncoding) -> Tokenization:
+    """The tokenizer of a dictionary of BPE numbers; see `plan_vocabulary`."""
+    vocabulary = plan_vocabulary(dictionary, bpe)
+    rows = current_rows(dictionary)
+    wanted = {token: rows.get(str(number)) for token, number in bpe.ids.items()}
+    wanted |= {token: rows[token] for token in (*SPECIAL_TOKENS, MASK_TOKEN)}
+    return Tokenization(
+        "byte-level BPE", dictionary, vocabulary, wanted, lambda: build_tokenizer(vocabulary),
+        {"add_prefix_space": False},
+    )  # fmt: skip
+
+
+def plan_vocabulary(dictionary: Dictionary, bpe: BytePairEncoding) -> Vocabulary:
+    """The vocabulary that gives fairseq's ids.
+
+    Raises:
+        UsageProblem: if the dictionary holds no BPE ids at all, so that it belongs to another tokenizer.
+    """
+    by_number = {str(number): token for token, number in bpe.ids.items()}
+    fixed = {*SPECIAL_TOKENS, MASK_TOKEN}
+    clashes = sorted(fixed & bpe.ids.keys())
+    if clashes:
+        raise UsageProblem(
+            f"a BPE token has the name of the special token '{clashes[0]}'", subject=_ENCODER_FILE, advice=_ADVICE
+        )
+    if not any(symbol in by_number for symbol in dictionary.symbols):
+        raise UsageProblem(
+            f"the dictionary holds none of the numbers of {_ENCODER_FILE}, so it belongs to another tokenizer",
+            subject=dictionary.path,
+            advice="Leave --bpe-dir out, or give the dictionary's own BPE",
+        )
+    tokens: list[str] = []
+    taken: set[str] = set(bpe.ids) | fixed
+    last_row = current_rows(dictionary)
+    for row, symbol in enumerate(dictionary.symbols):
+        # Of a token that the dictionary overwrites, only the last row is ever used.
+        current = last_row[symbol] == row
+        if current and symbol in fixed:
+            tokens.append(symbol)
+        elif current and symbol in by_number:
+            tokens.append(by_number[symbol])
+        else:
+            tokens.append(_unused_name(symbol, taken))
+    known = set(tokens)
+    merged = {part for left, right in bpe.merges for part in (left, right, left + right)}
+    extra = sorted(merged - known, key=bpe.ids.__getitem__)
+    return Vocabulary((*tokens, *extra), len(extra), bpe.merges)
+
+
+def _unused_name(symbol: str, taken: set[str]) -> str:
+    """A token for a row that no text reaches (`madeupword0001` and the like), different from all others."""
+    name = symbol
+    while name in taken:
+        name = f"<{name}>"
+    taken.add(name)
+    return name
+
+
+def build_tokenizer(vocabulary: Vocabulary) -> Tokenizer:
+    """The `tokenizers` object: `<s> text </s>`, pairs as `<s> a </s></s> b </s>`, `<mask>` with the space before it."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
+
+    tokenizer = Tokenizer(
+        models.BPE(
+            vocab={token: row for row, token in enumerate(vocabulary.tokens)},
+            merges=list(vocabulary.merges),
+            unk_token=SPECIAL_TOKENS[UNK],
+            fuse_unk=False,
+        )
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.post_processor = processors.RobertaProcessing(
+        (SPECIAL_TOKENS[EOS], EOS), (SPECIAL_TOKENS[BOS], BOS), trim_offsets=True, add_prefix_space=False
+    )
+    add_special_tokens(tokenizer)
+    return tokenizer

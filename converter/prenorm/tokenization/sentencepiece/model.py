@@ -1,0 +1,146 @@
+"""A sentencepiece model file: its pieces, its normalization, and what of it a `tokenizers` model can hold.
+
+The file is a protocol-buffer message. Field numbers and defaults are those of sentencepiece's `sentencepiece_model.proto`
+(https://github.com/google/sentencepiece/blob/master/src/sentencepiece_model.proto).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from prenorm.errors import UsageProblem
+from prenorm.tokenization.sentencepiece.wire import Value, fields
+
+SPACE = "\u2581"  # what a space is in a piece
+NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(1, 7)  # types of a piece
+UNIGRAM, BPE = 1, 2
+_ALGORITHMS = {UNIGRAM: "unigram", BPE: "bpe", 3: "word", 4: "char"}
+_MOST_BYTES = 256 << 20
+_ADVICE = "--sentencepiece needs the .model file that the training data were encoded with"
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One piece. `score`: log probability (unigram), or minus the rank of the merge that makes it (BPE)."""
+
+    text: str
+    score: float
+    kind: int
+
+
+@dataclass(frozen=True)
+class SentencePieceModel:
+    """What encoding depends on. `charsmap` is the compiled normalization, empty if there is none."""
+
+    path: Path
+    algorithm: int
+    pieces: tuple[Piece, ...]
+    charsmap: bytes = field(repr=False)
+    add_dummy_prefix: bool
+    remove_extra_whitespaces: bool
+    byte_fallback: bool
+
+    def of_kind(self, *kinds: int) -> list[Piece]:
+        """The pieces of some types, in the model's order."""
+        return [piece for piece in self.pieces if piece.kind in kinds]
+
+
+def read_sentencepiece(path: Path) -> SentencePieceModel:
+    """Reads a model.
+
+    Raises:
+        UsageProblem: if it cannot be read, is no sentencepiece model, or encodes in a way that `tokenizers` has nothing for.
+    """
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise UsageProblem("is too large for a sentencepiece model", subject=path, advice=_ADVICE)
+        content = path.read_bytes()
+    except OSError as error:
+        raise UsageProblem(f"cannot be read ({error.strerror})", subject=path, advice=_ADVICE) from error
+    try:
+        model, trainer, normalizer = _parse(content)
+        pieces = tuple(_piece(item) for item in model)
+    except (ValueError, TypeError, AttributeError, IndexError) as error:
+        raise UsageProblem(f"is no sentencepiece model ({error})", subject=path, advice=_ADVICE) from error
+    charsmap = normalizer.get(2, b"")
+    found = SentencePieceModel(
+        path,
+        int(trainer.get(3, UNIGRAM)),
+        pieces,
+        charsmap if isinstance(charsmap, bytes) else b"",
+        add_dummy_prefix=bool(normalizer.get(3, 1)),
+        remove_extra_whitespaces=bool(normalizer.get(4, 1)),
+        byte_fallback=bool(trainer.get(35, 0)),
+    )
+    _check(found, trainer, normalizer)
+    return found
+
+
+Fields = dict[int, Value]
+
+
+def _parse(content: bytes) -> tuple[list[bytes], Fields, Fields]:
+    """The pieces' messages, and the fields of trainer_spec and normalizer_spec."""
+    pieces: list[bytes] = []
+    trainer: Fields = {}
+    normalizer: Fields = {}
+    for number, value in fields(content):
+        if number in (1, 2, 3) and not isinstance(value, bytes):
+            raise ValueError(f"field {number} is no message")
+        if number == 1 and isinstance(value, bytes):
+            pieces.append(value)
+        elif number == 2 and isinstance(value, bytes):
+            trainer |= dict(fields(value))
+        elif number == 3 and isinstance(value, bytes):
+            normalizer |= dict(fields(value))
+    if not pieces:
+        raise ValueError("it has no pieces")
+    return pieces, trainer, normalizer
+
+
+def _piece(message: bytes) -> Piece:
+    held = dict(fields(message))
+    text, score, kind = held.get(1, b""), held.get(2, 0.0), held.get(3, NORMAL)
+    if not isinstance(text, bytes) or not isinstance(score, float) or not isinstance(kind, int):
+        raise ValueError("a piece is none")
+    if not text or not math.isfinite(score) or not NORMAL <= kind <= BYTE:
+        raise ValueError(f"the piece {text[:40]!r} has score {score} and type {kind}")
+    return Piece(text.decode("utf-8"), score, kind)
+
+
+def _check(model: SentencePieceModel, trainer: Fields, normalizer: Fields) -> None:
+    """Refuses what cannot be had exactly."""
+    seen: set[str] = set()
+    for piece in model.pieces:
+        if piece.text in seen:
+            raise UsageProblem(f"has the piece '{piece.text}' twice", subject=model.path, advice=_ADVICE)
+        seen.add(piece.text)
+    kinds = [piece.kind for piece in model.pieces]
+    characters = {piece.text for piece in model.pieces if len(piece.text) == 1}
+    reasons = (
+        (model.algorithm not in (UNIGRAM, BPE),
+         f"is a model of type {_ALGORITHMS.get(model.algorithm, model.algorithm)}; only unigram and bpe can be held"),
+        (kinds.count(UNKNOWN) != 1, f"has {kinds.count(UNKNOWN)} pieces for the unknown; it must have one"),
+        (not model.of_kind(NORMAL), "has no piece of text"),
+        (UNUSED in kinds, "has pieces marked as unused, which sentencepiece takes apart again"),
+        (bool(trainer.get(24, 0)), "treats the space as a suffix (treat_whitespace_as_suffix)"),
+        (not normalizer.get(5, 1), "keeps spaces in its pieces (escape_whitespaces is off), which fairseq splits at"),
+        (model.algorithm == BPE and bool(model.of_kind(USER_DEFINED)),
+         "is a BPE model with user-defined symbols, which no merge may touch"),
+        (model.algorithm == BPE and any(set(piece.text) - characters for piece in model.of_kind(NORMAL)),
+         "is a BPE model whose pieces have characters that are no pieces themselves"),
+    )  # fmt: skip
+    for applies, reason in reasons:
+        if applies:
+            raise UsageProblem(
+                reason, subject=model.path, advice="Leave --sentencepiece out: the folder then has no tokenizer"
+            )
+    for piece in model.of_kind(NORMAL, USER_DEFINED):
+        if any(character.isspace() for character in piece.text):
+            raise UsageProblem(
+                f"has a piece with a white-space character, {piece.text!r}, which fairseq splits it at",
+                subject=model.path,
+                advice="Leave --sentencepiece out: the folder then has no tokenizer",
+            )

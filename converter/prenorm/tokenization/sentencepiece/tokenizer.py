@@ -1,0 +1,244 @@
+"""A sentencepiece tokenizer with fairseq's ids.
+
+fairseq has sentencepiece cut the text into pieces, joins them with spaces, splits that at white space, and looks every piece
+up in its dictionary. Here that is one `tokenizers` model: the dictionary's rows, then, as rows that the model treats as
+`<unk>` (see `plan.py`), the pieces that the dictionary lacks, because they take part in the choice of pieces all the same.
+A run of characters that the model does not know is one piece. Where the dictionary was counted from the encoded data, it may
+have such a run as a token, which is found only if it is the whole run (other runs of several characters become one character
+that nobody knows, so that their offset is that of one character).
+
+What fairseq does and this does not:
+
+- A text that spells a special token: fairseq encodes `<mask>` or `</s>` as text, this takes it for the token.
+- Unigram: sentencepiece adds scores in 32 bits, `tokenizers` in 64; where two ways to cut a text are as likely as each other
+  (the same pieces in another order), the rounding decides, and they may choose differently.
+- BPE: where the same piece can be merged in two places that overlap, sentencepiece takes the left one; `tokenizers` ranks the
+  two merges that make the piece. No text was found that it shows in, two thousand of two letters among them.
+- A byte piece spelled out in a text (`<0x41>`) is text to sentencepiece.
+- What `normalization.py` says of characters newer than the tables of `tokenizers`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from typing import TYPE_CHECKING
+
+from prenorm.errors import UsageProblem
+from prenorm.tokenization.dictionary import MASK_TOKEN, SPECIAL_TOKENS, UNK, Dictionary
+from prenorm.tokenization.sentencepiece.charsmap import read_charsmap
+from prenorm.tokenization.sentencepiece.model import BPE, BYTE, NORMAL, SPACE, USER_DEFINED, SentencePieceModel
+from prenorm.tokenization.sentencepiece.normalization import Normalization, inside, longest_of, normalization
+from prenorm.tokenization.vocabulary import Tokenization, Vocabulary, current_rows, frame
+from prenorm.tokenization.words import WHITE_SPACE
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
+
+_RESERVED = (*SPECIAL_TOKENS, MASK_TOKEN)
+_NOBODY = "\U000e0ffe"  # unassigned
+_LEAST_SHARE = 0.1  # of the dictionary's tokens are the model's pieces; another tokenizer's have numbers in common
+_LONGEST_RUN = 16  # characters, of those that BPE gets all parts of
+
+
+def plan_sentencepiece(dictionary: Dictionary, model: SentencePieceModel) -> Tokenization:
+    """The tokenizer of a model and a dictionary.
+
+    Raises:
+        UsageProblem: if the dictionary is another model's, or the model's normalization cannot be had.
+    """
+    pieces = {piece.text: piece for piece in model.of_kind(NORMAL, USER_DEFINED)}
+    if model.byte_fallback:
+        pieces |= {piece.text: piece for piece in model.of_kind(BYTE)}
+    clashes = [token for token in _RESERVED if token in pieces]
+    if clashes:
+        raise UsageProblem(
+            f"has the special token '{clashes[0]}' as a piece of text",
+            subject=model.path,
+            advice="Leave --sentencepiece out: the folder then has no tokenizer",
+        )
+    rows = current_rows(dictionary)
+    common = len(rows.keys() & pieces.keys())
+    if common < _LEAST_SHARE * len(dictionary):
+        raise UsageProblem(
+            f"only {common} of the dictionary's {len(dictionary)} tokens are pieces of {model.path.name}, so it belongs to "
+            "another tokenizer",
+            subject=dictionary.path,
+            advice="Leave --sentencepiece out, or give the dictionary's own model",
+        )
+    steps = _normalization(model)
+    runs, unreachable = _unknown_runs(model, rows.keys() - pieces.keys() - {*_RESERVED})
+    known = {*pieces, *_RESERVED, *runs}
+    tokens = tuple(
+        # No normalized text has a space, so a name with one is reached by none.
+        symbol if rows[symbol] == row and symbol in known else f"{symbol} {row}"
+        for row, symbol in enumerate(dictionary.symbols)
+    )
+    parts = _parts(runs) if model.algorithm == BPE else []
+    lacking = tuple(text for text in (*pieces, *parts) if text not in rows)
+    vocabulary = Vocabulary((*tokens, *lacking), len(lacking), (*_merges(model), *_all_merges(parts)))
+    wanted = {text: rows.get(text) for text in (*pieces, *_RESERVED, *sorted(runs))}
+    return Tokenization(
+        "sentencepiece", dictionary, vocabulary, wanted,
+        lambda: build_sentencepiece(vocabulary, model, steps, runs), {}, tuple(_notes(unreachable, steps)),
+    )  # fmt: skip
+
+
+def _normalization(model: SentencePieceModel) -> Normalization:
+    try:
+        return normalization(read_charsmap(model.charsmap), model.charsmap)
+    except ValueError as error:
+        raise UsageProblem(
+            f"has a normalization that cannot be read ({error})",
+            subject=model.path,
+            advice="Give the .model file as sentencepiece wrote it",
+        ) from error
+
+
+def _unknown_runs(model: SentencePieceModel, symbols: Collection[str]) -> tuple[frozenset[str], list[str]]:
+    """The symbols that are runs of characters unknown to the model: those that can be had, and those that cannot.
+
+    A run is known by its characters where every character of a piece is a piece itself, as in every model that sentencepiece
+    trained.
+    """
+    if model.byte_fallback:
+        return frozenset(), []  # then nothing is unknown
+    alone = _characters(model)
+    runs = {symbol for symbol in symbols if not any(character in alone or character.isspace() for character in symbol)}
+    if any(set(piece.text) - alone for piece in model.of_kind(NORMAL, USER_DEFINED)):
+        return frozenset(), sorted(runs)
+    had = {run for run in runs if model.algorithm != BPE or len(run) <= _LONGEST_RUN}
+    return frozenset(had), sorted(runs - had)
+
+
+def _parts(runs: Collection[str]) -> list[str]:
+    """All that runs are made of, so that BPE comes to the whole run whatever it merges first."""
+    found = {run[start:end] for run in runs for start in range(len(run)) for end in range(start + 1, len(run) + 1)}
+    return sorted(found, key=lambda part: (len(part), part))
+
+
+def _all_merges(parts: list[str]) -> tuple[tuple[str, str], ...]:
+    return tuple((part[:cut], part[cut:]) for part in parts for cut in range(1, len(part)))
+
+
+def _characters(model: SentencePieceModel) -> set[str]:
+    return {piece.text for piece in model.of_kind(NORMAL, USER_DEFINED) if len(piece.text) == 1}
+
+
+def _notes(unreachable: list[str], steps: Normalization) -> Iterator[str]:
+    if unreachable:
+        yield (
+            f"{len(unreachable)} tokens of the dictionary, such as '{unreachable[0][:20]}', are runs of characters that the "
+            "sentencepiece model does not know; they read as <unk>"
+        )
+    if steps.unexplained:
+        yield (
+            f"{steps.unexplained} of the sentencepiece model's rules for sequences of characters are newer than the Unicode "
+            "tables of tokenizers, and do not apply"
+        )
+
+
+def _merges(model: SentencePieceModel) -> tuple[tuple[str, str], ...]:
+    """BPE: every way to make a piece of two others, the piece with the highest score first; unigram: none."""
+    if model.algorithm != BPE:
+        return ()
+    normal = model.of_kind(NORMAL)
+    known = {piece.text for piece in normal}
+    return tuple(
+        (text[:cut], text[cut:])
+        for text in (piece.text for piece in sorted(normal, key=lambda piece: -piece.score))
+        for cut in range(1, len(text))
+        if text[:cut] in known and text[cut:] in known
+    )
+
+
+def build_sentencepiece(
+    vocabulary: Vocabulary, model: SentencePieceModel, steps: Normalization, runs: frozenset[str]
+) -> Tokenizer:
+    """The `tokenizers` object; `runs` are the tokens that are runs of characters unknown to the model."""
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer(_bpe(vocabulary, model) if model.algorithm == BPE else _unigram(vocabulary, model))
+    tokenizer.normalizer = _normalizer(model, steps, runs)
+    tokenizer.pre_tokenizer = _pre_tokenizer(model)
+    tokenizer.decoder = _decoder(model)
+    frame(tokenizer)
+    return tokenizer
+
+
+def _bpe(vocabulary: Vocabulary, model: SentencePieceModel) -> models.BPE:
+    from tokenizers import models
+
+    return models.BPE(
+        vocab={token: row for row, token in enumerate(vocabulary.tokens)},
+        merges=list(vocabulary.merges),
+        unk_token=SPECIAL_TOKENS[UNK],
+        fuse_unk=True,
+        byte_fallback=model.byte_fallback,
+    )
+
+
+def _unigram(vocabulary: Vocabulary, model: SentencePieceModel) -> models.Unigram:
+    """Scores are sentencepiece's. A user-defined symbol's is above every way to cut it: its bytes times the best score."""
+    from tokenizers import models
+
+    scores = {piece.text: piece.score for piece in model.of_kind(NORMAL)}
+    best, least = max(scores.values()), min(scores.values())
+    scores |= {piece.text: len(piece.text.encode()) * best - 0.1 for piece in model.of_kind(USER_DEFINED)}
+    if model.byte_fallback:  # never chosen as text, if it can be helped; no score may be lower than the least
+        scores |= {piece.text: least for piece in model.of_kind(BYTE)}
+    return models.Unigram([(token, scores.get(token, 0.0)) for token in vocabulary.tokens], UNK, model.byte_fallback)
+
+
+def _normalizer(model: SentencePieceModel, steps: Normalization, runs: frozenset[str]) -> normalizers.Normalizer:
+    from tokenizers import Regex, normalizers
+
+    found: list[normalizers.Normalizer] = list(steps.steps)
+    # sentencepiece gives every text the space in front but the empty one: one that becomes empty has it, too, and
+    # loses it again where spaces at the end are removed.
+    if model.add_dummy_prefix and not model.remove_extra_whitespaces:
+        found.insert(0, normalizers.Prepend(SPACE))
+    if model.remove_extra_whitespaces:
+        # At the end sentencepiece takes away a literal ▁, too.
+        found += [
+            normalizers.Replace(Regex(rf"\A +|[ {SPACE}]+\z"), ""),
+            normalizers.Replace(Regex(" {2,}"), " "),
+        ]
+    if model.add_dummy_prefix and model.remove_extra_whitespaces:
+        found.append(normalizers.Prepend(SPACE))
+    if runs:
+        # One character that nobody knows for every unknown run but those of the dictionary, which must be whole ones.
+        unknown = f"[^{inside(_characters(model))}{WHITE_SPACE}]"
+        others = f"(?<!{unknown})(?!{longest_of(runs)}(?!{unknown})){unknown}{{2,}}"
+        found.append(normalizers.Replace(Regex(others), _NOBODY))
+    return normalizers.Sequence(found)
+
+
+def _pre_tokenizer(model: SentencePieceModel) -> pre_tokenizers.PreTokenizer:
+    """Spaces become ▁. Other white space is where fairseq splits what sentencepiece gave it, and is in no piece.
+
+    Where no piece has a ▁ inside, every ▁ begins a word: the best cut of the text is that of its words, one by one.
+    """
+    from tokenizers import Regex, pre_tokenizers
+
+    inner = any(SPACE in piece.text[1:] for piece in model.of_kind(NORMAL, USER_DEFINED))
+    alone = any(piece.text == SPACE for piece in model.of_kind(NORMAL, USER_DEFINED))
+    words = pre_tokenizers.Metaspace(replacement=SPACE, prepend_scheme="never", split=alone and not inner)
+    if model.byte_fallback:  # they are bytes like everything unknown
+        return words
+    others = WHITE_SPACE.replace(r"\x{1C}-\x{20}", r"\x{1C}-\x{1F}")
+    return pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(f"[{others}]+"), "removed"), words])
+
+
+def _decoder(model: SentencePieceModel) -> decoders.Decoder:
+    """As fairseq decodes: pieces joined, ▁ as a space, none at the ends. Byte pieces become characters; fairseq's stay."""
+    from tokenizers import Regex, decoders
+
+    bytes_first = [decoders.ByteFallback()] if model.byte_fallback else []
+    return decoders.Sequence(
+        [
+            *bytes_first,
+            decoders.Fuse(),
+            decoders.Replace(SPACE, " "),
+            decoders.Replace(Regex(r"\A +| +\z"), ""),
+        ]
+    )

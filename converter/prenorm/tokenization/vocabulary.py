@@ -1,0 +1,73 @@
+"""What every kind of tokenizer is made into: a name for each row, and the rows behind the dictionary's last one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from prenorm.tokenization.dictionary import BOS, EOS, MASK_TOKEN, SPECIAL_TOKENS, Dictionary
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """`tokens[i]` is the token with id i. The last `extra_rows` are tokens that the dictionary lacks."""
+
+    tokens: tuple[str, ...]
+    extra_rows: int
+    merges: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Tokenization:
+    """A tokenizer, planned.
+
+    Attributes:
+        kind: `byte-level BPE`, `sentencepiece` or `words`.
+        wanted: every token that texts are made of, with its row; None: fairseq reads it as `<unk>`.
+        build: makes the `tokenizers` object.
+        settings: what tokenizer_config.json says beside what all kinds say.
+        notes: what fairseq's encode does and this tokenizer does not, a sentence each.
+    """
+
+    kind: str
+    dictionary: Dictionary
+    vocabulary: Vocabulary
+    wanted: dict[str, int | None]
+    build: Callable[[], Tokenizer]
+    settings: dict[str, object]
+    notes: tuple[str, ...] = ()
+
+
+def current_rows(dictionary: Dictionary) -> dict[str, int]:
+    """Row by symbol. Of one that the dictionary overwrites, only the last row is ever used."""
+    return {symbol: row for row, symbol in enumerate(dictionary.symbols)}
+
+
+def frame(tokenizer: Tokenizer) -> None:
+    """The special tokens, `<mask>` with the space before it; `<s> text </s>`, and pairs as `<s> a </s></s> b </s>`."""
+    from tokenizers import processors
+
+    bos, eos = SPECIAL_TOKENS[BOS], SPECIAL_TOKENS[EOS]
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{bos} $A {eos}",
+        pair=f"{bos} $A {eos} {eos} $B {eos}",
+        special_tokens=[(bos, BOS), (eos, EOS)],
+    )
+    add_special_tokens(tokenizer)
+
+
+def add_special_tokens(tokenizer: Tokenizer) -> None:
+    """fairseq's special tokens, found in a text before anything else."""
+    from tokenizers import AddedToken
+
+    tokenizer.add_special_tokens(
+        [
+            *(AddedToken(token, special=True, normalized=False) for token in SPECIAL_TOKENS),
+            # fairseq's fill_mask strips the text before a mask, so the mask takes the space with it.
+            AddedToken(MASK_TOKEN, special=True, normalized=False, lstrip=True),
+        ]
+    )

@@ -1,0 +1,42 @@
+"""A dictionary of words: the text is split at white space, and a word that the dictionary lacks is `<unk>`.
+
+That is fairseq's `Dictionary.encode_line` with `tokenize_line`, which a model without a BPE was trained with: white space is
+what Python's `str.isspace` says. The same ids come out for every text, but for one that spells a special token as a part of a
+word: `x<mask>y` is a word (`<unk>`) to fairseq, and a mask between two words here. As words of their own they agree.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from prenorm.tokenization.dictionary import SPECIAL_TOKENS, UNK, Dictionary
+from prenorm.tokenization.vocabulary import Tokenization, Vocabulary, current_rows, frame
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+# str.isspace, as the inside of a character class
+WHITE_SPACE = r"\x{9}-\x{D}\x{1C}-\x{20}\x{85}\x{A0}\x{1680}\x{2000}-\x{200A}\x{2028}\x{2029}\x{202F}\x{205F}\x{3000}"
+
+
+def plan_words(dictionary: Dictionary) -> Tokenization:
+    """The tokenizer of a dictionary of words."""
+    rows = current_rows(dictionary)
+    # A row that was overwritten is reached by no text: no word has a space in it.
+    tokens = tuple(
+        symbol if rows[symbol] == row else f"{symbol} {row}" for row, symbol in enumerate(dictionary.symbols)
+    )
+    vocabulary = Vocabulary(tokens, 0)
+    return Tokenization("words", dictionary, vocabulary, dict(rows), lambda: build_words(vocabulary), {})
+
+
+def build_words(vocabulary: Vocabulary) -> Tokenizer:
+    """The `tokenizers` object: decoding puts a space between words."""
+    from tokenizers import Regex, Tokenizer, models, pre_tokenizers
+
+    tokenizer = Tokenizer(
+        models.WordLevel({token: row for row, token in enumerate(vocabulary.tokens)}, unk_token=SPECIAL_TOKENS[UNK])
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(f"[{WHITE_SPACE}]+"), "removed")
+    frame(tokenizer)
+    return tokenizer

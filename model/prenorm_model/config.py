@@ -1,0 +1,224 @@
+"""The configuration: the documented fields with their documented defaults, validated, read from and written to JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from prenorm_model.torch.activations import ACTIVATIONS
+
+CONFIG_FILE = "config.json"
+MODEL_TYPE = "roberta-prelayernorm"
+XL_MODEL_TYPE = "xlm-roberta-xl"  # the same model without the norm after the embeddings
+MODEL_TYPES = (MODEL_TYPE, XL_MODEL_TYPE)
+POSITION_TYPES = ("absolute", "relative_key", "relative_key_query")
+PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")
+
+_SIZES = (
+    "vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size",
+    "max_position_embeddings", "type_vocab_size",
+)  # fmt: skip
+_RATES = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout")
+
+
+@dataclass
+class RobertaPreLayerNormConfig:
+    """What a model is made of. Names and defaults are those of Hugging Face's `RobertaPreLayerNormConfig`.
+
+    `layer_norm_eps` keeps the documented default of 1e-12; every model trained by fairseq needs 1e-5, which is what a
+    converted folder's config.json says. `num_labels` sets the labels' number where `id2label` does not. Keys this class
+    does not know are kept in `extra` and written back.
+
+    Raises:
+        ValueError: naming every field that cannot work, at once.
+    """
+
+    vocab_size: int = 50265
+    hidden_size: int = 768
+    num_hidden_layers: int = 12
+    num_attention_heads: int = 12
+    intermediate_size: int = 3072
+    hidden_act: str | Callable[[Tensor], Tensor] = "gelu"
+    hidden_dropout_prob: float = 0.1
+    attention_probs_dropout_prob: float = 0.1
+    max_position_embeddings: int = 512
+    type_vocab_size: int = 2
+    initializer_range: float = 0.02
+    layer_norm_eps: float = 1e-12
+    pad_token_id: int = 1
+    bos_token_id: int = 0
+    eos_token_id: int = 2
+    is_decoder: bool = False
+    add_cross_attention: bool = False
+    use_cache: bool = True
+    classifier_dropout: float | None = None
+    tie_word_embeddings: bool = True
+    position_embedding_type: str = "absolute"
+    num_labels: int | None = None
+    id2label: dict[int, str] | None = None
+    label2id: dict[str, int] | None = None
+    problem_type: str | None = None
+    output_attentions: bool = False
+    output_hidden_states: bool = False
+    return_dict: bool = True
+    model_type: str = MODEL_TYPE
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        problems = [*self._size_problems(), *self._label_problems(), *self._choice_problems()]
+        if problems:
+            raise ValueError("the configuration cannot work: " + "; ".join(problems))
+        self._complete_labels()
+
+    @property
+    def normalizes_embeddings(self) -> bool:
+        """Whether a LayerNorm follows the embeddings; the one difference of `xlm-roberta-xl`."""
+        return self.model_type != XL_MODEL_TYPE
+
+    @property
+    def head_dropout(self) -> float:
+        """The dropout of a classification head: `classifier_dropout`, else `hidden_dropout_prob`."""
+        return self.hidden_dropout_prob if self.classifier_dropout is None else self.classifier_dropout
+
+    def _size_problems(self) -> list[str]:
+        found = [
+            f"{name} is {value!r}, not a positive integer"
+            for name in _SIZES
+            if type(value := getattr(self, name)) is not int or value < 1
+        ]
+        found += [
+            f"{name} is {value!r}, not a rate from 0 to 1"
+            for name in _RATES
+            if (value := getattr(self, name)) is not None
+            and not (isinstance(value, int | float) and 0.0 <= value <= 1.0)
+        ]
+        if not isinstance(self.layer_norm_eps, int | float) or not self.layer_norm_eps > 0:
+            found.append(f"layer_norm_eps is {self.layer_norm_eps!r}, not a positive number")
+        if found:
+            return found
+        if self.hidden_size % self.num_attention_heads:
+            found.append(
+                f"num_attention_heads={self.num_attention_heads} does not divide hidden_size={self.hidden_size}"
+            )
+        if type(self.pad_token_id) is not int or not 0 <= self.pad_token_id < self.vocab_size:
+            found.append(f"pad_token_id is {self.pad_token_id!r}, not a row of the vocabulary of {self.vocab_size}")
+        elif self.pad_token_id >= self.max_position_embeddings:
+            found.append(
+                f"pad_token_id={self.pad_token_id} leaves no position: max_position_embeddings={self.max_position_embeddings}"
+            )
+        return found
+
+    def _label_problems(self) -> list[str]:
+        found = []
+        if self.num_labels is not None and (type(self.num_labels) is not int or self.num_labels < 1):
+            found.append(f"num_labels is {self.num_labels!r}, not a positive integer")
+        elif self.num_labels is not None and self.id2label is not None and len(self.id2label) != self.num_labels:
+            found.append(f"num_labels={self.num_labels}, but id2label has {len(self.id2label)} labels")
+        if self.problem_type not in (None, *PROBLEM_TYPES):
+            found.append(f"problem_type is {self.problem_type!r}, not one of {', '.join(PROBLEM_TYPES)}")
+        return found
+
+    def _choice_problems(self) -> list[str]:
+        found = []
+        if isinstance(self.hidden_act, str) and self.hidden_act not in ACTIVATIONS:
+            found.append(f"hidden_act is {self.hidden_act!r}, not one of {', '.join(ACTIVATIONS)} or a callable")
+        if self.position_embedding_type not in POSITION_TYPES:
+            found.append(
+                f"position_embedding_type is {self.position_embedding_type!r}, not one of {', '.join(POSITION_TYPES)}"
+            )
+        if self.model_type not in MODEL_TYPES:
+            found.append(f"model_type is {self.model_type!r}, not {' or '.join(MODEL_TYPES)}")
+        if self.add_cross_attention and not self.is_decoder:
+            found.append("add_cross_attention=True needs is_decoder=True")
+        return found
+
+    def _complete_labels(self) -> None:
+        """Makes number, names and numbers of the labels agree; JSON has text for keys."""
+        if self.id2label is None:
+            count = 2 if self.num_labels is None else self.num_labels
+            self.id2label = {number: f"LABEL_{number}" for number in range(count)}
+            self.label2id = None
+        self.id2label = {int(number): label for number, label in self.id2label.items()}
+        if self.label2id is None:
+            self.label2id = {label: number for number, label in self.id2label.items()}
+        self.num_labels = len(self.id2label)
+
+    @property
+    def label_count(self) -> int:
+        """The number of labels."""
+        assert self.num_labels is not None  # completed when the object was made
+        return self.num_labels
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], **changes: Any) -> RobertaPreLayerNormConfig:
+        """The configuration a parsed config.json states, with `changes`; unknown keys go to `extra`.
+
+        A new `num_labels` that is not the old one takes the old labels' names away.
+        """
+        known = {item.name for item in fields(cls)} - {"extra"}
+        merged = {**values, **changes}
+        labels = merged.get("num_labels")
+        if "id2label" not in changes and labels is not None and len(merged.get("id2label") or {}) != labels:
+            merged["id2label"] = merged["label2id"] = None
+        return cls(
+            **{key: value for key, value in merged.items() if key in known},
+            extra={key: value for key, value in merged.items() if key not in known},
+        )
+
+    @classmethod
+    def from_pretrained(
+        cls, folder_or_repo: str | Path, *, revision: str | None = None, **changes: Any
+    ) -> RobertaPreLayerNormConfig:
+        """Reads config.json of a folder or a Hub repo, with `changes`.
+
+        Raises:
+            ValueError: if the file is no JSON object, states another model type, or cannot work.
+            FileNotFoundError: if there is none.
+        """
+        from prenorm_model.torch.hub import find_file
+
+        path = find_file(folder_or_repo, CONFIG_FILE, revision=revision)
+        if path is None:
+            raise FileNotFoundError(f"{folder_or_repo} has no {CONFIG_FILE}")
+        values = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(values, dict):
+            raise ValueError(f"{path} holds no JSON object")
+        if values.get("model_type", MODEL_TYPE) not in MODEL_TYPES:
+            raise ValueError(
+                f"{path} says model_type {values['model_type']!r}, not {' or '.join(map(repr, MODEL_TYPES))}"
+            )
+        return cls.from_dict(values, **changes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The content of config.json: the model's fields, the optional ones where they are not the default.
+
+        Raises:
+            ValueError: if `hidden_act` is a callable, which JSON cannot hold.
+        """
+        if not isinstance(self.hidden_act, str):
+            raise ValueError("hidden_act is a callable; config.json can only hold the name of an activation")
+        default_labels = self.id2label == {0: "LABEL_0", 1: "LABEL_1"}
+        stated = {}
+        for item in fields(self):
+            value = getattr(self, item.name)
+            optional = item.name in _OPTIONAL and value == item.default
+            label = item.name == "num_labels" or (item.name in ("id2label", "label2id") and default_labels)
+            if item.name != "extra" and not optional and not label:
+                stated[item.name] = value
+        return dict(sorted({**self.extra, **stated}.items()))
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Writes `folder/config.json`."""
+        text = json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n"
+        (Path(folder) / CONFIG_FILE).write_text(text, encoding="utf-8")
+
+
+_OPTIONAL = (
+    "is_decoder", "add_cross_attention", "use_cache", "position_embedding_type", "problem_type", "output_attentions",
+    "output_hidden_states", "return_dict",
+)  # fmt: skip

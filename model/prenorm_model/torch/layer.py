@@ -1,0 +1,79 @@
+"""One pre-LayerNorm transformer layer, and the stack of them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from prenorm_model.config import RobertaPreLayerNormConfig
+from prenorm_model.torch.activations import activation
+from prenorm_model.torch.attention import Attention, Context, Projection
+
+# On the CPU, blocks of memory above 32 MB are mapped from the system anew each time, page by page (glibc's malloc); below,
+# they are used again. Without gradients nothing has to be kept, so the feed-forward block stays below: a tenth faster.
+_WIDE_BYTES = 24 << 20
+
+
+class Intermediate(nn.Module):
+    """act(W norm(x) + b): the first half of the feed-forward block, with the block's norm."""
+
+    def __init__(self, config: RobertaPreLayerNormConfig) -> None:
+        super().__init__()
+        self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.dense = nn.Linear(config.hidden_size, config.intermediate_size)
+        self.act = activation(config.hidden_act)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[..., hidden] -> [..., intermediate]."""
+        return self.act(self.dense(self.LayerNorm(x)))
+
+
+class Layer(nn.Module):
+    """Attention block, in a decoder with cross-attention that block too, then feed-forward block; each x + f(norm(x))."""
+
+    def __init__(self, config: RobertaPreLayerNormConfig, number: int) -> None:
+        super().__init__()
+        self.attention = Attention(config, number)
+        if config.add_cross_attention:
+            self.crossattention = Attention(config, number, is_cross=True)
+        self.intermediate = Intermediate(config)
+        self.output = Projection(config.intermediate_size, config.hidden_size, config.hidden_dropout_prob)
+
+    def forward(self, x: Tensor, context: Context) -> Tensor:
+        """[batch, length, hidden] (or [tokens, hidden], packed) -> the same."""
+        x = self.attention(x, context)
+        if context.cross_states is not None:
+            x = self.crossattention(x, context)
+        return self._feed_forward(x)
+
+    def _feed_forward(self, x: Tensor) -> Tensor:
+        """x + output(intermediate(x)), in pieces where the wide values in between would be large."""
+        width = self.intermediate.dense.out_features * x.element_size()
+        tokens = x.shape[:-1].numel()
+        if torch.is_grad_enabled() or x.device.type != "cpu" or tokens * width <= _WIDE_BYTES:
+            whole: Tensor = x + self.output(self.intermediate(x))
+            return whole
+        pieces = torch.split(x.reshape(tokens, -1), max(1, _WIDE_BYTES // width))
+        return torch.cat([piece + self.output(self.intermediate(piece)) for piece in pieces]).view(x.shape)
+
+
+class Encoder(nn.Module):
+    """The stack of layers. The norm that ends it belongs to the model, as in the state dict."""
+
+    def __init__(self, config: RobertaPreLayerNormConfig) -> None:
+        super().__init__()
+        self.gradient_checkpointing = False
+        self.layer = nn.ModuleList(Layer(config, number) for number in range(config.num_hidden_layers))
+
+    def forward(self, x: Tensor, context: Context, *, keep_states: bool = False) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """[batch, length, hidden] (or packed) -> the same, and with `keep_states` what went in and every layer's output."""
+        states = [x] if keep_states else []
+        for layer in self.layer:
+            if self.gradient_checkpointing and self.training:
+                x = checkpoint(layer, x, context, use_reentrant=False)
+            else:
+                x = layer(x, context)
+            if keep_states:
+                states.append(x)
+        return x, tuple(states)
