@@ -12,7 +12,6 @@ import pytest
 import torch
 from torch import Tensor
 
-import prenorm.commands.convert as pipeline
 import prenorm.folder.files as folder_module
 import prenorm.mapping.targets.roberta_prelayernorm as target
 import prenorm.mapping.targets.xlm_roberta_xl as xlm_roberta_xl
@@ -22,8 +21,11 @@ import prenorm_model.torch.layer
 import prenorm_model.torch.modeling
 from conftest import BPE, FIXTURES, MLM, run_main, save_edited
 from prenorm.checkpoint import open_checkpoint
+from prenorm.commands import convert as pipeline
 from prenorm.errors import ParityFailed
+from prenorm.mapping import understood
 from prenorm.mapping.plan import ConversionPlan
+from prenorm.options import SourceOptions
 from prenorm.rules.apply import Row
 from prenorm_model.torch.activations import gelu_tanh
 
@@ -36,13 +38,13 @@ def edit_plan(edit: Callable[[Row], Row]) -> Plant:
     """The fault is in the mapping: rows of the plan come out wrong."""
 
     def plant(monkeypatch: pytest.MonkeyPatch) -> None:
-        real = pipeline.plan_conversion
+        real = understood.plan_conversion
 
         def wrong(*args: object, **options: object) -> ConversionPlan:
             plan = real(*args, **options)  # type: ignore[arg-type]
             return replace(plan, rows=tuple(sorted(map(edit, plan.rows), key=lambda row: row.target)))
 
-        monkeypatch.setattr(pipeline, "plan_conversion", wrong)
+        monkeypatch.setattr(understood, "plan_conversion", wrong)
 
     return plant
 
@@ -170,7 +172,7 @@ def test_fault_is_caught(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: P
 
 
 def all_biases() -> list[str]:
-    prepared = pipeline.prepare(open_checkpoint(MLM), pipeline.Options())
+    prepared = understood.prepare(open_checkpoint(MLM), SourceOptions())
     return [row.target for row in prepared.plan.rows if row.target.endswith("bias")]
 
 

@@ -13,7 +13,8 @@ from safetensors.torch import load_file
 from conftest import CONVERTIBLE, FIXTURES, MLM, load_trusted, save_edited
 from prenorm import convert
 from prenorm.checkpoint import open_checkpoint
-from prenorm.commands.convert import Options, prepare
+from prenorm.mapping.understood import prepare
+from prenorm.options import SourceOptions
 from prenorm.rules.apply import apply_layout, as_moved
 from prenorm.rules.rules import Rename, Split, match
 from prenorm.source.contents import model_tensors
@@ -29,7 +30,7 @@ def test_patterns_match_whole_keys_only() -> None:
 
 @pytest.mark.parametrize("name", CONVERTIBLE)
 def test_every_tensor_is_accounted_for(name: str) -> None:
-    prepared = prepare(open_checkpoint(FIXTURES / name / "checkpoint.pt"), Options())
+    prepared = prepare(open_checkpoint(FIXTURES / name / "checkpoint.pt"), SourceOptions())
     moved = {row.source for row in prepared.plan.rows if row.source}
     dropped = {item.source for item in prepared.plan.dropped}
     assert moved | dropped == set(prepared.tensors)

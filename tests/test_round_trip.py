@@ -12,8 +12,9 @@ from torch import Tensor
 
 from prenorm import convert
 from prenorm.checkpoint import open_checkpoint
-from prenorm.commands.convert import Options, Prepared, prepare
 from prenorm.mapping.targets import target_for
+from prenorm.mapping.understood import Prepared, prepare
+from prenorm.options import SourceOptions
 from prenorm.rules.rules import Join, Rename, expand, invert, match
 from prenorm.source.layouts import ENCODER
 from variant_cases import CASES
@@ -72,7 +73,7 @@ def speaks_of(rule: Rename | Join, key: str) -> bool:
 @pytest.mark.parametrize("case", EXACT, ids=lambda case: case.title)
 def test_round_trip_gives_the_original_bytes(case: Case, tmp_path: Path) -> None:
     convert(case.checkpoint, tmp_path / "out", **case.options)
-    prepared = prepare(open_checkpoint(case.checkpoint), Options.given(**case.options))
+    prepared = prepare(open_checkpoint(case.checkpoint), SourceOptions(**case.options))
     back = turned_round(load_file(tmp_path / "out" / "model.safetensors"), prepared)
     one_way = {source for row in prepared.plan.rows if row.operation.startswith(ONE_WAY) for source in row.sources}
     dropped = {item.source for item in prepared.plan.dropped}

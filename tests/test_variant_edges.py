@@ -14,7 +14,8 @@ from safetensors.torch import load_file
 from conftest import FIXTURES, MLM, save_edited
 from prenorm import convert, inspect
 from prenorm.checkpoint import open_checkpoint
-from prenorm.commands.convert import Options, prepare
+from prenorm.mapping.understood import prepare
+from prenorm.options import SourceOptions
 from variants import VARIANTS
 
 Content = dict[str, Any]
@@ -282,7 +283,7 @@ def test_inspect_shows_what_was_folded() -> None:
 def test_nothing_is_left_unaccounted_in_any_variant() -> None:
     for path in sorted(VARIANTS.glob("*/checkpoint.pt")):
         try:
-            prepared = prepare(open_checkpoint(path), Options(task="encoder"))
+            prepared = prepare(open_checkpoint(path), SourceOptions(task="encoder"))
         except Exception as error:
             assert type(error).__name__ in ("NotRepresentable", "UsageProblem"), path
             continue

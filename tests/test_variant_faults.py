@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 
-import prenorm.commands.convert as pipeline
 import prenorm.mapping.targets.roberta_prelayernorm as target
+import prenorm.mapping.understood as understood
 import prenorm.source.folding as folding
 import prenorm_model.torch.classification
 from conftest import run_main, save_edited
@@ -31,7 +31,7 @@ def change_fold(change: Callable[[dict[str, Moved], Canonical], None]) -> Plant:
     """The fault is in folding: canonical tensors come out wrong."""
 
     def plant(monkeypatch: pytest.MonkeyPatch) -> None:
-        real = pipeline.fold
+        real = understood.fold
 
         def wrong(canonical: Canonical, description: Any) -> Canonical:
             folded = real(canonical, description)
@@ -39,7 +39,7 @@ def change_fold(change: Callable[[dict[str, Moved], Canonical], None]) -> Plant:
             change(tensors, canonical)
             return replace(folded, tensors=tensors)
 
-        monkeypatch.setattr(pipeline, "fold", wrong)
+        monkeypatch.setattr(understood, "fold", wrong)
 
     return plant
 

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from conftest import BPE, FIXTURES, MLM, OLD_TRANSFORMERS_PYTHON, run_command, run_worker
 from prenorm import convert
 from prenorm.errors import UsageProblem
-from prenorm.folder.card.options import CardOptions, OwnText, read_own_text
+from prenorm.folder.card.options import OwnText, read_own_text
 from prenorm.folder.card.yaml_text import BadFrontMatter, dump, load
+from prenorm.options import CardOptions
 
 HERE = Path(__file__).parent
 

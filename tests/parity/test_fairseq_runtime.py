@@ -18,8 +18,9 @@ from torch import Tensor
 
 from conftest import FAIRSEQ_PYTHON, FIXTURES, MLM, ROOT, save_edited
 from prenorm.checkpoint import open_checkpoint
-from prenorm.commands.convert import Options, Prepared, prepare
 from prenorm.errors import NotRepresentable, UsageProblem
+from prenorm.mapping.understood import Prepared, prepare
+from prenorm.options import SourceOptions
 from prenorm.proof.references import builtin
 from prenorm.proof.references.fairseq.model import FairseqModel, fairseq_model
 from prenorm.proof.references.fairseq.process import FairseqRefused, FairseqWorker
@@ -36,7 +37,7 @@ PARTS = {"q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2", "out"}
 
 
 def understood(path: Path, **options: Any) -> Prepared:
-    return prepare(open_checkpoint(path), Options.given(task="encoder", **options))
+    return prepare(open_checkpoint(path), SourceOptions(task="encoder", **options))
 
 
 def told(prepared: Prepared) -> FairseqModel:
@@ -382,7 +383,7 @@ def test_text_that_fairseq_would_evaluate_never_reaches_it(tmp_path: Path, worke
         content["cfg"]["model"].activation_dropout = [code]
 
     path = save_edited(tmp_path / "c.pt", attack)
-    prepared = prepare(open_checkpoint(MLM), Options.given(task="encoder"))
+    prepared = prepare(open_checkpoint(MLM), SourceOptions(task="encoder"))
     arguments = find_arguments(open_checkpoint(path).content)
     assert arguments.find("encoder_xformers_att_config") == code
     model = fairseq_model(prepared.description, arguments, prepared.canonical, prepared.tensors)

@@ -9,8 +9,8 @@ import torch
 
 import prenorm_model
 from prenorm.checkpoint import open_checkpoint
-from prenorm.commands.convert import Options, Prepared, prepare
-from prenorm.options import TaskKind
+from prenorm.mapping.understood import Prepared, prepare
+from prenorm.options import SourceOptions, TaskKind
 from prenorm.proof.comparison import reference_arguments
 from prenorm.proof.references.builtin import Reference
 from prenorm.proof.runtimes.bundled import BUNDLED_CLASSES
@@ -46,4 +46,4 @@ def _reference(prepared: Prepared) -> torch.Tensor:
 
 def prepared_for(checkpoint: Path, kind: str) -> Prepared:
     """The checkpoint, understood as a folder of that kind has it."""
-    return prepare(open_checkpoint(checkpoint), Options(task=kind))
+    return prepare(open_checkpoint(checkpoint), SourceOptions(task=kind))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from prenorm.errors import UnreadableCheckpoint
 from prenorm.folder.card.model_card import model_card
@@ -24,15 +23,14 @@ from prenorm.folder.files import (
     write_weights,
 )
 from prenorm.mapping.plan import ConversionPlan
+from prenorm.mapping.understood import Prepared
+from prenorm.options import ReferenceOptions
 from prenorm.progress import Progress
 from prenorm.proof.prove import operation_count, prove, stage_count
 from prenorm.proof.references import open_reference
 from prenorm.reports import render
 from prenorm.reports.model import Check, ParityReport
 from prenorm.tokenization import TOKENIZER_CONFIG_FILE, TOKENIZER_FILE, count_wrong_ids, tokenizer_config
-
-if TYPE_CHECKING:
-    from prenorm.commands.convert import Prepared
 
 
 def write_folder(prepared: Prepared, staging: Path, *, allow_nonfinite: bool, watch: Progress) -> None:
@@ -50,12 +48,12 @@ def write_folder(prepared: Prepared, staging: Path, *, allow_nonfinite: bool, wa
 
 
 def prove_folder(
-    prepared: Prepared, staging: Path, fairseq_python: Path | None, watch: Progress, *, own: OwnText, command: str
+    prepared: Prepared, staging: Path, options: ReferenceOptions, watch: Progress, *, own: OwnText, command: str
 ) -> ParityReport:
     """Proves the staging folder and, if it agrees, adds model card and report to it.
 
     Args:
-        fairseq_python: the interpreter of the fairseq to prove against; None: the built-in reference.
+        options: what computes the checkpoint.
         own, command: what the user brings for the card, and the command that it shows.
 
     Raises:
@@ -66,7 +64,7 @@ def prove_folder(
     watch.stage("Proving", stage_count(plan))
     with (
         Digests(prepared.checkpoint) as digests,
-        open_reference(prepared, prepared.tensors, fairseq_python) as reference,
+        open_reference(prepared, prepared.tensors, options) as reference,
     ):
         digests.check(prepared.tensors.values())
         digests.hash_folder(staging)

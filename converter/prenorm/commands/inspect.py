@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 from prenorm.checkpoint import Checkpoint, LazyTensor, NamedGlobal
 from prenorm.checkpoint.tensors import SourceTensor
-from prenorm.commands.convert import Options, Prepared, prepare
+from prenorm.commands.keywords import takes_keywords_alone
 from prenorm.commands.opening import open_source
 from prenorm.errors import PrenormError, describe
-from prenorm.options import AUTO
+from prenorm.mapping.understood import Prepared, prepare
+from prenorm.options import InspectOptions, StrPath
 from prenorm.source.contents import model_tensors
 from prenorm.source.description import SourceDescription
 from prenorm.source.layouts import normalize
@@ -56,36 +56,23 @@ class Inspection:
         return plain
 
 
-def inspect(
-    checkpoint: str | Path,
-    *,
-    dictionary: str | Path | None = None,
-    bpe_dir: str | Path | None = None,
-    sentencepiece: str | Path | None = None,
-    words: bool = False,
-    label_dict: str | Path | None = None,
-    task: str = AUTO,
-    head: str | None = None,
-    weights: str = "model",
-    activation: str | None = None,
-    attention_heads: int | None = None,
-) -> Inspection:
-    """Describes a checkpoint without reading its weights (only an LM head that is stored twice is compared).
+@takes_keywords_alone(InspectOptions)
+def inspect(checkpoint: StrPath, options: InspectOptions) -> Inspection:
+    """Describe a checkpoint without reading its weights (only an LM head that is stored twice is compared).
 
     Args:
         checkpoint: the file that fairseq or DinkyTrain saved.
-        dictionary, bpe_dir, sentencepiece, words, label_dict, task, head, weights, activation, attention_heads: as for
-            `convert`; they make the plan what it would be there.
+        options: as for `convert`; they make the plan what it would be there.
+
+    Returns:
+        What it holds, and what it converts to or why it cannot be.
 
     Raises:
         UsageProblem: if there is no such file.
         UnreadableCheckpoint: if it is no checkpoint at all.
+        HubProblem: if the Hub does not hand it out.
     """
-    options = Options.given(
-        dictionary=dictionary, bpe_dir=bpe_dir, sentencepiece=sentencepiece, words=words, label_dict=label_dict,
-        task=task, head=head, weights=weights, activation=activation, attention_heads=attention_heads,
-    )  # fmt: skip
-    opened = open_source(checkpoint)
+    opened = open_source(checkpoint, options.progress)
     try:
         prepared = prepare(opened, options)
     except PrenormError as error:

@@ -14,13 +14,15 @@ from safetensors import safe_open
 from torch import Tensor
 
 from prenorm.checkpoint.tensors import tensor_bytes
-from prenorm.commands.convert import Options, prepare
+from prenorm.commands.keywords import takes_keywords
 from prenorm.commands.opening import open_source
 from prenorm.commands.verify_by_checkpoint import RUNTIMES, Found
 from prenorm.errors import PrenormError
 from prenorm.folder.files import row_pieces
 from prenorm.folder.published import Published, open_published
 from prenorm.mapping.plan import ConversionPlan
+from prenorm.mapping.understood import prepare
+from prenorm.options import GoldenOptions, RecordOptions, StrPath
 from prenorm.proof.checks.audit import Audit, AuditRow
 from prenorm.proof.checks.config import ExpectedConfig, check_config
 from prenorm.proof.checks.numbers import comparison_checks, tensors_check
@@ -43,19 +45,27 @@ from prenorm.rules.apply import Row
 _CHUNK = 4 << 20
 
 
-def record(checkpoint: str | Path, golden: str | Path, **options: Any) -> Golden:
-    """Stores what the checkpoint computes in the file `golden`.
+@takes_keywords(RecordOptions)
+def record(checkpoint: StrPath, golden: StrPath, options: RecordOptions) -> Golden:
+    """Store what the checkpoint computes in the file `golden`.
 
     Args:
+        checkpoint: the file that fairseq or DinkyTrain saved.
+        golden: the file to make.
         options: as for `convert`. With `bpe_dir` the golden file expects a folder with that tokenizer's extra rows.
 
+    Returns:
+        What was stored.
+
     Raises:
-        UsageProblem, NotRepresentable, UnreadableCheckpoint: as for `convert`; UsageProblem if `golden` exists.
+        UsageProblem: as for `convert`; and if `golden` exists.
+        NotRepresentable: as for `convert`.
+        UnreadableCheckpoint: as for `convert`.
+        HubProblem: as for `convert`.
     """
-    chosen = Options.given(**options)
-    prepared = prepare(open_source(checkpoint), chosen)
+    prepared = prepare(open_source(checkpoint, options.progress), options)
     plan, subject = prepared.plan, Subject.of(prepared.plan)
-    with open_reference(prepared, prepared.tensors, chosen.fairseq_python) as reference:
+    with open_reference(prepared, prepared.tensors, options) as reference:
         outputs = record_outputs(reference.model, subject)
     facts = {
         "schema_version": SCHEMA_VERSION,
@@ -84,23 +94,31 @@ def record(checkpoint: str | Path, golden: str | Path, **options: Any) -> Golden
     return found
 
 
-def verify_golden(
-    folder: str | Path, golden: str | Path, *, runtime: str = "bundled", revision: str | None = None
-) -> ParityReport:
-    """Judges a folder by a golden file alone.
+@takes_keywords(GoldenOptions)
+def verify_golden(folder: StrPath, golden: StrPath, options: GoldenOptions) -> ParityReport:
+    """Judge a folder by a golden file alone.
+
+    Args:
+        folder: a local model folder or a repo id of the Hub.
+        golden: a file that `record` made.
+        options: what computes the folder.
+
+    Returns:
+        The report, whatever its verdict.
 
     Raises:
         UsageProblem: if the folder is none.
         UnreadableCheckpoint: if the golden file was changed.
+        HubProblem: if the Hub does not have the folder.
     """
     known = read_golden(Path(golden))
     found = Found()
     with tempfile.TemporaryDirectory(prefix="prenorm-") as scratch:
-        published = open_published(folder, Path(scratch), revision)
+        published = open_published(folder, Path(scratch), options.revision)
         counts = Counter(item.dtype for item in published.tensors.values())
         found.check("config", list(check_config(published.config, known.config, counts)))
         found.disagreements += published.damage
-        for make in RUNTIMES[runtime]:
+        for make in RUNTIMES[options.runtime]:
             _compare(found, known, published, make)
         audited = _audit(known, published)
     found.checks.append(tensors_check(audited))

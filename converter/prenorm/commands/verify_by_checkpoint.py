@@ -6,18 +6,16 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 
 import torch
 
 from prenorm.checkpoint.tensors import SourceTensor
 from prenorm.commands.assemble import source_digests, source_facts
-from prenorm.commands.convert import Options, Prepared
 from prenorm.errors import PrenormError
 from prenorm.folder.digests import Digests
 from prenorm.folder.published import Published
-from prenorm.options import AUTO, TaskKind
-from prenorm.progress import Progress
+from prenorm.mapping.understood import Prepared
+from prenorm.options import AUTO, SourceOptions, TaskKind, VerifyOptions
 from prenorm.proof.checks.audit import Audit, audit
 from prenorm.proof.checks.config import ExpectedConfig, check_config
 from prenorm.proof.checks.numbers import comparison_checks, tensors_check
@@ -72,15 +70,12 @@ class Found:
 
 
 def judge_published(
-    prepared: Callable[[Options, int | None], Prepared],
+    prepared: Callable[[SourceOptions, int | None], Prepared],
     published: Published,
-    options: Options,
-    runtime: str,
-    compute: str,
+    options: VerifyOptions,
     digests: Digests,
-    watch: Progress,
 ) -> ParityReport:
-    """The report on a folder.
+    """Return the report on a folder.
 
     Args:
         prepared: understands the checkpoint with these options, for a folder with so many rows of the vocabulary.
@@ -88,9 +83,7 @@ def judge_published(
     """
     if options.task == AUTO:
         options = replace(options, task=published.kind.value)
-    return _judge(
-        prepared(options, _rows(published)), published, runtime, compute, options.fairseq_python, digests, watch
-    )
+    return _judge(prepared(options, _rows(published)), published, options, digests)
 
 
 def _rows(published: Published) -> int | None:
@@ -106,12 +99,10 @@ _TABLE = "word_embeddings.weight"
 def _judge(
     prepared: Prepared,
     published: Published,
-    runtime: str,
-    compute: str,
-    fairseq_python: Path | None,
+    options: VerifyOptions,
     digests: Digests,
-    watch: Progress,
 ) -> ParityReport:
+    watch, compute = options.progress, options.compute
     plan, found = prepared.plan, Found()
     counts = Counter(item.dtype for item in published.tensors.values())
     found.check("config", list(check_config(published.config, ExpectedConfig.of(plan), counts)))
@@ -123,9 +114,9 @@ def _judge(
     found.disagreements += [*published.damage, *expected.problems]
     tensors = _in_stored_type(prepared.tensors, expected.dtype, plan.description.dtype)
     digests.check(prepared.tensors.values())
-    with open_reference(prepared, tensors, fairseq_python, compute) as reference:
+    with open_reference(prepared, tensors, options, compute) as reference:
         tick = digests.beside(watch.advance, stage_count(plan), operation_count(plan, prepared.tensors))
-        for kind in RUNTIMES[runtime]:
+        for kind in RUNTIMES[options.runtime]:
             make = partial(kind, dtype=getattr(torch, compute))
             _compare(
                 found,

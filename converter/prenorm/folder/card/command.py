@@ -7,39 +7,32 @@ import platform
 import shlex
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from prenorm.folder.card.options import CardOptions
+from prenorm.options import ConvertOptions, StrPath, flag_of, option_fields, option_of
 
-if TYPE_CHECKING:
-    from prenorm.commands.convert import Options
-
-_FLAGS = {"dictionary": "--dict"}
 _HOMES = ("home", "Users")  # where the folders are called as the users
 
 
-def command(
-    checkpoint: str | Path, options: Options, card: CardOptions, *, allow_nonfinite: bool, tells: Callable[[str], bool]
-) -> str:
-    """One line for a POSIX shell.
+def command(checkpoint: StrPath, options: ConvertOptions, *, tells: Callable[[str], bool]) -> str:
+    """Return the command as one line for a POSIX shell.
 
     Args:
-        checkpoint: its path, or its address on the Hub, which is told as it is.
-        tells: whether a name of the checkpoint's may be told.
+        checkpoint: its path, or its address on the Hub, which is shown as it is.
+        options: the conversion's options; those at their defaults are left out.
+        tells: whether a name out of the checkpoint may be shown.
     """
     words = ["prenorm", "convert", *_word("checkpoint", checkpoint), "OUTPUT"]
-    for group in (options, card):
-        for item in fields(group):
-            value = getattr(group, item.name)
-            if value in (item.default, None, ()) or item.name == "repo_id":
-                continue
-            flag = _FLAGS.get(item.name, f"--{item.name.replace('_', '-')}")
-            for one in value if isinstance(value, tuple) else (value,):
-                hidden = item.name == "head" and not tells(str(one))
-                words += [flag] if one is True else [flag, *(["HEAD"] if hidden else _word(item.name, one))]
-    return " ".join([*words, *(["--allow-nonfinite"] if allow_nonfinite else [])])
+    for item in option_fields(type(options)):
+        value = getattr(options, item.name)
+        if value == item.default or not option_of(item).on_card:
+            continue
+        for one in value if isinstance(value, tuple) else (value,):
+            hidden = item.name == "head" and not tells(str(one))
+            words += (
+                [flag_of(item)] if one is True else [flag_of(item), *(["HEAD"] if hidden else _word(item.name, one))]
+            )
+    return " ".join(words)
 
 
 def _word(name: str, value: object) -> Iterator[str]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from prenorm.errors import UsageProblem
 from prenorm.folder.card.licenses import doubt
+from prenorm.options import CardOptions
 
 MAX_FILE_BYTES = 1 << 20
 MAX_FRONT_MATTER_BYTES = 64 << 10
@@ -17,35 +18,6 @@ _FENCE = "---"
 _LICENSE = re.compile(r"[a-z0-9][a-z0-9.+-]{0,63}", re.ASCII)
 _LANGUAGE = re.compile(r"[a-z]{2,3}|multilingual|code", re.ASCII)
 _HEADING = "a heading that comes after everything"
-
-
-@dataclass(frozen=True)
-class CardOptions:
-    """The options of `convert` about the card; see there. `repo_id` is where it will be published, where that is known."""
-
-    card: Path | None = None
-    license: str | None = None
-    language: tuple[str, ...] = ()
-    base_model: str | None = None
-    repo_id: str | None = None
-
-    @classmethod
-    def given(
-        cls,
-        card: str | Path | None,
-        license: str | None,
-        language: str | Sequence[str],
-        base_model: str | None,
-        repo_id: str | None = None,
-    ) -> CardOptions:
-        """The options as `convert` takes them."""
-        languages = (language,) if isinstance(language, str) else tuple(language)
-        return cls(None if card is None else Path(card), license, languages, base_model, repo_id)
-
-    @property
-    def paths(self) -> list[Path]:
-        """The files that they name."""
-        return [] if self.card is None else [self.card]
 
 
 @dataclass(frozen=True)
@@ -70,13 +42,13 @@ class OwnText:
                 yield "the licence is 'other': give its name in the front matter of --card, as license_name"
 
 
-def read_own_text(options: CardOptions) -> OwnText:
+def read_own_text(options: CardOptions, repo_id: str | None = None) -> OwnText:
     """Reads and checks what the user gave.
 
     Raises:
         UsageProblem: if an option, or the file's front matter or text, does not fit a card.
     """
-    front_matter, body = ({}, "") if options.card is None else _read_file(options.card)
+    front_matter, body = ({}, "") if options.card is None else _read_file(Path(options.card))
     given = {
         "license": options.license,
         "language": list(options.language) or None,
@@ -93,10 +65,10 @@ def read_own_text(options: CardOptions) -> OwnText:
                     advice="Say it in one place",
                 )
             front_matter[key] = value
-    if options.repo_id is not None and not _is_repo_id(options.repo_id):
-        raise UsageProblem("is no repo id of the Hub", subject=options.repo_id, advice="It has the form org/name")
-    has_title = _look_through(options.card, body) if options.card is not None else False
-    return OwnText(front_matter, body, has_title, options.repo_id)
+    if repo_id is not None and not _is_repo_id(repo_id):
+        raise UsageProblem("is no repo id of the Hub", subject=repo_id, advice="It has the form org/name")
+    has_title = _look_through(Path(options.card), body) if options.card is not None else False
+    return OwnText(front_matter, body, has_title, repo_id)
 
 
 def _read_file(path: Path) -> tuple[dict[str, object], str]:

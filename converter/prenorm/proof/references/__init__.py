@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 from prenorm.checkpoint.tensors import SourceTensor
 from prenorm.errors import UsageProblem
-from prenorm.options import TaskKind
+from prenorm.options import ReferenceOptions, TaskKind
 from prenorm.proof.comparison import ReferenceModel, reference_arguments
 from prenorm.proof.numbers.float32 import UNLUCKY, Float32Reference
 from prenorm.proof.references.builtin import Reference
 
 if TYPE_CHECKING:
-    from prenorm.commands.convert import Prepared
+    from prenorm.mapping.understood import Prepared
     from prenorm.proof.references.fairseq.runtime import FairseqReference
 
 
@@ -33,22 +33,24 @@ class ChosenReference:
 
 @contextmanager
 def open_reference(
-    prepared: Prepared, tensors: Mapping[str, SourceTensor], fairseq_python: Path | None, compute: str = "float64"
+    prepared: Prepared, tensors: Mapping[str, SourceTensor], options: ReferenceOptions, compute: str = "float64"
 ) -> Iterator[ChosenReference]:
-    """The built-in reference, or fairseq under `fairseq_python` if that is given.
+    """The built-in reference, or fairseq where that is chosen.
 
     Args:
+        options: which reference.
         tensors: the source tensors under the checkpoint's own names, in the type that the folder stores.
         compute: what the folder computes in. For float32 the reference measures what that costs; it is exact itself.
 
     Raises:
         UsageProblem: if that interpreter has no fairseq, or its fairseq cannot load the model.
     """
-    if fairseq_python is None and compute == "float32":
+    python = options.fairseq_python
+    if python is None and compute == "float32":
         measured = Float32Reference(tensors, reference_arguments(prepared.description))
         yield ChosenReference(measured, "builtin", measured.noise_at, measured.floor, lambda: measured.exact.used)
         return
-    if fairseq_python is None:
+    if python is None:
         builtin = Reference(tensors, reference_arguments(prepared.description))
         yield ChosenReference(builtin, "builtin", lambda stage, part: 0.0, lambda: None, lambda: builtin.used)
         return
@@ -64,7 +66,7 @@ def open_reference(
     task = prepared.plan.task
     model = fairseq_model(prepared.description, prepared.arguments, prepared.canonical, tensors)
     heads = [task.head.name] if task.head else []
-    with FairseqWorker(fairseq_python) as worker:
+    with FairseqWorker(Path(python)) as worker:
         real = FairseqReference(worker, model, logits=task.kind is TaskKind.MASKED_LM, heads=heads)
         facts = real.facts
         name = f"fairseq {facts['fairseq']} (torch {facts['torch']}, Python {facts['python']})"

@@ -1,0 +1,101 @@
+"""A checkpoint understood: described, mapped and planned, before a byte is written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from prenorm.checkpoint import Checkpoint
+from prenorm.checkpoint.tensors import SourceTensor
+from prenorm.errors import UsageProblem
+from prenorm.mapping.plan import ConversionPlan, plan_conversion
+from prenorm.mapping.task import choose_task
+from prenorm.mapping.warnings import warnings
+from prenorm.options import SourceOptions, as_path
+from prenorm.parts.model_parallel import vocabulary_multiple
+from prenorm.source.arguments import Arguments, find_arguments
+from prenorm.source.contents import model_tensors
+from prenorm.source.description import SourceDescription, describe
+from prenorm.source.folding import fold
+from prenorm.source.layers import keep_layers
+from prenorm.source.layouts import Canonical, normalize
+from prenorm.source.positions import USUAL_PAD_ID
+from prenorm.tokenization import Tokenization, named_options, plan_tokenization
+from prenorm.tokenization.dictionary import check_rows, fill_up, find_dictionary, read_dictionary
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A checkpoint read and understood, before anything is written."""
+
+    checkpoint: Checkpoint
+    tensors: dict[str, SourceTensor]
+    canonical: Canonical
+    arguments: Arguments
+    description: SourceDescription
+    tokenization: Tokenization | None
+    plan: ConversionPlan
+    warnings: tuple[str, ...]
+
+
+def prepare(checkpoint: Checkpoint, options: SourceOptions, rows: int | None = None) -> Prepared:
+    """Normalizes, describes and plans; writes nothing.
+
+    Args:
+        rows: the vocabulary's rows in a folder that exists already, where there is no tokenizer to say how many it needs.
+    """
+    tensors = model_tensors(checkpoint, options.weights)
+    arguments = find_arguments(checkpoint.content)
+    canonical, layers_kept = keep_layers(normalize(tensors), arguments)
+    description = describe(
+        checkpoint, canonical, arguments, weights=options.weights, layers_kept=layers_kept,
+        attention_heads=options.attention_heads, activation=options.activation,
+    )  # fmt: skip
+    task = choose_task(description, options.task, options.head, as_path(options.label_dict))
+    multiple = vocabulary_multiple(arguments)
+    tokenization = prepare_tokenization(checkpoint.file.path, options, description, multiple)
+    extra_rows = max((rows or 0) - description.vocab_size, 0)
+    if tokenization is not None:
+        extra_rows = tokenization.vocabulary.extra_rows
+    plan = plan_conversion(description, fold(canonical, description), task, extra_rows)
+    return Prepared(
+        checkpoint,
+        tensors,
+        canonical,
+        arguments,
+        description,
+        tokenization,
+        plan,
+        tuple(warnings(checkpoint, plan, tokenization)),
+    )
+
+
+def prepare_tokenization(
+    source: Path, options: SourceOptions, description: SourceDescription, multiple: int = 1
+) -> Tokenization | None:
+    """The tokenizer, if there is a dictionary and its kind is named; a dictionary that does not fit is refused either way.
+
+    Args:
+        multiple: what fairseq filled the dictionary up to a multiple of, for this model.
+    """
+    bpe_dir, sentencepiece = as_path(options.bpe_dir), as_path(options.sentencepiece)
+    named = named_options(bpe_dir, sentencepiece, options.words)
+    if description.pad_id != USUAL_PAD_ID:
+        if named or options.dictionary is not None:
+            raise UsageProblem(
+                f"the pad has id {description.pad_id}, so the dictionary's first rows are not <s> <pad> </s> <unk>, and no "
+                "tokenizer can be made of it",
+                advice=f"Leave --dict and {named or '--bpe-dir'} out",
+            )
+        return None
+    path = find_dictionary(source, as_path(options.dictionary))
+    if path is None:
+        if named:
+            raise UsageProblem(
+                f"{named} needs fairseq's dictionary, and there is no dict.txt beside the checkpoint",
+                advice="Give it with --dict",
+            )
+        return None
+    dictionary = fill_up(read_dictionary(path), description.vocab_size, multiple)
+    check_rows(dictionary, description.vocab_size)
+    return plan_tokenization(dictionary, bpe_dir, sentencepiece, options.words)
