@@ -17,6 +17,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # nothing in the tests may load from the Hub
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 ROOT = Path(__file__).resolve().parent.parent
+SOURCES = os.pathsep.join(str(ROOT / name) for name in ("converter", "model"))  # for an interpreter without prenorm
 FIXTURES = ROOT / "fixtures"
 BPE = FIXTURES / "gpt2_bpe"
 # The fixtures that convert as masked LMs, each with the class that transformers loads its folder as.

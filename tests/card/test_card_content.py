@@ -14,7 +14,7 @@ import pytest
 import torch
 from card_reading import blocks, card_of, facts, headings, metadata, rows, section, tokens
 
-from conftest import BPE, FIXTURES, MLM, OLD_TRANSFORMERS_PYTHON, ROOT, save_edited
+from conftest import BPE, FIXTURES, MLM, OLD_TRANSFORMERS_PYTHON, SOURCES, save_edited
 from prenorm import convert
 from prenorm.errors import UsageProblem
 from prenorm.folder.card.usage import at_repo
@@ -66,7 +66,7 @@ def test_every_block_of_code_runs_in_the_folder(
 
 @pytest.mark.slow
 def test_the_code_runs_in_the_older_transformers(tmp_path: Path) -> None:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
+    environment = {**os.environ, "PYTHONPATH": SOURCES, "HF_HUB_OFFLINE": "1"}
     for name in ("masked-lm", "classifier", "encoder", "masked-lm without tokenizer"):
         (tmp_path / name).mkdir()
         folder = made(name, tmp_path / name)

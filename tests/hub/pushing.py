@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from conftest import ROOT
+from conftest import ROOT, SOURCES
 from prenorm.hub.patience import Patience
 
 from . import WRITER, Hub, Token, client_environment
@@ -138,4 +138,4 @@ def _environment(home: Path) -> dict[str, str]:
     class _NoHub:
         endpoint = "http://127.0.0.1:9"
 
-    return client_environment(_NoHub(), home, None, PYTHONPATH=str(ROOT), OMP_NUM_THREADS="1")  # type: ignore[arg-type]
+    return client_environment(_NoHub(), home, None, PYTHONPATH=SOURCES, OMP_NUM_THREADS="1")  # type: ignore[arg-type]

@@ -75,8 +75,8 @@ def test_config_keeps_what_it_does_not_know(tmp_path: Path) -> None:
 def test_model_imports_nothing_it_must_not() -> None:
     import ast
 
-    allowed = {"torch", "safetensors", "huggingface_hub", "numpy", "model", "__future__"}
-    for path in Path(str(model.__file__)).parent.glob("*.py"):
+    allowed = {"torch", "safetensors", "huggingface_hub", "numpy", "prenorm_model", "__future__"}
+    for path in Path(str(model.__file__)).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
@@ -91,7 +91,7 @@ def test_loading_does_not_import_torchs_compiler(tmp_path: Path) -> None:
     """torch's `normal_` on the meta device would import it, which takes far longer than to load a small model."""
     RobertaPreLayerNormForMaskedLM(RobertaPreLayerNormConfig(**SMALL)).save_pretrained(tmp_path)
     code = (
-        "import sys; from model import RobertaPreLayerNormForMaskedLM as Model; "
+        "import sys; from prenorm_model import RobertaPreLayerNormForMaskedLM as Model; "
         "Model.from_pretrained(sys.argv[1]); print('torch._dynamo' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True).stdout == "False\n"
@@ -303,7 +303,7 @@ def test_a_repo_id_goes_through_the_hub_client(tmp_path: Path, monkeypatch: pyte
     with serve_hub(tmp_path / "state") as hub:
         hub.seed("lab/small", tmp_path / "served")
         program = (
-            "from model import RobertaPreLayerNormForMaskedLM as M; import torch\n"
+            "from prenorm_model import RobertaPreLayerNormForMaskedLM as M; import torch\n"
             "net = M.from_pretrained('lab/small', revision='main')\n"
             "print(net(torch.tensor([[0, 5, 2]])).logits.double().sum().item())"
         )

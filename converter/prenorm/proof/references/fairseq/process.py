@@ -1,4 +1,4 @@
-"""The process that runs `fairseq_worker.py` under another interpreter: started, asked, timed, and always ended.
+"""The process that runs `worker.py` under another interpreter: started, asked, timed, and always ended.
 
 What it says is not trusted: lines are bounded, those without the mark are fairseq's chatter, and silence has a limit.
 """
@@ -22,7 +22,7 @@ from typing import IO, Any
 
 from prenorm.errors import UsageProblem
 
-_SCRIPT = Path(__file__).with_name("fairseq_worker.py")
+_SCRIPT = Path(__file__).with_name("worker.py")
 _MARK = b"@prenorm "
 _MOST_LINE = 4 << 20
 _MOST_CHATTER = 1 << 20  # bytes on stdout that are no answers
