@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from conftest import FIXTURES, MLM
-from prenorm.checkpoint import open_checkpoint
 from prenorm.checkpoint.pickle.placeholders import GlobalName, Placeholder
 from prenorm.errors import UnreadableCheckpoint
+from prenorm.parts import open_checkpoint
 from prenorm.source.arguments import Arguments, find_arguments
 from prenorm.source.arguments.containers import ConfigReader
 from prenorm.source.arguments.foreign import NotPlain, single

@@ -20,13 +20,13 @@ import prenorm_model.torch.heads
 import prenorm_model.torch.layer
 import prenorm_model.torch.modeling
 from conftest import BPE, FIXTURES, MLM, run_main, save_edited
-from prenorm.checkpoint import open_checkpoint
 from prenorm.commands import convert as pipeline
 from prenorm.errors import ParityFailed
 from prenorm.mapping import understood
 from prenorm.mapping.plan import ConversionPlan
 from prenorm.options import SourceOptions
-from prenorm.rules.apply import Row
+from prenorm.parts import open_checkpoint
+from prenorm.rules.rows import Row
 from prenorm_model.torch.activations import gelu_tanh
 
 Plant = Callable[[pytest.MonkeyPatch], None]

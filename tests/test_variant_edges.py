@@ -13,9 +13,9 @@ from safetensors.torch import load_file
 
 from conftest import FIXTURES, MLM, save_edited
 from prenorm import convert, inspect
-from prenorm.checkpoint import open_checkpoint
 from prenorm.mapping.understood import prepare
 from prenorm.options import SourceOptions
+from prenorm.parts import open_checkpoint
 from variants import VARIANTS
 
 Content = dict[str, Any]

@@ -16,7 +16,7 @@ import prenorm.mapping.understood as understood
 import prenorm.source.folding as folding
 import prenorm_model.torch.classification
 from conftest import run_main, save_edited
-from prenorm.rules.apply import Moved
+from prenorm.rules.rows import Moved
 from prenorm.source.layouts import Canonical
 from prenorm.source.sizes import TABLE
 from test_faults import Plant, configure, edit_plan, lose, patch, rewrite

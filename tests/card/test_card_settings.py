@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from conftest import MLM
-from prenorm.checkpoint import open_checkpoint
 from prenorm.folder.card.source import _training_rows
+from prenorm.parts import open_checkpoint
 from prenorm.source.arguments import find_arguments
 from prenorm.source.settings import training_facts
 from stand_ins import namespace

@@ -16,9 +16,10 @@ import pytest
 import torch
 
 from conftest import MLM, run_command, save_edited
-from prenorm.checkpoint import Risk, open_checkpoint
+from prenorm.checkpoint import Risk
 from prenorm.checkpoint.pickle.globals import classify
 from prenorm.checkpoint.pickle.placeholders import GlobalName
+from prenorm.parts import open_checkpoint
 
 
 class Call:

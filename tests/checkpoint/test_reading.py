@@ -11,9 +11,10 @@ import pytest
 import torch
 
 from conftest import CONVERTIBLE, FIXTURES, MLM, load_trusted, save_edited
-from prenorm.checkpoint import LazyTensor, open_checkpoint
+from prenorm.checkpoint import LazyTensor
 from prenorm.checkpoint.tensors import contiguous_stride, is_same_place
 from prenorm.errors import PrenormError, UnreadableCheckpoint, UsageProblem
+from prenorm.parts import open_checkpoint
 from prenorm.source.contents import model_tensors
 
 

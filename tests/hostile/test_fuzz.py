@@ -27,8 +27,8 @@ from hypothesis import strategies as st
 
 from conftest import CONVERTIBLE, FIXTURES, MLM, save_edited
 from prenorm import convert, inspect
-from prenorm.checkpoint import open_checkpoint
 from prenorm.errors import PrenormError
+from prenorm.parts import open_checkpoint
 from prenorm.source.contents import model_tensors
 
 from .mutations import Edit, edits, legacy_subject, rebuilt, zip_subject

@@ -17,10 +17,10 @@ import torch
 from torch import Tensor
 
 from conftest import FAIRSEQ_PYTHON, FIXTURES, MLM, ROOT, save_edited
-from prenorm.checkpoint import open_checkpoint
 from prenorm.errors import NotRepresentable, UsageProblem
 from prenorm.mapping.understood import Prepared, prepare
 from prenorm.options import SourceOptions
+from prenorm.parts import open_checkpoint
 from prenorm.proof.references import builtin
 from prenorm.proof.references.fairseq.model import FairseqModel, fairseq_model
 from prenorm.proof.references.fairseq.process import FairseqRefused, FairseqWorker

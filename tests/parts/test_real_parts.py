@@ -16,9 +16,10 @@ from safetensors.torch import load_file
 from conftest import BPE, load_trusted, run_command
 from part_files import ENCODER, FSDP, PARALLEL, copy, files_of, plain_checkpoint
 from prenorm import convert
-from prenorm.checkpoint import LazyTensor, open_checkpoint
+from prenorm.checkpoint import LazyTensor
 from prenorm.checkpoint.tensors import SourceTensor
 from prenorm.errors import UnreadableCheckpoint
+from prenorm.parts import open_checkpoint
 from prenorm.rules.derived import JoinedTensor
 from prenorm.source.contents import model_tensors
 from variants import VARIANTS

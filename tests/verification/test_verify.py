@@ -16,9 +16,9 @@ from safetensors.torch import load_file, save_file
 from conftest import BPE, FAIRSEQ_PYTHON, FIXTURES, MLM, run_command
 from hub import client_environment, serve_hub
 from prenorm import convert
-from prenorm.checkpoint import open_checkpoint
 from prenorm.commands.verify import verify
 from prenorm.errors import UnreadableCheckpoint, UsageProblem
+from prenorm.parts import open_checkpoint
 from prenorm.source.contents import model_tensors
 
 VARIANTS = FIXTURES / "variants"

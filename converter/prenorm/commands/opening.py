@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from prenorm.checkpoint import Checkpoint, open_checkpoint
+from prenorm.checkpoint import Checkpoint
 from prenorm.errors import UsageProblem
 from prenorm.hub import download_checkpoint, download_folder, hub_file, is_repo
-from prenorm.parts.place import Place
+from prenorm.parts import are_siblings, open_checkpoint
 from prenorm.progress import Progress
 from prenorm.tokenization.dictionary import DICTIONARY_FILE
 
@@ -42,13 +42,8 @@ def open_source(place: str | Path, progress: Progress | None = None) -> Checkpoi
 
 def _is_read_with(checkpoint: str) -> Callable[[str], bool]:
     """Return a test for the names of files that are read with a checkpoint: its dictionary, and its other parts."""
-    part = Place.of(PurePosixPath(checkpoint).name)
-
-    def is_needed(name: str) -> bool:
-        other = Place.of(name)
-        return name == DICTIONARY_FILE or (part is not None and other is not None and other.kind == part.kind)
-
-    return is_needed
+    name = PurePosixPath(checkpoint).name
+    return lambda other: other == DICTIONARY_FILE or are_siblings(name, other)
 
 
 def open_folder(
