@@ -30,8 +30,8 @@ from helpers.hostile.mutations import Edit, edits, legacy_subject, rebuilt, zip_
 from helpers.hostile.torch_reader import TorchReader, digest
 from helpers.paths import CONVERTIBLE, FIXTURES, MLM
 from prenorm import convert, inspect
-from prenorm.checkpoint import open_checkpoint
 from prenorm.errors import PrenormError
+from prenorm.parts import open_checkpoint
 from prenorm.source.contents import model_tensors
 
 BY_HAND = int(os.environ.get("PRENORM_FUZZ", "0"))

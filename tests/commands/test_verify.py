@@ -17,9 +17,9 @@ from helpers.commands import run_command
 from helpers.hub import client_environment, serve_hub
 from helpers.paths import BPE, FAIRSEQ_PYTHON, FIXTURES, MLM
 from prenorm import convert
-from prenorm.checkpoint import open_checkpoint
 from prenorm.commands.verify import verify
 from prenorm.errors import UnreadableCheckpoint, UsageProblem
+from prenorm.parts import open_checkpoint
 from prenorm.source.contents import model_tensors
 
 VARIANTS = FIXTURES / "variants"

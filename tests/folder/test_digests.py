@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from helpers.paths import MLM
-from prenorm.checkpoint import open_checkpoint
 from prenorm.folder.digests import Digests
+from prenorm.parts import open_checkpoint
 
 SIZE = MLM.stat().st_size
 

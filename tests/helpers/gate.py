@@ -7,10 +7,11 @@ from typing import Any
 
 import torch
 
+import prenorm.commands.verify  # noqa: F401  until importing proof alone works
 import prenorm_model
-from prenorm.checkpoint import open_checkpoint
 from prenorm.mapping.understood import Prepared, prepare
 from prenorm.options import SourceOptions, TaskKind
+from prenorm.parts import open_checkpoint
 from prenorm.proof.comparison import reference_arguments
 from prenorm.proof.references.builtin import Reference
 from prenorm.proof.runtimes.bundled import BUNDLED_CLASSES

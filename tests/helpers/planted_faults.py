@@ -14,7 +14,7 @@ import prenorm.folder.files as folder_module
 import prenorm.mapping.targets.roberta_prelayernorm as target
 from prenorm.mapping import understood
 from prenorm.mapping.plan import ConversionPlan
-from prenorm.rules.apply import Row
+from prenorm.rules.rows import Row
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 

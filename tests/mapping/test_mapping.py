@@ -13,10 +13,11 @@ from safetensors.torch import load_file
 from helpers.checkpoints import load_trusted, save_edited
 from helpers.paths import CONVERTIBLE, FIXTURES, MLM
 from prenorm import convert
-from prenorm.checkpoint import open_checkpoint
 from prenorm.mapping.understood import prepare
 from prenorm.options import SourceOptions
-from prenorm.rules.apply import apply_layout, as_moved
+from prenorm.parts import open_checkpoint
+from prenorm.rules.apply import apply_layout
+from prenorm.rules.rows import as_moved
 from prenorm.rules.rules import Rename, Split, match
 from prenorm.source.contents import model_tensors
 from prenorm.source.layouts import LAYER

@@ -19,9 +19,10 @@ from helpers.part_files import ENCODER, FSDP, PARALLEL, copy, files_of, plain_ch
 from helpers.paths import BPE
 from helpers.variants import VARIANTS
 from prenorm import convert
-from prenorm.checkpoint import LazyTensor, open_checkpoint
+from prenorm.checkpoint import LazyTensor
 from prenorm.checkpoint.tensors import SourceTensor
 from prenorm.errors import UnreadableCheckpoint
+from prenorm.parts import open_checkpoint
 from prenorm.rules.derived import JoinedTensor
 from prenorm.source.contents import model_tensors
 

@@ -18,10 +18,10 @@ from torch import Tensor
 
 from helpers.checkpoints import save_edited
 from helpers.paths import FAIRSEQ_PYTHON, FIXTURES, MLM, ROOT
-from prenorm.checkpoint import open_checkpoint
 from prenorm.errors import NotRepresentable, UsageProblem
 from prenorm.mapping.understood import Prepared, prepare
 from prenorm.options import SourceOptions
+from prenorm.parts import open_checkpoint
 from prenorm.proof.references import builtin
 from prenorm.proof.references.fairseq.model import FairseqModel, fairseq_model
 from prenorm.proof.references.fairseq.process import FairseqRefused, FairseqWorker

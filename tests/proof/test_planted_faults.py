@@ -21,11 +21,11 @@ from helpers.checkpoints import save_edited
 from helpers.commands import run_main
 from helpers.paths import BPE, FIXTURES, MLM
 from helpers.planted_faults import Plant, configure, edit_plan, lose, patch, rename, rewrite
-from prenorm.checkpoint import open_checkpoint
 from prenorm.commands import convert as pipeline
 from prenorm.errors import ParityFailed
 from prenorm.mapping import understood
 from prenorm.options import SourceOptions
+from prenorm.parts import open_checkpoint
 from prenorm_model.torch.activations import gelu_tanh
 
 LAYER = "roberta_prelayernorm.encoder.layer."

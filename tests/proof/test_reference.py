@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from helpers.paths import CONVERTIBLE, FIXTURES
-from prenorm.checkpoint import open_checkpoint
+from prenorm.parts import open_checkpoint
 from prenorm.proof.references.builtin import Arguments, Reference
 from prenorm.source.contents import model_tensors
 

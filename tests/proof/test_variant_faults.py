@@ -19,7 +19,7 @@ from helpers.checkpoints import save_edited
 from helpers.commands import run_main
 from helpers.planted_faults import Plant, configure, edit_plan, lose, patch, rewrite
 from helpers.variants import VARIANTS
-from prenorm.rules.apply import Moved
+from prenorm.rules.rows import Moved
 from prenorm.source.layouts import Canonical
 from prenorm.source.sizes import TABLE
 

@@ -13,10 +13,10 @@ from torch import Tensor
 from helpers.variant_cases import CASES
 from helpers.variants import Case
 from prenorm import convert
-from prenorm.checkpoint import open_checkpoint
 from prenorm.mapping.targets import target_for
 from prenorm.mapping.understood import Prepared, prepare
 from prenorm.options import SourceOptions
+from prenorm.parts import open_checkpoint
 from prenorm.rules.rules import Join, Rename, expand, invert, match
 from prenorm.source.layouts import ENCODER
 

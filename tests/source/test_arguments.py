@@ -16,9 +16,9 @@ import pytest
 
 from helpers.paths import FIXTURES, MLM
 from helpers.stand_ins import config, namespace, stand_in, value_node
-from prenorm.checkpoint import open_checkpoint
 from prenorm.checkpoint.pickle.placeholders import GlobalName, Placeholder
 from prenorm.errors import UnreadableCheckpoint
+from prenorm.parts import open_checkpoint
 from prenorm.source.arguments import Arguments, find_arguments
 from prenorm.source.arguments.containers import ConfigReader
 from prenorm.source.arguments.foreign import NotPlain, single

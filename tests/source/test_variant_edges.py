@@ -15,9 +15,9 @@ from helpers.checkpoints import save_edited
 from helpers.paths import FIXTURES, MLM
 from helpers.variants import VARIANTS
 from prenorm import convert, inspect
-from prenorm.checkpoint import open_checkpoint
 from prenorm.mapping.understood import prepare
 from prenorm.options import SourceOptions
+from prenorm.parts import open_checkpoint
 
 Content = dict[str, Any]
 Edit = Callable[[Content], None]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from prenorm.checkpoint import Checkpoint, open_checkpoint
+from prenorm.checkpoint import Checkpoint
 from prenorm.hub.addresses import hub_file
+from prenorm.parts import are_siblings, open_checkpoint
 from prenorm.progress import Progress
 
 
@@ -26,5 +27,5 @@ def open_source(place: str | Path, progress: Progress | None = None) -> Checkpoi
         return open_checkpoint(place)
     from prenorm.hub.download import download_checkpoint
 
-    path, origin = download_checkpoint(file, progress=progress)
+    path, origin = download_checkpoint(file, progress=progress, are_siblings=are_siblings)
     return replace(open_checkpoint(path), origin=origin.to_dict(), announced=origin.sha256)

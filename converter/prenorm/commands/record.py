@@ -40,7 +40,7 @@ from prenorm.proof.references.golden import (
     write_golden,
 )
 from prenorm.reports.model import Diagnosis, ParityReport, environment
-from prenorm.rules.apply import Row
+from prenorm.rules.rows import Row
 
 _CHUNK = 4 << 20
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from prenorm.checkpoint.tensors import ITEM_SIZES, SourceTensor, tensor_bytes
 from prenorm.errors import UnreadableCheckpoint
-from prenorm.rules.apply import Row
+from prenorm.rules.rows import Row
 
 if TYPE_CHECKING:
     import torch

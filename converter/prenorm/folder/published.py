@@ -13,12 +13,12 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-from prenorm.checkpoint import LazyTensor, open_checkpoint
+from prenorm.checkpoint import LazyTensor, open_file
 from prenorm.errors import UsageProblem
 from prenorm.folder.files import CONFIG_FILE, write_weights
 from prenorm.hub import download_folder, is_repo_id
 from prenorm.options import TaskKind
-from prenorm.rules.apply import Moved, Row
+from prenorm.rules.rows import Moved, Row
 from prenorm.tokenization import TOKENIZER_CONFIG_FILE, TOKENIZER_FILE
 
 _PICKLES = "pytorch_model*.bin"
@@ -161,7 +161,7 @@ def _rewrite(folder: Path, pickles: list[Path], scratch: Path) -> None:
     """The pickled tensors as safetensors in `scratch`, with the files beside them that matter."""
     rows: dict[str, Row] = {}
     for path in pickles:
-        opened = open_checkpoint(path)
+        opened = open_file(path)
         for name, value in opened.content.items():
             if isinstance(value, LazyTensor):
                 rows[name] = Row(name, value.shape, value.dtype, "copy", moved=Moved(value, name))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -62,9 +62,18 @@ def download_folder(repo_id: str, revision: str | None, into: Path, patience: Pa
 
 
 def download_checkpoint(
-    file: HubFile, patience: Patience | None = None, progress: Progress | None = None
+    file: HubFile,
+    patience: Patience | None = None,
+    progress: Progress | None = None,
+    are_siblings: Callable[[str, str], bool] = lambda name, other: False,
 ) -> tuple[Path, HubOrigin]:
     """Brings a checkpoint into the client's cache, with the dictionary and the other parts that lie beside it.
+
+    Args:
+        file: where it lies on the Hub.
+        patience: how long to wait and how often to ask.
+        progress: told how far the download is.
+        are_siblings: says of two file names in one folder whether they are parts of one checkpoint.
 
     Returns:
         Its path there, and what it is.
@@ -80,23 +89,19 @@ def download_checkpoint(
             subject=str(file),
             advice="Check the path and the revision",
         )
-    for name in _beside(file.path, repo.remote):
+    for name in _beside(file.path, repo.remote, are_siblings):
         repo.download(name)
     return repo.download(file.path), HubOrigin(file, repo.remote.commit, repo.remote.files[file.path].sha256)
 
 
-def _beside(path: str, remote: Remote) -> Iterator[str]:
-    """The files that are read with the checkpoint at `path`."""
-    from prenorm.parts.place import Place
-
-    own = PurePosixPath(path)
-    place = Place.of(own.name)
+def _beside(path: str, remote: Remote, are_siblings: Callable[[str, str], bool]) -> Iterator[str]:
+    """Yield the files that are read with the checkpoint at `path`."""
+    checkpoint = PurePosixPath(path)
     for name in remote.files:
         other = PurePosixPath(name)
-        if other.parent != own.parent or other == own:
+        if other.parent != checkpoint.parent or other == checkpoint:
             continue
-        beside = Place.of(other.name) if place else None
-        if other.name == _DICTIONARY or (place and beside and beside.kind == place.kind):
+        if other.name == _DICTIONARY or are_siblings(checkpoint.name, other.name):
             yield name
 
 

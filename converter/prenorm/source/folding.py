@@ -10,8 +10,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from prenorm.checkpoint.tensors import SourceTensor
-from prenorm.rules.apply import Moved
 from prenorm.rules.derived import ComputedTensor
+from prenorm.rules.rows import Moved
 from prenorm.source.description import SourceDescription
 from prenorm.source.layouts import HEADS, Canonical
 from prenorm.source.positions import LEARNED, NONE, sinusoids

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from prenorm.checkpoint.tensors import SourceTensor, is_same_place
 from prenorm.errors import NotRepresentable, UnreadableCheckpoint
-from prenorm.rules.apply import Moved
+from prenorm.rules.rows import Moved
 from prenorm.source.layouts import ENCODER, HEADS
 
 TABLE = ENCODER + "embed_tokens.weight"

@@ -10,8 +10,8 @@ import pytest
 
 from helpers.paths import MLM
 from helpers.stand_ins import namespace
-from prenorm.checkpoint import open_checkpoint
 from prenorm.folder.card.source import _training_rows
+from prenorm.parts import open_checkpoint
 from prenorm.source.arguments import find_arguments
 from prenorm.source.settings import training_facts
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from prenorm.folder.published import StoredTensor
 from prenorm.mapping.plan import ConversionPlan
 from prenorm.options import TaskKind
-from prenorm.rules.apply import Row
 from prenorm.rules.derived import cast
+from prenorm.rules.rows import Row
 
 # Names under which transformers may store a tensor that has another name, too, and tables that are no weights.
 _ALIASES = {"lm_head.decoder.bias": "lm_head.bias", "lm_head.bias": "lm_head.decoder.bias"}

@@ -2,46 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from prenorm.errors import UnreadableCheckpoint
+from prenorm.parts.names import PartName
 from prenorm.source.arguments import Arguments
-
-# fairseq names them checkpoint_last-model_part-0.pt (model parallel), checkpoint_last-shard0.pt (FSDP with
-# --use-sharded-state), and where both are used checkpoint_last-model_part-0-shard0.pt.
-_NUMBER = r"(0|[1-9][0-9]{0,5})"
-_NAME = re.compile(rf"(?P<stem>.+?)(?:-model_part-(?P<part>{_NUMBER}))?(?:-shard(?P<shard>{_NUMBER}))?\.pt")
-
-
-@dataclass(frozen=True)
-class Place:
-    """What a file's name says: `part` and `shard` are None where the name speaks of none."""
-
-    stem: str
-    part: int | None
-    shard: int | None
-
-    @classmethod
-    def of(cls, name: str) -> Place | None:
-        """The place that `name` stands for; None for a checkpoint in one file."""
-        found = _NAME.fullmatch(name)
-        if found is None or (found["part"] is None and found["shard"] is None):
-            return None
-        part, shard = found["part"], found["shard"]
-        return cls(found["stem"], None if part is None else int(part), None if shard is None else int(shard))
-
-    @property
-    def kind(self) -> tuple[str, bool, bool]:
-        """What files of one checkpoint have in common."""
-        return self.stem, self.part is not None, self.shard is not None
-
-    def name(self, part: int, shard: int) -> str:
-        """The name of another file of the same checkpoint."""
-        parts = f"-model_part-{part}" if self.part is not None else ""
-        return f"{self.stem}{parts}" + (f"-shard{shard}.pt" if self.shard is not None else ".pt")
 
 
 @dataclass(frozen=True)
@@ -53,7 +20,7 @@ class Counts:
 
 
 @dataclass(frozen=True)
-class Grid:
+class PartFiles:
     """The files of one checkpoint: `paths[part][shard]`; one part without model parallelism, one shard without FSDP."""
 
     paths: tuple[tuple[Path, ...], ...]
@@ -89,7 +56,7 @@ def recorded_counts(arguments: Arguments) -> Counts:
     return Counts(parts, processes // parts)
 
 
-def find_grid(given: Path, place: Place, counts: Counts) -> Grid:
+def find_files(given: Path, name: PartName, counts: Counts) -> PartFiles:
     """The files beside `given` that belong to the same checkpoint, none missing and none too many.
 
     Raises:
@@ -101,25 +68,24 @@ def find_grid(given: Path, place: Place, counts: Counts) -> Grid:
         raise UnreadableCheckpoint(
             f"its folder, where the other parts should be, cannot be read ({error.strerror})", subject=given.name
         ) from error
-    found = {
-        (other.part or 0, other.shard or 0) for name in names if (other := Place.of(name)) and other.kind == place.kind
-    }
-    found.add((place.part or 0, place.shard or 0))
-    parts = _count([part for part, _ in found], counts.parts, place.part is not None)
-    shards = _count([shard for _, shard in found], counts.shards, place.shard is not None)
-    _refuse_incomplete(given.name, place, found, parts, shards)
-    if place.part is not None and parts < 2:
+    siblings = (other for other in map(PartName.of, names) if other is not None and other.family == name.family)
+    found = {(other.part or 0, other.shard or 0) for other in siblings}
+    found.add((name.part or 0, name.shard or 0))
+    parts = _count([part for part, _ in found], counts.parts, name.part is not None)
+    shards = _count([shard for _, shard in found], counts.shards, name.shard is not None)
+    _refuse_incomplete(given.name, name, found, parts, shards)
+    if name.part is not None and parts < 2:
         raise UnreadableCheckpoint(
             "it is one part of a model-parallel model, and the others are not beside it", subject=given.name,
-            advice=f"Put {place.name(1, 0)} and so on beside it",
+            advice=f"Put {name.sibling(1, 0)} and so on beside it",
         )  # fmt: skip
-    if place.part is None and (counts.parts or 1) > 1:
+    if name.part is None and (counts.parts or 1) > 1:
         raise UnreadableCheckpoint(
             f"model_parallel_size={counts.parts} is recorded, and the file's name speaks of no part", subject=given.name,
-            advice=f"Give the files the names fairseq gave them, {place.stem}-model_part-0-shard0.pt and so on",
+            advice=f"Give the files the names fairseq gave them, {name.stem}-model_part-0-shard0.pt and so on",
         )  # fmt: skip
-    paths = tuple(tuple(given.with_name(place.name(part, shard)) for shard in range(shards)) for part in range(parts))
-    return Grid(paths, place.part is not None, place.shard is not None)
+    paths = tuple(tuple(given.with_name(name.sibling(part, shard)) for shard in range(shards)) for part in range(parts))
+    return PartFiles(paths, name.part is not None, name.shard is not None)
 
 
 def _count(numbers: Sequence[int], recorded: int | None, named: bool) -> int:
@@ -129,12 +95,12 @@ def _count(numbers: Sequence[int], recorded: int | None, named: bool) -> int:
     return recorded if recorded is not None and recorded > 0 else max(numbers) + 1
 
 
-def _refuse_incomplete(given: str, place: Place, found: set[tuple[int, int]], parts: int, shards: int) -> None:
+def _refuse_incomplete(given: str, name: PartName, found: set[tuple[int, int]], parts: int, shards: int) -> None:
     total = parts * shards
     extra = sorted(key for key in found if key[0] >= parts or key[1] >= shards)
     if extra:
         raise UnreadableCheckpoint(
-            f"the run saved each checkpoint in {total} files, as it records, but there is also {place.name(*extra[0])}",
+            f"the run saved each checkpoint in {total} files, as it records, but there is also {name.sibling(*extra[0])}",
             subject=given,
             advice="It is of another run, or of the same with another number of processes: keep only one run's files there",
         )
@@ -144,7 +110,7 @@ def _refuse_incomplete(given: str, place: Place, found: set[tuple[int, int]], pa
     gaps = list(_first_gaps(found, parts, shards))
     more = f" and {total - len(found) - len(gaps)} more" if total - len(found) > len(gaps) else ""
     raise UnreadableCheckpoint(
-        f"it is one of {total} files of a checkpoint, and {', '.join(place.name(*key) for key in gaps)}{more} "
+        f"it is one of {total} files of a checkpoint, and {', '.join(name.sibling(*key) for key in gaps)}{more} "
         f"{'is' if total - len(found) == 1 else 'are'} missing",
         subject=given,
         advice="Put all of them into one folder",
