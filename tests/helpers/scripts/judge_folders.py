@@ -1,11 +1,12 @@
 """Tries folders out under any interpreter that has transformers; started once for all of them.
 
-Argument: a JSON file of {case: [folder, names of checks to leave out]}. Answers on stdout with the reports by case, the
-version, and what was connected to.
+Argument: a JSON file of {case: [folder or repo id, names of checks to leave out]}. Answers on stdout with the reports by
+case, the version, and what was connected to.
 """
 
 import json
 import sys
+import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[3] / "converter"))
@@ -19,11 +20,15 @@ sys.addaudithook(
 
 def main() -> None:
     """Answers every case."""
+    from prenorm.commands.opening import open_folder
     from prenorm.fitness import judge_folder
 
     assert "transformers" not in sys.modules, "transformers is imported before it is needed"
     cases = json.loads(Path(sys.argv[1]).read_text())
-    reports = {case: judge_folder(folder, without=without).to_dict() for case, (folder, without) in cases.items()}
+    reports = {}
+    for case, (folder, without) in cases.items():
+        with tempfile.TemporaryDirectory() as scratch:
+            reports[case] = judge_folder(open_folder(folder, Path(scratch)), without=without).to_dict()
     json.dump({"reports": reports, "connections": connections}, sys.stdout)
 
 
