@@ -15,11 +15,11 @@ from torch import Tensor
 
 from prenorm.checkpoint.tensors import tensor_bytes
 from prenorm.commands.keywords import takes_keywords
-from prenorm.commands.opening import open_source
+from prenorm.commands.opening import open_folder, open_source
 from prenorm.commands.verify_by_checkpoint import RUNTIMES, Found
 from prenorm.errors import PrenormError
 from prenorm.folder.files import row_pieces
-from prenorm.folder.published import Published, open_published
+from prenorm.folder.published import Published
 from prenorm.mapping.plan import ConversionPlan
 from prenorm.mapping.understood import prepare
 from prenorm.options import GoldenOptions, RecordOptions, StrPath
@@ -114,7 +114,7 @@ def verify_golden(folder: StrPath, golden: StrPath, options: GoldenOptions) -> P
     known = read_golden(Path(golden))
     found = Found()
     with tempfile.TemporaryDirectory(prefix="prenorm-") as scratch:
-        published = open_published(folder, Path(scratch), options.revision)
+        published = open_folder(folder, Path(scratch), options.revision, options.progress)
         counts = Counter(item.dtype for item in published.tensors.values())
         found.check("config", list(check_config(published.config, known.config, counts)))
         found.disagreements += published.damage

@@ -11,17 +11,12 @@ from typing import TYPE_CHECKING
 from prenorm.checkpoint.dtypes import SAFETENSORS_NAMES, byte_count, torch_dtype
 from prenorm.checkpoint.tensors import SourceTensor, tensor_bytes
 from prenorm.errors import UnreadableCheckpoint
+from prenorm.files import INDEX_FILE, WEIGHTS_FILE
 from prenorm.rules.rows import Row
 
 if TYPE_CHECKING:
     import torch
 
-WEIGHTS_FILE = "model.safetensors"
-INDEX_FILE = "model.safetensors.index.json"
-CONFIG_FILE = "config.json"
-REPORT_FILE = "parity_report.json"
-CARD_FILE = "README.md"
-PLOT_FILE = "parity.png"
 MAX_SHARD_BYTES = 5_000_000_000  # the Hub's and transformers' usual shard size
 
 Tick = Callable[[int], None]
