@@ -1,4 +1,4 @@
-"""The model folder: its files, written and read; the atomic step that publishes it; its checksums. `card` has the model card."""
+"""The model folder: its files, written and read; atomic publication; checksums; in `card` the model card."""
 
 from prenorm.folder.digests import Digests
 from prenorm.folder.files import row_nbytes, row_pieces, write_bytes, write_json, write_text, write_weights
