@@ -61,7 +61,7 @@ def run_command(*arguments: str | Path, **options: Any) -> subprocess.CompletedP
 
 def run_main(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
     """The command line in this process, so that a test can plant a fault; returns the exit code."""
-    from prenorm.cli import app as cli
+    from prenorm.cli import main as cli
 
     monkeypatch.setattr(sys, "argv", ["prenorm", *map(str, arguments)])
     with pytest.raises(SystemExit) as stopped:

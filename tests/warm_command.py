@@ -207,7 +207,7 @@ def _fork(run: Run, barrier: Any) -> int:
 
 
 def _run_command(run: Run, barrier: Any) -> int:
-    from prenorm.cli import app as cli
+    from prenorm.cli import main as cli
 
     parent = Path(run.arguments[2]).parent
     mounted = _set_conditions(run, barrier, parent)

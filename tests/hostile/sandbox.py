@@ -138,7 +138,7 @@ def _main(arguments: list[str]) -> int:
         torch.set_num_threads(1)
         torch.load(arguments[1], weights_only=False)
         return 0
-    from prenorm.cli.app import main
+    from prenorm.cli.main import main
 
     sys.argv = ["prenorm", *arguments]
     try:
