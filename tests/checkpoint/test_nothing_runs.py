@@ -15,7 +15,9 @@ from typing import Any
 import pytest
 import torch
 
-from conftest import MLM, run_command, save_edited
+from helpers.checkpoints import save_edited
+from helpers.commands import run_command
+from helpers.paths import MLM
 from prenorm.checkpoint import Risk
 from prenorm.checkpoint.pickle.globals import classify
 from prenorm.checkpoint.pickle.placeholders import GlobalName

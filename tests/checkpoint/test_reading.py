@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from conftest import CONVERTIBLE, FIXTURES, MLM, load_trusted, save_edited
+from helpers.checkpoints import load_trusted, save_edited
+from helpers.paths import CONVERTIBLE, FIXTURES, MLM
 from prenorm.checkpoint import LazyTensor
 from prenorm.checkpoint.tensors import contiguous_stride, is_same_place
 from prenorm.errors import PrenormError, UnreadableCheckpoint, UsageProblem

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from part_files import SHARD, save_shards
+from helpers.part_files import SHARD, save_shards
 from prenorm.parts import open_checkpoint
 from prenorm.parts.grid import Counts, find_files
 from prenorm.parts.model_parallel import CUTS, join_parts, vocabulary_multiple

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 import torch
 
-from conftest import load_trusted, run_command
-from part_files import ENCODER, PART, SHARD, Edit, copy, parameter_facts
+from helpers.checkpoints import load_trusted
+from helpers.commands import run_command
+from helpers.part_files import ENCODER, PART, SHARD, Edit, copy, parameter_facts
 from prenorm import convert
 from prenorm.errors import NotRepresentable, UnreadableCheckpoint
 from prenorm.parts import open_checkpoint

@@ -10,13 +10,14 @@ from prenorm.checkpoint.checkpoint import Checkpoint
 from prenorm.checkpoint.container.legacy import MAGIC_PREFIX, read_legacy
 from prenorm.checkpoint.container.mapped_file import ByteRange, MappedFile
 from prenorm.checkpoint.container.zip import Record, ZipArchive, check_crc
+from prenorm.checkpoint.dtypes import ITEM_SIZES
 from prenorm.checkpoint.limits import MAX_PICKLE_BYTES
 from prenorm.checkpoint.pickle.globals import NamedGlobal, describe_globals
 from prenorm.checkpoint.pickle.placeholders import Placeholder
 from prenorm.checkpoint.pickle.reader import PickleReader
 from prenorm.checkpoint.pickle.rebuild import Rebuilder
 from prenorm.checkpoint.pickle.shown import shown
-from prenorm.checkpoint.tensors import ITEM_SIZES, LazyTensor, Storage
+from prenorm.checkpoint.tensors import LazyTensor, Storage
 from prenorm.errors import UnreadableCheckpoint
 
 _HARM = "The file is damaged or was made to do harm"

@@ -14,6 +14,7 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from prenorm.checkpoint import LazyTensor, open_file
+from prenorm.checkpoint.dtypes import SAFETENSORS_TYPES
 from prenorm.errors import UsageProblem
 from prenorm.files import CONFIG_FILE, TOKENIZER_CONFIG_FILE, TOKENIZER_FILE
 from prenorm.folder.files import write_weights
@@ -22,10 +23,6 @@ from prenorm.rules.rows import Moved, Row
 
 _PICKLES = "pytorch_model*.bin"
 _MOST_CONFIG_BYTES = 16 << 20
-_DTYPES = {
-    "F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16",
-    "I64": "int64", "I32": "int32", "I16": "int16", "I8": "int8", "U8": "uint8", "BOOL": "bool",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -150,7 +147,7 @@ def _read_header(path: Path) -> tuple[dict[str, StoredTensor], str]:
         with safe_open(path, framework="pt") as file:
             for name in file.keys():  # noqa: SIM118 - safe_open is no dictionary
                 part = file.get_slice(name)
-                dtype = _DTYPES.get(part.get_dtype(), str(part.get_dtype()))
+                dtype = SAFETENSORS_TYPES.get(part.get_dtype(), str(part.get_dtype()))
                 found[name] = StoredTensor(path, dtype, tuple(part.get_shape()))
     except (SafetensorError, OSError) as error:
         return found, f"{path.name} cannot be read: {error}"
