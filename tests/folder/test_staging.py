@@ -13,6 +13,7 @@ import pytest
 
 from helpers.commands import run_command, run_main
 from helpers.paths import BPE, MLM
+from helpers.waiting import PATIENCE, wait_until
 from prenorm.errors import UsageProblem
 from prenorm.folder import filesystem, staging
 from prenorm.folder.filesystem import alone_in, lock_folder
@@ -39,6 +40,12 @@ def clear(folder: Path) -> None:
     folder.rmdir()
 
 
+def _is_there(output: Path, name: str, killed: set[Path]) -> bool:
+    """Whether OUTPUT is there, or what is called `name` in the staging folder of the run that goes on."""
+    staging_folders = set(output.parent.glob(".out.prenorm-staging-*")) - killed
+    return output.exists() if name == "out" else any(Path(f"{folder}{name}").exists() for folder in staging_folders)
+
+
 @pytest.mark.slow
 def test_kill_at_any_moment_leaves_no_half_folder(tmp_path: Path) -> None:
     """Killed when it starts, when the staging folder appears and then its files one after another, and when OUTPUT does."""
@@ -47,12 +54,8 @@ def test_kill_at_any_moment_leaves_no_half_folder(tmp_path: Path) -> None:
     for appears in (None, "", "/model.safetensors", "/tokenizer.json", "/parity.png", "out"):
         killed = set(tmp_path.glob(".out.prenorm-staging-*"))
         process = start(output)
-        while process.poll() is None and appears is not None:
-            staging_folders = set(tmp_path.glob(".out.prenorm-staging-*")) - killed
-            watched = [output] if appears == "out" else [Path(f"{folder}{appears}") for folder in staging_folders]
-            if any(path.exists() for path in watched):
-                break
-            time.sleep(0.005)
+        if appears is not None:
+            wait_until(lambda: process.poll() is not None or _is_there(output, appears, killed))  # noqa: B023
         process.send_signal(signal.SIGKILL)
         process.wait()
         if output.exists():
@@ -69,11 +72,9 @@ def test_kill_at_any_moment_leaves_no_half_folder(tmp_path: Path) -> None:
 
 def test_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
     process = start(tmp_path / "out")
-    while not any(tmp_path.iterdir()):
-        assert process.poll() is None
-        time.sleep(0.01)
+    wait_until(lambda: any(tmp_path.iterdir()), "a staging folder")
     process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=300) == 130
+    assert process.wait(timeout=PATIENCE) == 130
     assert list(tmp_path.iterdir()) == []
 
 
@@ -133,7 +134,7 @@ def test_publish_never_replaces_what_appeared_meanwhile(
 
 def test_files_that_may_not_grow_leave_nothing(tmp_path: Path) -> None:
     script = f"ulimit -f 200; exec {Path(sys.executable).with_name('prenorm')} convert {MLM} {tmp_path / 'out'}"
-    done = subprocess.run(["bash", "-c", "trap '' XFSZ; " + script], capture_output=True, text=True, timeout=600)
+    done = subprocess.run(["bash", "-c", "trap '' XFSZ; " + script], capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 2
     assert done.stderr.count("Error:") == 1
     assert "Traceback" not in done.stderr

@@ -6,8 +6,7 @@ import os
 import select
 from pathlib import Path
 
-# Seconds: only turns a hang into a failure.
-_LONGEST = 300.0
+from helpers.waiting import PATIENCE
 
 
 class Event:
@@ -28,8 +27,8 @@ class Event:
 
     def wait(self) -> None:
         """Waits until the event has happened."""
-        ready, _, _ = select.select([self._handle], [], [], _LONGEST)
-        assert ready, f"{Path(self.path).name} has not happened within {_LONGEST:.0f} s"
+        ready, _, _ = select.select([self._handle], [], [], PATIENCE)
+        assert ready, f"{Path(self.path).name} has not happened within {PATIENCE:.0f} s"
         os.read(self._handle, 1)
 
     def close(self) -> None:

@@ -26,6 +26,7 @@ from typing import Any
 from helpers.events import Event
 from helpers.paths import TESTS
 from helpers.system_limits import drop_power, limit_files, mount_small_disk
+from helpers.waiting import PATIENCE
 
 _CALLS = {
     "mkdir", "chmod", "open", "close", "write", "fsync", "rename", "replace", "unlink", "remove", "rmdir", "flock",
@@ -80,7 +81,7 @@ class WarmCommand:
     def __exit__(self, *_: object) -> None:
         assert self._server.stdin is not None
         self._server.stdin.close()
-        self._server.wait(timeout=300)
+        self._server.wait(timeout=PATIENCE)
 
     def start(self, *runs: Run) -> list[int]:
         """Starts the runs together; returns their process ids."""
@@ -215,7 +216,7 @@ def _fork(run: Run, barrier: Any) -> int:
 
 
 def _run_command(run: Run, barrier: Any) -> int:
-    from prenorm.cli import app as cli
+    from prenorm.cli import main as cli
 
     parent = Path(run.arguments[2]).parent
     mounted = _set_conditions(run, barrier, parent)
@@ -260,7 +261,7 @@ def _set_conditions(run: Run, barrier: Any, parent: Path) -> bool:
             if run.until:
                 Event(run.until).wait()
             else:
-                barrier.wait(300)
+                barrier.wait(PATIENCE)
             if run.read_only:
                 Path(run.read_only).chmod(0o555)
             return meant(*args, **options)
