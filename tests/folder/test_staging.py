@@ -13,6 +13,7 @@ import pytest
 
 from helpers.commands import run_command
 from helpers.paths import BPE, MLM
+from helpers.waiting import PATIENCE, wait_until
 from prenorm.errors import UsageProblem
 from prenorm.folder import filesystem, staging
 from prenorm.folder.filesystem import alone_in, lock_folder
@@ -69,11 +70,9 @@ def test_kill_at_any_moment_leaves_no_half_folder(tmp_path: Path) -> None:
 
 def test_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
     process = start(tmp_path / "out")
-    deadline = time.monotonic() + 30
-    while not any(tmp_path.iterdir()) and time.monotonic() < deadline:
-        time.sleep(0.01)
+    wait_until(lambda: any(tmp_path.iterdir()), "a staging folder")
     process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=30) == 130
+    assert process.wait(timeout=PATIENCE) == 130
     assert list(tmp_path.iterdir()) == []
 
 
@@ -133,7 +132,7 @@ def test_publish_never_replaces_what_appeared_meanwhile(
 
 def test_files_that_may_not_grow_leave_nothing(tmp_path: Path) -> None:
     script = f"ulimit -f 200; exec {Path(sys.executable).with_name('prenorm')} convert {MLM} {tmp_path / 'out'}"
-    done = subprocess.run(["bash", "-c", "trap '' XFSZ; " + script], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(["bash", "-c", "trap '' XFSZ; " + script], capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 2
     assert done.stderr.count("Error:") == 1
     assert "Traceback" not in done.stderr

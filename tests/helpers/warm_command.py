@@ -24,6 +24,7 @@ from typing import Any
 
 from helpers.paths import TESTS
 from helpers.system_limits import drop_power, limit_files, mount_small_disk
+from helpers.waiting import PATIENCE
 
 _CALLS = {
     "mkdir",
@@ -87,7 +88,7 @@ class WarmCommand:
     def __exit__(self, *_: object) -> None:
         assert self._server.stdin is not None
         self._server.stdin.close()
-        self._server.wait(timeout=30)
+        self._server.wait(timeout=PATIENCE)
 
     def start(self, *runs: Run) -> list[int]:
         """Starts the runs together; returns their process ids."""
@@ -210,7 +211,7 @@ def _fork(run: Run, barrier: Any) -> int:
 
 
 def _run_command(run: Run, barrier: Any) -> int:
-    from prenorm.cli import app as cli
+    from prenorm.cli import main as cli
 
     parent = Path(run.arguments[2]).parent
     mounted = _set_conditions(run, barrier, parent)
@@ -248,7 +249,7 @@ def _set_conditions(run: Run, barrier: Any, parent: Path) -> bool:
         meant = getattr(pipeline, name)
 
         def after_all(*args: Any, **options: Any) -> Any:
-            barrier.wait(120)
+            barrier.wait(PATIENCE)
             if run.read_only:
                 Path(run.read_only).chmod(0o555)
             return meant(*args, **options)
