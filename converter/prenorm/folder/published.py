@@ -20,7 +20,7 @@ from prenorm.files import CONFIG_FILE, TOKENIZER_CONFIG_FILE, TOKENIZER_FILE
 from prenorm.folder.files import write_weights
 from prenorm.folder.staging import check_not_set_aside
 from prenorm.options import TaskKind
-from prenorm.rules.rows import Moved, Row
+from prenorm.rules.rows import COPY, Moved, Row
 
 _PICKLES = "pytorch_model*.bin"
 _MOST_CONFIG_BYTES = 16 << 20
@@ -170,7 +170,7 @@ def _rewrite(folder: Path, pickles: list[Path], scratch: Path) -> None:
         opened = open_file(path)
         for name, value in opened.content.items():
             if isinstance(value, LazyTensor):
-                rows[name] = Row(name, value.shape, value.dtype, "copy", moved=Moved(value, name))
+                rows[name] = Row(name, value.shape, value.dtype, COPY, moved=Moved(value, name))
                 opened.check_integrity(value)
     ordered = sorted(rows.values(), key=lambda row: row.target)
     write_weights(scratch, ordered, source=folder.name, allow_nonfinite=True, tick=lambda size: None)
