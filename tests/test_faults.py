@@ -13,8 +13,6 @@ import torch
 from torch import Tensor
 
 import prenorm.folder.files as folder_module
-import prenorm.mapping.targets.roberta_prelayernorm as target
-import prenorm.mapping.targets.xlm_roberta_xl as xlm_roberta_xl
 import prenorm_model.torch.embeddings
 import prenorm_model.torch.heads
 import prenorm_model.torch.layer
@@ -25,6 +23,7 @@ from prenorm.commands import convert as pipeline
 from prenorm.errors import ParityFailed
 from prenorm.mapping import understood
 from prenorm.mapping.plan import ConversionPlan
+from prenorm.mapping.targets import Target
 from prenorm.options import SourceOptions
 from prenorm.rules.apply import Row
 from prenorm_model.torch.activations import gelu_tanh
@@ -107,8 +106,8 @@ def configure(**values: object) -> Plant:
     """The fault is in config.json."""
 
     def plant(monkeypatch: pytest.MonkeyPatch) -> None:
-        real = target.config
-        monkeypatch.setattr(target, "config", lambda *args: {**real(*args), **values})
+        real = Target.config
+        monkeypatch.setattr(Target, "config", lambda *args: {**real(*args), **values})
 
     return plant
 
@@ -135,7 +134,7 @@ def shifted(input_ids: Tensor, pad_token_id: int, past: int = 0) -> Tensor:
 
 
 FAULTS: dict[str, Plant] = {
-    "layer_norm_eps 1e-12": patch(target, "LAYER_NORM_EPS", 1e-12),
+    "layer_norm_eps 1e-12": configure(layer_norm_eps=1e-12),
     "tanh GELU": configure(hidden_act="gelu_new"),
     "tanh GELU in the LM head": patch(prenorm_model.torch.heads, "gelu", gelu_tanh),
     "final norm lost": no_final_norm,
@@ -215,12 +214,6 @@ def test_an_untied_heads_second_bias_is_proven_too(monkeypatch: pytest.MonkeyPat
     assert not (tmp_path / "out").exists()
 
 
-def add_embedding_norm(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The config claims the architecture with a norm after the embeddings, for which there are no weights."""
-    real = xlm_roberta_xl.config
-    monkeypatch.setattr(xlm_roberta_xl, "config", lambda *args: {**real(*args), "model_type": "roberta-prelayernorm"})
-
-
 XL = "roberta.encoder.layer."
 XL_FAULTS: dict[str, Plant] = {
     "layer_norm_eps 1e-12": FAULTS["layer_norm_eps 1e-12"],
@@ -228,7 +221,8 @@ XL_FAULTS: dict[str, Plant] = {
     "final norm's weights lost": rewrite("roberta.encoder.LayerNorm.weight", torch.ones_like),
     "key bias lost": lose(f"{XL}2.attention.self.key.bias"),
     "one embedding row zeroed": rewrite("roberta.embeddings.word_embeddings.weight", set_row(200, 0.0)),
-    "a norm after the embeddings": add_embedding_norm,
+    # The config claims the architecture with a norm after the embeddings, for which there are no weights.
+    "a norm after the embeddings": configure(model_type="roberta-prelayernorm"),
 }
 
 

@@ -30,7 +30,7 @@ def turned_round(stored: dict[str, Tensor], prepared: Prepared) -> dict[str, Ten
     description, plan = prepared.description, prepared.plan
     target = target_for(description)
     if plan.task.kind.value == "encoder":
-        stored = {target.PREFIX + name: tensor for name, tensor in stored.items()}
+        stored = {target.prefix + name: tensor for name, tensor in stored.items()}
     tensors = undo(invert(target.rules(description, plan.task)), stored, description.layers)
     if description.layers_kept is not None:
         kept = description.layers_kept
