@@ -15,7 +15,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from hub import (
+from helpers.hub import (
     WRITER,
     Delay,
     DropBeforeAnswer,
@@ -29,8 +29,7 @@ from hub import (
     WrongContent,
     serve_hub,
 )
-
-from .conftest import Ask
+from helpers.workers import Ask
 
 REPO = "lab/model"
 WEIGHTS = {"do": "hf_hub_download", "repo_id": REPO, "filename": "model.safetensors"}

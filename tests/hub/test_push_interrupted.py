@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from . import Delay, Hub, Status, serve_hub
-from .command import prenorm, starts, tell_no_secrets
-from .pushing import OURS, on_disk, on_hub, publishable, untouched, write_report
+from helpers.hub import Delay, Hub, Status, serve_hub
+from helpers.hub.command import prenorm, starts, tell_no_secrets
+from helpers.hub.pushing import OURS, on_disk, on_hub, publishable, untouched, write_report
 
 REPO = "lab/model"
 CODES = {"INT": 130, "TERM": 143, "KILL": -9}

@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 import torch
 
-from conftest import load_trusted, run_command
-from part_files import ENCODER, PART, SHARD, Edit, copy, parameter_facts
+from helpers.checkpoints import load_trusted
+from helpers.commands import run_command
+from helpers.part_files import ENCODER, PART, SHARD, Edit, copy, parameter_facts
 from prenorm import convert
-from prenorm.checkpoint import open_checkpoint
 from prenorm.errors import NotRepresentable, UnreadableCheckpoint
+from prenorm.parts import open_checkpoint
 
 Content = dict[str, Any]
 FLAT = "encoder.sentence_encoder.layers.1.flat_param_0"

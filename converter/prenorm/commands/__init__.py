@@ -35,9 +35,9 @@ def judge(
             advice="prenorm verify CHECKPOINT FOLDER, or verify FOLDER --golden FILE, or verify FOLDER --folder-only",
         )
     if folder_only:
-        from prenorm.fitness import judge_folder
+        from prenorm.commands.verify_folder import verify_folder
 
-        return judge_folder(paths[0], revision=options.get("revision"))
+        return verify_folder(paths[0], revision=options.get("revision"))
     if golden is not None:
         if options.get("compute", "float64") != "float64":
             raise UsageProblem("a golden file is judged in float64", subject="--compute", advice="Leave it out")

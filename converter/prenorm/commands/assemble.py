@@ -7,21 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from prenorm.errors import UnreadableCheckpoint
+from prenorm.files import CARD_FILE, CONFIG_FILE, PLOT_FILE, REPORT_FILE, TOKENIZER_CONFIG_FILE, TOKENIZER_FILE
 from prenorm.folder.card.model_card import model_card
 from prenorm.folder.card.names import PublicNames
 from prenorm.folder.card.options import OwnText
 from prenorm.folder.digests import Digests
-from prenorm.folder.files import (
-    CARD_FILE,
-    CONFIG_FILE,
-    PLOT_FILE,
-    REPORT_FILE,
-    row_nbytes,
-    write_bytes,
-    write_json,
-    write_text,
-    write_weights,
-)
+from prenorm.folder.files import row_nbytes, write_bytes, write_json, write_text, write_weights
 from prenorm.mapping.plan import ConversionPlan
 from prenorm.mapping.understood import Prepared
 from prenorm.options import ReferenceOptions
@@ -30,7 +21,7 @@ from prenorm.proof.prove import operation_count, prove, stage_count
 from prenorm.proof.references import open_reference
 from prenorm.reports import render
 from prenorm.reports.model import Check, ParityReport
-from prenorm.tokenization import TOKENIZER_CONFIG_FILE, TOKENIZER_FILE, count_wrong_ids, tokenizer_config
+from prenorm.tokenization import count_wrong_ids, tokenizer_config
 
 
 def write_folder(prepared: Prepared, staging: Path, *, allow_nonfinite: bool, watch: Progress) -> None:

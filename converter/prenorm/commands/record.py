@@ -14,11 +14,11 @@ from safetensors import safe_open
 
 from prenorm.checkpoint.tensors import tensor_bytes
 from prenorm.commands.keywords import takes_keywords
-from prenorm.commands.opening import open_source
+from prenorm.commands.opening import open_folder, open_source
 from prenorm.commands.verify_by_checkpoint import Found
 from prenorm.errors import PrenormError
 from prenorm.folder.files import row_pieces
-from prenorm.folder.published import Published, open_published
+from prenorm.folder.published import Published
 from prenorm.mapping.plan import ConversionPlan
 from prenorm.mapping.understood import prepare
 from prenorm.options import GoldenOptions, RecordOptions, StrPath
@@ -40,7 +40,7 @@ from prenorm.proof.references.golden import (
 )
 from prenorm.proof.runtimes import BUNDLED, CHOICES, open_runtime
 from prenorm.reports.model import Diagnosis, ParityReport, environment
-from prenorm.rules.apply import Row
+from prenorm.rules.rows import Row
 
 _CHUNK = 4 << 20
 
@@ -114,7 +114,7 @@ def verify_golden(folder: StrPath, golden: StrPath, options: GoldenOptions) -> P
     known = read_golden(Path(golden))
     found = Found()
     with tempfile.TemporaryDirectory(prefix="prenorm-") as scratch:
-        published = open_published(folder, Path(scratch), options.revision)
+        published = open_folder(folder, Path(scratch), options.revision, options.progress)
         counts = Counter(item.dtype for item in published.tensors.values())
         found.check("config", list(check_config(published.config, known.config, counts)))
         found.disagreements += published.damage

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prenorm.commands.keywords import takes_keywords
-from prenorm.commands.opening import open_source
+from prenorm.commands.opening import open_folder, open_source
 from prenorm.folder.digests import Digests
 from prenorm.mapping.understood import Prepared, prepare
 from prenorm.options import SourceOptions, StrPath, VerifyOptions
@@ -44,7 +44,6 @@ def verify(checkpoint: StrPath, folder: StrPath, options: VerifyOptions) -> Pari
 
     with Digests(opened) as digests, tempfile.TemporaryDirectory(prefix="prenorm-") as scratch:
         from prenorm.commands.verify_by_checkpoint import judge_published
-        from prenorm.folder.published import open_published
 
-        published = open_published(folder, Path(scratch), options.revision)
+        published = open_folder(folder, Path(scratch), options.revision, options.progress)
         return judge_published(prepared, published, options, digests)

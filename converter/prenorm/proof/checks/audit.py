@@ -15,7 +15,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from prenorm.checkpoint.tensors import SourceTensor, is_same_place
-from prenorm.rules.apply import Dropped, Row
+from prenorm.rules.rows import Dropped, Row
 
 
 @dataclass(frozen=True)
