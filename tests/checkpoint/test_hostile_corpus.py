@@ -14,9 +14,10 @@ from helpers.hostile.corpus import CONVERTED, REFUSED, file_name
 from helpers.hostile.registry import HostileFile
 from helpers.hostile.sandbox import MARKER, OUTPUT, Run, Sandbox
 from helpers.hostile.writing import MARK, as_zip, dense, sound
+from helpers.processor import within
 from prenorm.checkpoint.limits import MAX_CLASSES, MAX_TENSORS
 
-MAX_SECONDS = 5.0
+MAX_SECONDS = 5.0  # of the processor, on the machine that the yardstick of `helpers.processor` was made on
 MAX_PEAK_MB = 300.0
 ATTACKS = {name: item for name, item in {**REFUSED, **CONVERTED}.items() if item.attack}
 
@@ -33,7 +34,7 @@ def held_in_bounds(run: Run, folder: Path) -> None:
     """What is true of every run, whatever becomes of the file."""
     executed = list(run.events) + [str(path) for path in folder.rglob(MARKER)]
     assert executed == []
-    assert run.seconds < MAX_SECONDS
+    assert within(run.seconds, MAX_SECONDS)
     assert run.peak_mb < MAX_PEAK_MB
     assert "Traceback" not in run.stderr
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e]", run.stderr + run.stdout)

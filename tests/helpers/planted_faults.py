@@ -14,7 +14,7 @@ import prenorm.folder.files as folder_module
 from prenorm.mapping import understood
 from prenorm.mapping.plan import ConversionPlan
 from prenorm.mapping.targets import Target
-from prenorm.rules.rows import Row
+from prenorm.rules.rows import Row, constant
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 
@@ -51,7 +51,7 @@ def rename(pairs: dict[str, str]) -> Plant:
 def lose(name: str) -> Plant:
     """The tensor never reaches the target, which is filled with zeros instead."""
     return edit_plan(
-        lambda row: replace(row, moved=None, fill=0.0, operation="constant 0") if row.target == name else row
+        lambda row: replace(row, moved=None, fill=0.0, operation=constant(0.0)) if row.target == name else row
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from helpers.paths import FAIRSEQ_PYTHON
+from helpers.waiting import PATIENCE
 
 Ask = Callable[..., list[dict[str, Any]]]
 
@@ -23,7 +24,7 @@ def run_worker(python: Path, script: Path, *arguments: str | Path, stdin: object
     """Runs `script` under another interpreter; JSON in, JSON out."""
     done = subprocess.run(
         [str(python), str(script), *map(str, arguments)],
-        input=json.dumps(stdin), capture_output=True, text=True, timeout=600, check=False,
+        input=json.dumps(stdin), capture_output=True, text=True, timeout=PATIENCE, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)

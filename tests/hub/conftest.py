@@ -13,6 +13,7 @@ import pytest
 
 from helpers.hub import WRITER, Hub, Token, client_environment, serve_hub
 from helpers.paths import OLD_HUB_PYTHON, SCRIPTS
+from helpers.waiting import PATIENCE
 from helpers.workers import Ask
 
 CLIENTS = {"2": Path(sys.executable), "1": OLD_HUB_PYTHON}
@@ -34,7 +35,7 @@ def ask(request: pytest.FixtureRequest, tmp_path: Path) -> Ask:
     ) -> list[dict[str, Any]]:
         done = subprocess.run(
             [str(CLIENTS[request.param]), str(SCRIPTS / "hub_client.py")],
-            input=json.dumps(asked), capture_output=True, text=True, timeout=120, check=False,
+            input=json.dumps(asked), capture_output=True, text=True, timeout=PATIENCE, check=False,
             env=client_environment(hub, tmp_path / home, token, **environment),
         )  # fmt: skip
         assert done.returncode == 0, done.stderr

@@ -14,6 +14,7 @@ from jsonschema import Draft202012Validator
 from helpers.hub import DropInAnswer, Hub, Status, WrongContent
 from helpers.hub.command import CommandWorker, prenorm
 from helpers.paths import FIXTURES, ROOT, SCRIPTS
+from helpers.waiting import PATIENCE
 
 VARIANTS = FIXTURES / "variants"
 REPO = "lab/training"
@@ -192,7 +193,7 @@ def test_the_whole_circle(command: CommandWorker, hub: Hub, home: Path, tmp_path
     assert verified.returncode == 0, verified.stderr
     loaded = subprocess.run(
         [sys.executable, str(SCRIPTS / "load_from_hub.py"), "lab/model", str(out)],
-        capture_output=True, text=True, timeout=240, check=False, env=environment(hub, tmp_path / "another home"),
+        capture_output=True, text=True, timeout=PATIENCE, check=False, env=environment(hub, tmp_path / "another home"),
     )  # fmt: skip
     assert loaded.returncode == 0, loaded.stderr
     found: dict[str, Any] = json.loads(loaded.stdout)

@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 import prenorm_model as model
 from helpers.hub import client_environment, serve_hub
 from helpers.model_pairs import NAMES, SMALL, apart, inputs_for, randomize, settings
+from helpers.waiting import PATIENCE
 from prenorm_model import RobertaPreLayerNormConfig, RobertaPreLayerNormForMaskedLM
 from prenorm_model.naming import to_file, to_module
 
@@ -307,7 +308,7 @@ def test_a_repo_id_goes_through_the_hub_client(tmp_path: Path, monkeypatch: pyte
         )
         environment = client_environment(hub, tmp_path / "home")
         done = subprocess.run(
-            [sys.executable, "-c", program], capture_output=True, text=True, env=environment, timeout=120
+            [sys.executable, "-c", program], capture_output=True, text=True, env=environment, timeout=PATIENCE
         )
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) == pytest.approx(net(torch.tensor([[0, 5, 2]])).logits.double().sum().item(), abs=1e-4)

@@ -6,7 +6,6 @@ import ast
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from torch import Tensor
 
 from helpers.checkpoints import save_edited
 from helpers.paths import FAIRSEQ_PYTHON, FIXTURES, MLM, ROOT
+from helpers.waiting import wait_until
 from prenorm.errors import NotRepresentable, UsageProblem
 from prenorm.mapping.understood import Prepared, prepare
 from prenorm.options import SourceOptions
@@ -503,26 +503,23 @@ def test_nothing_is_left_behind_when_we_are_killed(tmp_path: Path) -> None:
     folder, process = done.stdout.split()
     assert done.returncode == -9
     assert Path(folder).parent == tmp_path
-    for _ in range(1200):
-        if not Path(folder).exists() and not Path("/proc", process).exists():
-            break
-        time.sleep(0.05)
-    else:
-        pytest.fail("the worker lives, or its files are still there")
+    gone = (Path(folder), Path("/proc", process))
+    wait_until(lambda: not any(path.exists() for path in gone), "the end of the worker and its files")
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 def test_a_silent_interpreter_is_ended_with_its_children(tmp_path: Path, scratch: Path) -> None:
     note = tmp_path / "child"
-    sleeper = program(tmp_path / "python", "sleep 600 &", f"echo $! > {note}", "wait")
+    sleeper = program(tmp_path / "python", "sleep 6000 &", f"echo $! > {note}", "wait")
     assert "gave no answer for 3 seconds" in fails(sleeper, start_seconds=3).cause
     child = int(note.read_text())
-    for _ in range(100):
-        state = Path(f"/proc/{child}/stat")
-        if not state.exists() or state.read_text().rsplit(")", 1)[1].split()[0] == "Z":
-            break
-        time.sleep(0.05)
-    else:
-        pytest.fail("the child is still there")
+    wait_until(lambda: not _lives(child), "the end of the child")
 
 
 @pytest.mark.parametrize(
@@ -530,18 +527,18 @@ def test_a_silent_interpreter_is_ended_with_its_children(tmp_path: Path, scratch
     [
         (["while :; do echo nonsense nonsense nonsense; done"], "wrote much, but no answer"),
         (["head -c 20000000 /dev/zero"], "wrote much, but no answer"),
-        (["echo '@prenorm [1, 2'", "sleep 60"], "gave an answer that is none"),
-        (["echo '@prenorm [1, 2]'", "sleep 60"], "gave an answer that is none"),
+        (["echo '@prenorm [1, 2'", "sleep 600"], "gave an answer that is none"),
+        (["echo '@prenorm [1, 2]'", "sleep 600"], "gave an answer that is none"),
         (["kill -9 $$"], "was killed by SIGKILL, perhaps for memory"),
         (
             ["echo 'File \"/home/somebody/x y/site.py\", /opt/secret/lib.so: bad' >&2", "exit 3"],
             'ended with exit code 3 before it answered; its last words: File "site.py", lib.so: bad',
         ),
-        (["exec >&-", "exec 2>&-", "sleep 60"], "closed its output, and was ended"),
+        (["exec >&-", "exec 2>&-", "sleep 600"], "closed its output, and was ended"),
     ],
 )
 def test_nonsense_is_an_error(lines: list[str], said: str, tmp_path: Path, scratch: Path) -> None:
-    assert said in fails(program(tmp_path / "python", *lines), start_seconds=30).cause
+    assert said in fails(program(tmp_path / "python", *lines), start_seconds=500).cause
 
 
 HELLO = "import sys, json, time, os, signal\nprint('@prenorm ' + json.dumps({'done': dict(os.environ)}), flush=True)\n"
@@ -560,7 +557,7 @@ def test_a_worker_that_fails_at_work(body: str, said: str, tmp_path: Path, scrat
     script = tmp_path / "worker.py"
     script.write_text(f"{HELLO}for line in sys.stdin:\n    {body}\n")
     with (
-        FairseqWorker(sys.executable, script=script, answer_seconds=2 if "no answer" in said else 60) as worker,
+        FairseqWorker(sys.executable, script=script, answer_seconds=2 if "no answer" in said else 500) as worker,
         pytest.raises(UsageProblem) as raised,
     ):
         worker.call({"do": "load"})

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from helpers.paths import FAIRSEQ_PYTHON, SCRIPTS
+from helpers.waiting import PATIENCE
 
 Fairseq = Callable[..., Any]
 
@@ -33,4 +34,4 @@ def fairseq() -> Iterator[Fairseq]:
 
     yield ask
     process.stdin.close()
-    process.wait(timeout=60)
+    process.wait(timeout=PATIENCE)

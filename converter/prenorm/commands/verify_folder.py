@@ -6,21 +6,18 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prenorm.commands.keywords import takes_keywords_alone
 from prenorm.commands.opening import open_folder
-from prenorm.options import FolderOnlyOptions, StrPath
+from prenorm.options import FolderOnlyOptions
 
 if TYPE_CHECKING:
     from prenorm.fitness.finding import FitnessReport
 
 
-@takes_keywords_alone(FolderOnlyOptions)
-def verify_folder(folder: StrPath, options: FolderOnlyOptions) -> FitnessReport:
+def verify_folder(options: FolderOnlyOptions) -> FitnessReport:
     """Try a folder out in everything that its readers use.
 
     Args:
-        folder: a local model folder or a repo id of the Hub.
-        options: which revision of a repo.
+        options: which folder, and which revision of a repo.
 
     Returns:
         The report, whatever its verdict.
@@ -33,5 +30,6 @@ def verify_folder(folder: StrPath, options: FolderOnlyOptions) -> FitnessReport:
     from prenorm.fitness import judge_folder, require_transformers
 
     require_transformers()
+    options.listener.stage("Trying out", 1)
     with tempfile.TemporaryDirectory(prefix="prenorm-") as scratch:
-        return judge_folder(open_folder(folder, Path(scratch), options.revision, options.progress))
+        return judge_folder(open_folder(options.folder, Path(scratch), options.revision, options.progress))

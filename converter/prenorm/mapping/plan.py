@@ -83,8 +83,7 @@ def _widened(row: Row, dtype: str) -> Row:
     if row.moved is None or row.dtype == dtype:
         return row
     moved = replace(row.moved, tensor=cast(row.moved.tensor, dtype))
-    operation = f"widened from {row.dtype}" if row.operation == "copy" else f"{row.operation}, widened from {row.dtype}"
-    return replace(row, moved=moved, dtype=dtype, operation=operation)
+    return replace(row, moved=moved, dtype=dtype, operation=row.operation.widened(row.dtype))
 
 
 def _with_extra_rows(row: Row, count: int, target: Target) -> Row:

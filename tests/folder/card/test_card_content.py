@@ -16,6 +16,7 @@ import torch
 from helpers.cards import blocks, card_of, facts, headings, metadata, rows, section, tokens
 from helpers.checkpoints import save_edited
 from helpers.paths import BPE, FIXTURES, MLM, OLD_TRANSFORMERS_PYTHON, SOURCES
+from helpers.waiting import PATIENCE
 from prenorm import convert
 from prenorm.errors import UsageProblem
 from prenorm.folder.card.usage import at_repo
@@ -74,7 +75,7 @@ def test_the_code_runs_in_the_older_transformers(tmp_path: Path) -> None:
         script = "\n".join(blocks(card_of(folder), "python"))
         done = subprocess.run(
             [str(OLD_TRANSFORMERS_PYTHON), "-c", script], cwd=folder, env=environment, capture_output=True, text=True,
-            timeout=300,
+            timeout=PATIENCE,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         assert done.stdout.strip()

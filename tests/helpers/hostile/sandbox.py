@@ -24,7 +24,7 @@ from pathlib import Path
 MARKER = "executed"
 OUTPUT = "out"
 _STAGING = f".{OUTPUT}.prenorm-staging-"
-_HANG_SECONDS = 30  # of the processor
+_HANG_SECONDS = 120  # of the processor
 _SLEEP_SECONDS = 600  # by the clock
 _MEMORY_LIMIT = 6 << 30  # of address space: a bomb must not take the machine with it
 # Audit events that must not occur (Python's documentation lists them all); what they start with is enough.
@@ -75,7 +75,7 @@ class Sandbox:
         """Ends the worker."""
         assert self._worker.stdin is not None
         self._worker.stdin.close()
-        self._worker.wait(timeout=60)
+        self._worker.wait(timeout=600)
 
     def _ask(self, request: object) -> dict[str, object]:
         assert self._worker.stdin is not None
@@ -138,7 +138,7 @@ def _main(arguments: list[str]) -> int:
         torch.set_num_threads(1)
         torch.load(arguments[1], weights_only=False)
         return 0
-    from prenorm.cli.app import main
+    from prenorm.cli.main import main
 
     sys.argv = ["prenorm", *arguments]
     try:

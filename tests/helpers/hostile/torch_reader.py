@@ -47,7 +47,7 @@ class TorchReader:
         """Ends the process."""
         if self._process is not None and self._process.stdin is not None:
             self._process.stdin.close()
-            self._process.wait(timeout=60)
+            self._process.wait(timeout=600)
 
 
 def digest(dtype: str, shape: tuple[int, ...], content: bytes) -> str:

@@ -8,6 +8,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from helpers.waiting import PATIENCE
+
 from . import WRITER, Hub, Token, client_environment
 from .pushing import Worker
 
@@ -24,7 +26,7 @@ def prenorm(
 ) -> subprocess.CompletedProcess[str]:
     """Runs the command to its end. Whatever it prints holds no token and no signed address."""
     done = subprocess.run(
-        [PRENORM, *map(str, arguments)], capture_output=True, text=True, timeout=120, check=False,
+        [PRENORM, *map(str, arguments)], capture_output=True, text=True, timeout=PATIENCE, check=False,
         env=environment(hub, home, token, **more),
     )  # fmt: skip
     tell_no_secrets(done.stdout + done.stderr, *([token] if token else []))

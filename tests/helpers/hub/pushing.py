@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from helpers.paths import ROOT, SCRIPTS, SOURCES
+from helpers.waiting import PATIENCE
 from prenorm.hub.patience import Patience
 
 from . import WRITER, Hub, Token, client_environment
@@ -103,14 +104,14 @@ class Worker:
             assert self._process.stdin is not None
             self._process.stdin.write(json.dumps({**job, "number": number, "answer": str(answer)}) + "\n")
             self._process.stdin.flush()
-        done.result(timeout=240)
+        done.result(timeout=PATIENCE)
         found: dict[str, Any] = json.loads(answer.read_text())
         return found
 
     def close(self) -> None:
         assert self._process.stdin is not None
         self._process.stdin.close()
-        self._process.wait(timeout=30)
+        self._process.wait(timeout=PATIENCE)
 
     def _read(self) -> None:
         assert self._process.stdout is not None

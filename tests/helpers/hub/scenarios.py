@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from helpers.waiting import wait_until
 from prenorm.hub.patience import Patience
 
 from . import (
@@ -179,6 +179,4 @@ def play(scenario: Scenario, worker: PushWorker, scratch: Path) -> Seen:
 
 def _await_late_work(hub: Hub) -> None:
     """What the client gave up on is done in the end."""
-    until = time.monotonic() + 30
-    while not any(logged.fault for logged in hub.log) and time.monotonic() < until:
-        time.sleep(0.02)
+    wait_until(lambda: any(logged.fault for logged in hub.log), "the late work")

@@ -17,7 +17,7 @@ def run(job):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
     os.environ.update(job["environment"])
     sys.argv = ["prenorm", *job["arguments"]]
-    from prenorm.cli import app as cli
+    from prenorm.cli import main as cli
 
     try:
         cli.main()
