@@ -13,6 +13,7 @@ from prenorm.errors import PrenormError, describe
 from prenorm.mapping.plan import ConversionPlan
 from prenorm.mapping.understood import Prepared, prepare
 from prenorm.options import InspectOptions
+from prenorm.rules import OperationKind
 from prenorm.source.contents import model_tensors
 from prenorm.source.description import SourceDescription
 from prenorm.source.layouts import normalize
@@ -150,7 +151,7 @@ def _fates(prepared: Prepared) -> tuple[TensorLine, ...]:
     for row in prepared.plan.rows:
         for source in row.sources:
             targets.setdefault(source, []).append(row.target)
-            reasons.setdefault(source, row.operation if row.operation != "copy" else row.reason)
+            reasons.setdefault(source, row.reason if row.operation.kind is OperationKind.COPY else str(row.operation))
     return tuple(
         TensorLine(
             key, item.dtype, item.shape, ", ".join(targets[key]) if key in targets else None, reasons.get(key, "")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from prenorm.rules.rows import Dropped, Moved, Row
+from prenorm.rules.rows import Dropped, Moved, Operation, OperationKind, Row, constant
 from prenorm.rules.rules import Constant, Drop, Rename, Split, expand, match
 
 
@@ -60,7 +60,7 @@ def _rows(item: Moved, start: int, length: int, reason: str) -> Moved:
     return replace(
         item,
         tensor=item.tensor.narrow(start, length),
-        operation=f"rows {start}:{start + length} of {item.tensor.shape[0]}",
+        operation=Operation(OperationKind.ROWS, f"rows {start}:{start + length} of {item.tensor.shape[0]}"),
         reason=_joined(item.reason, reason),
     )
 
@@ -102,7 +102,7 @@ def apply_target(
     for rule in rules:
         if isinstance(rule, Constant):
             shape = tuple(sizes[name] for name in rule.shape)
-            rows.append(Row(rule.target, shape, dtype, f"constant {rule.value:g}", rule.reason, fill=rule.value))
+            rows.append(Row(rule.target, shape, dtype, constant(rule.value), rule.reason, fill=rule.value))
             continue
         if isinstance(rule, Drop):
             hits = [key for key in moved if key not in used and match(rule.source, key) is not None]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from prenorm.checkpoint.dtypes import torch_dtype
 from prenorm.checkpoint.tensors import SourceTensor
 from prenorm.rules.derived import ComputedTensor
-from prenorm.rules.rows import Moved
+from prenorm.rules.rows import Moved, Operation, OperationKind, constant
 from prenorm.source.description import SourceDescription
 from prenorm.source.layouts import HEADS, Canonical
 from prenorm.source.positions import LEARNED, NONE, sinusoids
@@ -48,7 +48,7 @@ def _scale_embedding(tensors: dict[str, Moved], description: SourceDescription) 
     tensors[TABLE] = replace(
         plain,
         tensor=ComputedTensor(plain.tensor.dtype, plain.tensor.shape, compute, (plain.tensor,)),
-        operation=f"times sqrt({description.hidden_size})",
+        operation=Operation(OperationKind.COMPUTED, f"times sqrt({description.hidden_size})"),
         reason="no_scale_embedding=False: fairseq scales word embeddings, the target does not",
     )
 
@@ -68,9 +68,14 @@ def _position_table(description: SourceDescription) -> Moved:
     tensor = ComputedTensor(description.dtype, (table.rows, width), compute)
     if table.kind == NONE:
         return Moved(
-            tensor, None, "constant 0", "no_token_positional_embeddings: the model adds nothing for a position"
+            tensor, None, constant(0.0), "no_token_positional_embeddings: the model adds nothing for a position"
         )
-    return Moved(tensor, None, "sinusoids", "encoder_learned_pos=False: fairseq computes this table")
+    return Moved(
+        tensor,
+        None,
+        Operation(OperationKind.COMPUTED, "sinusoids"),
+        "encoder_learned_pos=False: fairseq computes this table",
+    )
 
 
 def _divide_by_spectral_norm(tensors: dict[str, Moved], key: str) -> None:
@@ -90,7 +95,7 @@ def _divide_by_spectral_norm(tensors: dict[str, Moved], key: str) -> None:
     tensors[key] = replace(
         weight,
         tensor=ComputedTensor(weight.tensor.dtype, weight.tensor.shape, compute, known),
-        operation="divided by its spectral norm",
+        operation=Operation(OperationKind.COMPUTED, "divided by its spectral norm"),
         reason="spectral norm: fairseq divides by sigma = u W v whenever the head runs",
         also_from=(*left.sources, *right.sources),
     )

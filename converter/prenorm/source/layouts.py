@@ -97,6 +97,7 @@ class Layout:
     rules: tuple[Rename | Split | Drop, ...]
 
 
+EVERYWHERE = Layout("standard", _EVERYWHERE)
 DEEPSPEED = Layout("deepspeed", _DEEPSPEED)
 LAYOUTS = (
     Layout("decoder prefix", _PREFIX),
@@ -131,7 +132,7 @@ def normalize(tensors: Mapping[str, SourceTensor]) -> Canonical:
     moved = as_moved(tensors)
     met: list[Layout] = []
     dropped: list[Dropped] = []
-    for layout in (*LAYOUTS, Layout("standard", _EVERYWHERE)):
+    for layout in (*LAYOUTS, EVERYWHERE):
         if layout in LAYOUTS:
             if not any(match(rule.source, key) is not None for rule in layout.rules for key in moved):
                 continue

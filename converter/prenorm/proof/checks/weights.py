@@ -63,4 +63,4 @@ def _in_type(row: Row, dtype: str) -> Row:
     if row.moved is None:
         return replace(row, dtype=dtype)
     moved = replace(row.moved, tensor=cast(row.moved.tensor, dtype))
-    return replace(row, moved=moved, dtype=dtype, operation=f"{row.operation}, stored as {dtype}")
+    return replace(row, moved=moved, dtype=dtype, operation=row.operation.followed_by(f", stored as {dtype}"))
