@@ -128,7 +128,14 @@ def _complete(
 
 
 def source_facts(prepared: Prepared) -> dict[str, object]:
-    """What a report says of the checkpoint."""
+    """Return what a report says of the checkpoint.
+
+    Args:
+        prepared: the checkpoint.
+
+    Returns:
+        Plain values.
+    """
     description = prepared.description
     return {
         "file": prepared.checkpoint.file.name,
@@ -142,7 +149,14 @@ def source_facts(prepared: Prepared) -> dict[str, object]:
 
 
 def source_digests(prepared: Prepared, digests: list[str]) -> dict[str, object]:
-    """The file's SHA-256; of a checkpoint in several files the first one's, and `parts` with all of them.
+    """Return what a report says of the checkpoint's bytes.
+
+    Args:
+        prepared: the checkpoint.
+        digests: the SHA-256 of each of its files.
+
+    Returns:
+        `sha256` of the first file, and `parts` with all of them, if there are several.
 
     Raises:
         UnreadableCheckpoint: if a downloaded file is not the one that the Hub announced.

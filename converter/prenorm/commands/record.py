@@ -5,18 +5,17 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import safe_open
-from torch import Tensor
 
 from prenorm.checkpoint.tensors import tensor_bytes
 from prenorm.commands.keywords import with_keywords
 from prenorm.commands.opening import open_folder, open_source
-from prenorm.commands.verify_by_checkpoint import RUNTIMES, Found
+from prenorm.commands.verify_by_checkpoint import Found
 from prenorm.errors import PrenormError
 from prenorm.folder.files import row_pieces
 from prenorm.folder.published import Published
@@ -26,11 +25,11 @@ from prenorm.options import GoldenOptions, RecordOptions
 from prenorm.proof.checks.audit import Audit, AuditRow
 from prenorm.proof.checks.config import ExpectedConfig, check_config
 from prenorm.proof.checks.numbers import comparison_checks, tensors_check
-from prenorm.proof.comparison import Comparison, Runtime, Subject
-from prenorm.proof.numbers.differences import Difference, ModuleDifferences
-from prenorm.proof.numbers.sketch import sketch
-from prenorm.proof.references import ChosenReference, open_reference
-from prenorm.proof.references.builtin import Stage
+from prenorm.proof.comparison import Comparison
+from prenorm.proof.computation import Computation
+from prenorm.proof.numbers.differences import ModuleDifferences
+from prenorm.proof.protocols import ReferenceModel
+from prenorm.proof.references import open_reference
 from prenorm.proof.references.golden import (
     SCHEMA_VERSION,
     Golden,
@@ -39,6 +38,7 @@ from prenorm.proof.references.golden import (
     record_outputs,
     write_golden,
 )
+from prenorm.proof.runtimes import BUNDLED, CHOICES, open_runtime
 from prenorm.reports.model import Diagnosis, ParityReport, environment
 from prenorm.rules.rows import Row
 
@@ -64,9 +64,9 @@ def record(options: RecordOptions) -> Golden:
         HubProblem: if the Hub does not hand out the checkpoint.
     """
     prepared = prepare(open_source(options.checkpoint, options.listener), options)
-    plan, subject = prepared.plan, Subject.of(prepared.plan)
+    plan, subject = prepared.plan, Computation.of(prepared.plan)
     with open_reference(prepared, prepared.tensors, options) as reference:
-        outputs = record_outputs(reference.model, subject)
+        outputs = record_outputs(reference, subject)
     facts = {
         "schema_version": SCHEMA_VERSION,
         "source": {
@@ -116,8 +116,8 @@ def verify_golden(options: GoldenOptions) -> ParityReport:
         counts = Counter(item.dtype for item in published.tensors.values())
         found.check("config", list(check_config(published.config, known.config, counts)))
         found.disagreements += published.damage
-        for make in RUNTIMES[options.runtime]:
-            _compare(found, known, published, make)
+        for name in CHOICES[options.runtime]:
+            _compare(found, known, published, name)
         audited = _audit(known, published)
     found.checks.append(tensors_check(audited))
     found.disagreements += [f"weights: {text}" for text in audited.problems]
@@ -127,42 +127,21 @@ def verify_golden(options: GoldenOptions) -> ParityReport:
     return _report(found, known, published, audited)
 
 
-def _compare(found: Found, known: Golden, published: Published, make: Callable[..., Runtime]) -> None:
-    rows = known.facts["subject"]["vocab_size"]
+def _compare(found: Found, known: Golden, published: Published, name: str) -> None:
+    suffix = "" if name == BUNDLED else f" ({name})"
     try:
-        runtime = _Sketched(make(published.path, known.subject.kind), rows)
-        comparison = Comparison(
-            known.subject, GoldenReference(known), runtime, known.noise, logits=Difference("logits")
-        ).run()
+        runtime = open_runtime(name, published.path, known.target, known.computation.kind)
+        comparison = Comparison(known.computation, GoldenReference(known), runtime).run()
     except PrenormError:
         raise
     except (ValueError, RuntimeError, IndexError, OSError, KeyError) as error:
-        found.fail_numbers("" if make is RUNTIMES["bundled"][0] else " (transformers)", error)
+        found.fail_numbers(suffix, error)
         return
     found.comparisons.append(comparison)
-    found.take(comparison_checks(comparison, "" if runtime.name == "bundled" else " (transformers)"))
+    found.take(comparison_checks(comparison, suffix))
 
 
-class _Sketched:
-    """A runtime whose outputs are their sketches."""
-
-    def __init__(self, runtime: Runtime, rows: int) -> None:
-        self._runtime = runtime
-        self._rows = rows
-        self.name = runtime.name
-
-    def run(self, input_ids: Tensor, attention_mask: Tensor, on_stage: Callable[[Stage], None]) -> Tensor:
-        """One batch. Of a vocabulary only the rows that were recorded are sketched."""
-
-        def sketched(stage: Stage) -> None:
-            name, parts = stage
-            on_stage((name, {"out": sketch(parts["out"])}))
-
-        output = self._runtime.run(input_ids, attention_mask, sketched)
-        return sketch(output[..., : self._rows]) if output.dim() == 3 else output
-
-
-def _noise(reference: ChosenReference, subject: Subject) -> dict[str, float]:
+def _noise(reference: ReferenceModel, subject: Computation) -> dict[str, float]:
     """How far the recorded outputs are from exact ones, by stage and part: nothing, unless fairseq computed them."""
     stages = ["embeddings", "layer_norm", "logits", *(f"layers.{n}" for n in range(subject.layers))]
     found = {f"{stage}/out": reference.noise(stage, "out") for stage in stages}
@@ -177,7 +156,7 @@ def _config_facts(plan: ConversionPlan) -> dict[str, object]:
     expected = ExpectedConfig.of(plan)
     labels = None if expected.labels is None else list(expected.labels)
     return {
-        "model_type": expected.model_type, "architecture": expected.architecture, "kind": expected.kind.value,
+        "model_type": expected.target.model_type, "architecture": expected.architecture, "kind": expected.kind.value,
         "fields": dict(expected.fields), "outputs": expected.outputs, "labels": labels,
     }  # fmt: skip
 
@@ -204,7 +183,7 @@ def _report(found: Found, known: Golden, published: Published, audited: Audit) -
     shown = next((item for item in found.comparisons if item.divergence), None) or next(iter(found.comparisons), None)
     at = shown.divergence if shown else None
     return ParityReport(
-        f"golden ({known.facts['reference']}, recorded by prenorm {known.facts['environment']['prenorm']})",
+        GoldenReference(known).name,
         "float64",
         known.facts["source"],
         {"folder": published.name, **{key: published.config.get(key) for key in ("model_type", "architectures")}},

@@ -46,7 +46,14 @@ class Verify(Protocol[_ByCheckpoint, _ByGolden, _ByItself]):
     def with_options(
         self, options: VerifyOptions | GoldenOptions | FolderOnlyOptions, /
     ) -> ParityReport | FitnessReport:
-        """Call it with arguments and keywords as one group."""
+        """Call it with arguments and keywords as one group.
+
+        Args:
+            options: the group.
+
+        Returns:
+            The report.
+        """
 
 
 def _with_modes(

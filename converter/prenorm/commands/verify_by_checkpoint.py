@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
 
 import torch
 
@@ -21,22 +20,18 @@ from prenorm.proof.checks.config import ExpectedConfig, check_config
 from prenorm.proof.checks.numbers import comparison_checks, tensors_check
 from prenorm.proof.checks.tokenizer import check_tokenizer
 from prenorm.proof.checks.weights import ExpectedWeights, expected_weights
-from prenorm.proof.comparison import Comparison, Runtime, Subject, reference_arguments
+from prenorm.proof.comparison import Comparison
+from prenorm.proof.computation import Computation
 from prenorm.proof.hints import diagnose
 from prenorm.proof.numbers.differences import ModuleDifferences
+from prenorm.proof.protocols import ReferenceModel
 from prenorm.proof.prove import is_tied_masked_lm, operation_count, stage_count
-from prenorm.proof.references import ChosenReference, open_reference
-from prenorm.proof.references.builtin import Reference
-from prenorm.proof.runtimes.bundled import BundledRuntime
-from prenorm.proof.runtimes.transformers import TransformersRuntime
+from prenorm.proof.references import open_reference
+from prenorm.proof.references.builtin import BuiltinReference
+from prenorm.proof.references.settings import settings_of
+from prenorm.proof.runtimes import BUNDLED, CHOICES, open_runtime
 from prenorm.reports.model import Check, ParityReport
 from prenorm.rules.derived import cast
-
-RUNTIMES: Mapping[str, tuple[Callable[..., Runtime], ...]] = {
-    "bundled": (BundledRuntime,),
-    "transformers": (TransformersRuntime,),
-    "both": (BundledRuntime, TransformersRuntime),
-}
 
 
 @dataclass
@@ -116,16 +111,8 @@ def _judge(
     digests.check(prepared.tensors.values())
     with open_reference(prepared, tensors, options, compute) as reference:
         tick = digests.beside(watch.advance, stage_count(plan), operation_count(plan, prepared.tensors))
-        for kind in RUNTIMES[options.runtime]:
-            make = partial(kind, dtype=getattr(torch, compute))
-            _compare(
-                found,
-                Subject.of(plan, expected.dtype),
-                published,
-                make,
-                reference,
-                tick,
-            )
+        for name in CHOICES[options.runtime]:
+            _compare(found, Computation.of(plan, expected.dtype), published, name, compute, reference, tick)
         audited = _audit(prepared, published, expected, reference)
         sources, _ = digests.result()
     found.checks.append(tensors_check(audited))
@@ -136,17 +123,18 @@ def _judge(
 
 def _compare(
     found: Found,
-    subject: Subject,
+    computation: Computation,
     published: Published,
-    make: partial[Runtime],
-    reference: ChosenReference,
+    name: str,
+    compute: str,
+    reference: ReferenceModel,
     tick: Callable[[int], None],
 ) -> None:
     """One runtime's numbers. A folder that does not load, or computes other stages, is one more disagreement."""
-    suffix = "" if make.func is BundledRuntime else " (transformers)"
+    suffix = "" if name == BUNDLED else f" ({name})"
     try:
-        runtime = make(published.path, subject.kind)
-        comparison = Comparison(subject, reference.model, runtime, reference.noise, tick).run()
+        runtime = open_runtime(name, published.path, computation.target, computation.kind, compute)
+        comparison = Comparison(computation, reference, runtime, tick).run()
     except PrenormError:
         raise
     except (ValueError, RuntimeError, IndexError, OSError, KeyError) as error:
@@ -163,8 +151,8 @@ def _in_stored_type(tensors: Mapping[str, SourceTensor], stored: str, own: str) 
     return {name: cast(tensor, stored) for name, tensor in tensors.items()}
 
 
-def _audit(prepared: Prepared, published: Published, expected: ExpectedWeights, reference: ChosenReference) -> Audit:
-    used = reference.used()
+def _audit(prepared: Prepared, published: Published, expected: ExpectedWeights, reference: ReferenceModel) -> Audit:
+    used = reference.used & prepared.tensors.keys()
     with torch.inference_mode():
         return audit(
             published.path, expected.rows, prepared.plan.dropped, prepared.tensors, used,
@@ -191,7 +179,7 @@ def _report(
     published: Published,
     audited: Audit,
     tensors: Mapping[str, SourceTensor],
-    reference: ChosenReference,
+    reference: ReferenceModel,
     compute: str,
 ) -> ParityReport:
     plan = prepared.plan
@@ -227,11 +215,11 @@ def _cost_of_type(
     plan = prepared.plan
     if tensors is prepared.tensors or plan.task.kind is TaskKind.ENCODER:
         return None
-    exact = Reference(prepared.tensors, reference_arguments(plan.description))
+    exact = BuiltinReference(prepared.tensors, settings_of(plan.description))
     try:
-        runtime = BundledRuntime(published.path, plan.task.kind)
+        runtime = open_runtime(BUNDLED, published.path, plan.target, plan.task.kind)
         stored = next(iter(tensors.values())).dtype
-        comparison = Comparison(Subject.of(plan, stored), exact, runtime).run()
+        comparison = Comparison(Computation.of(plan, stored), exact, runtime).run()
     except (ValueError, RuntimeError, IndexError, OSError, KeyError):
         return None  # said already, by the comparison that is judged
     return {"dtype": stored, **comparison.logits.metrics()}

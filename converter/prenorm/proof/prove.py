@@ -13,10 +13,11 @@ from prenorm.mapping.plan import ConversionPlan
 from prenorm.options import TaskKind
 from prenorm.proof.checks.audit import audit
 from prenorm.proof.checks.numbers import comparison_checks, tensors_check
-from prenorm.proof.comparison import Comparison, Subject
+from prenorm.proof.comparison import Comparison
+from prenorm.proof.computation import Computation
 from prenorm.proof.hints import diagnose
-from prenorm.proof.references import ChosenReference
-from prenorm.proof.runtimes.bundled import BundledRuntime
+from prenorm.proof.protocols import ReferenceModel
+from prenorm.proof.runtimes import BUNDLED, open_runtime
 from prenorm.reports.model import Check, ParityReport
 
 
@@ -25,7 +26,7 @@ def prove(
     tensors: Mapping[str, SourceTensor],
     folder: Path,
     *,
-    reference: ChosenReference,
+    reference: ReferenceModel,
     source: Mapping[str, object],
     target: Mapping[str, object],
     more_checks: tuple[Check, ...] = (),
@@ -44,10 +45,12 @@ def prove(
     Raises:
         ValueError: if the folder's files do not fit the model, or the model's stages are not the reference's.
     """
-    runtime = BundledRuntime(folder, plan.task.kind)
-    found = Comparison(Subject.of(plan), reference.model, runtime, reference.noise, tick).run()
+    runtime = open_runtime(BUNDLED, folder, plan.target, plan.task.kind)
+    found = Comparison(Computation.of(plan), reference, runtime, tick).run()
     with torch.inference_mode():
-        audited = audit(folder, plan.rows, plan.dropped, tensors, reference.used(), tied=is_tied_masked_lm(plan))
+        audited = audit(
+            folder, plan.rows, plan.dropped, tensors, reference.used & tensors.keys(), tied=is_tied_masked_lm(plan)
+        )
     return ParityReport(
         reference.name,
         "float64",
@@ -75,5 +78,5 @@ def stage_count(plan: ConversionPlan) -> int:
 
 def operation_count(plan: ConversionPlan, tensors: Mapping[str, SourceTensor]) -> float:
     """About how many floating-point operations the comparison takes: two for each weight and token, on both sides."""
-    tokens = sum(batch.numel() for batch in Subject.of(plan).batches)
+    tokens = sum(batch.numel() for batch in Computation.of(plan).batches)
     return 4.0 * tokens * sum(math.prod(tensor.shape) for tensor in tensors.values())
