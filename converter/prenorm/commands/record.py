@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -63,10 +63,13 @@ def record(options: RecordOptions) -> Golden:
         UnreadableCheckpoint: if the checkpoint is damaged, incomplete or unsafe.
         HubProblem: if the Hub does not hand out the checkpoint.
     """
-    prepared = prepare(open_source(options.checkpoint, options.listener), options)
+    progress = options.listener
+    progress.stage("Reading", 1)
+    prepared = prepare(open_source(options.checkpoint, progress), options)
     plan, subject = prepared.plan, Computation.of(prepared.plan)
+    progress.stage("Recording", len(subject.batches) * (subject.layers + 3))
     with open_reference(prepared, prepared.tensors, options) as reference:
-        outputs = record_outputs(reference, subject)
+        outputs = record_outputs(reference, subject, progress.advance)
     facts = {
         "schema_version": SCHEMA_VERSION,
         "source": {
@@ -116,8 +119,10 @@ def verify_golden(options: GoldenOptions) -> ParityReport:
         counts = Counter(item.dtype for item in published.tensors.values())
         found.check("config", list(check_config(published.config, known.config, counts)))
         found.disagreements += published.damage
-        for name in CHOICES[options.runtime]:
-            _compare(found, known, published, name)
+        names = CHOICES[options.runtime]
+        options.listener.stage("Proving", known.computation.stage_count * len(names))
+        for name in names:
+            _compare(found, known, published, name, options.listener.advance)
         audited = _audit(known, published)
     found.checks.append(tensors_check(audited))
     found.disagreements += [f"weights: {text}" for text in audited.problems]
@@ -127,11 +132,11 @@ def verify_golden(options: GoldenOptions) -> ParityReport:
     return _report(found, known, published, audited)
 
 
-def _compare(found: Found, known: Golden, published: Published, name: str) -> None:
+def _compare(found: Found, known: Golden, published: Published, name: str, tick: Callable[[int], None]) -> None:
     suffix = "" if name == BUNDLED else f" ({name})"
     try:
         runtime = open_runtime(name, published.path, known.target, known.computation.kind)
-        comparison = Comparison(known.computation, GoldenReference(known), runtime).run()
+        comparison = Comparison(known.computation, GoldenReference(known), runtime, tick).run()
     except PrenormError:
         raise
     except (ValueError, RuntimeError, IndexError, OSError, KeyError) as error:

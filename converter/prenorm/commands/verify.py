@@ -97,6 +97,7 @@ def verify(options: VerifyOptions | GoldenOptions | FolderOnlyOptions) -> Parity
 
 
 def _verify_by_checkpoint(options: VerifyOptions) -> ParityReport:
+    options.listener.stage("Reading", 1)
     checkpoint = open_source(options.checkpoint, options.listener)
 
     def prepared(options: SourceOptions, rows: int | None) -> Prepared:

@@ -97,7 +97,7 @@ def _judge(
     options: VerifyOptions,
     digests: Digests,
 ) -> ParityReport:
-    watch, compute = options.listener, options.compute
+    progress, compute = options.listener, options.compute
     plan, found = prepared.plan, Found()
     counts = Counter(item.dtype for item in published.tensors.values())
     found.check("config", list(check_config(published.config, ExpectedConfig.of(plan), counts)))
@@ -109,9 +109,11 @@ def _judge(
     found.disagreements += [*published.damage, *expected.problems]
     tensors = _in_stored_type(prepared.tensors, expected.dtype, plan.description.dtype)
     digests.check(prepared.tensors.values())
+    names = CHOICES[options.runtime]
+    progress.stage("Proving", stage_count(plan) * len(names))
     with open_reference(prepared, tensors, options, compute) as reference:
-        tick = digests.beside(watch.advance, stage_count(plan), operation_count(plan, prepared.tensors))
-        for name in CHOICES[options.runtime]:
+        tick = digests.beside(progress.advance, stage_count(plan), operation_count(plan, prepared.tensors))
+        for name in names:
             _compare(found, Computation.of(plan, expected.dtype), published, name, compute, reference, tick)
         audited = _audit(prepared, published, expected, reference)
         sources, _ = digests.result()

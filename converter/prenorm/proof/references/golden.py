@@ -11,7 +11,7 @@ import hashlib
 import json
 import math
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -145,8 +145,19 @@ class GoldenReference:
         return torch.from_numpy(self._arrays[f"{self._now}.{name}"])
 
 
-def record_outputs(reference: ReferenceModel, computation: Computation) -> dict[str, NDArray[Any]]:
-    """The probe and the sketches of everything that the reference computes on it."""
+def record_outputs(
+    reference: ReferenceModel, computation: Computation, tick: Callable[[int], None]
+) -> dict[str, NDArray[Any]]:
+    """Return the probe and the sketches of everything that the reference computes on it.
+
+    Args:
+        reference: computes the checkpoint.
+        computation: what to compute, on which probe.
+        tick: called with 1 for every stage, layers + 3 times for each batch.
+
+    Returns:
+        Arrays by the names that the golden file gives them.
+    """
     arrays: dict[str, NDArray[Any]] = {}
     with torch.inference_mode():
         for number, batch in enumerate(computation.batches):
@@ -156,6 +167,7 @@ def record_outputs(reference: ReferenceModel, computation: Computation) -> dict[
                 names.append(name)
                 features = parts["out"]
                 arrays[f"{number}.{name}"] = sketch(features).numpy()
+                tick(1)
             arrays[f"stages.{number}"] = np.array(names)
             assert features is not None
             if computation.kind is TaskKind.MASKED_LM:
@@ -164,6 +176,7 @@ def record_outputs(reference: ReferenceModel, computation: Computation) -> dict[
                 found = reference.classify(features[:, 0], computation.head)
                 arrays[f"{number}.dense"] = sketch(found["dense"]).numpy()
                 arrays[f"{number}.outputs"] = found["out"].numpy()
+            tick(1)
     return arrays
 
 
