@@ -24,8 +24,8 @@ from helpers.workers import run_worker
 from prenorm import convert
 from prenorm.errors import UsageProblem
 from prenorm.fitness import CHECKS, finding, judge_folder, onnx_export, sentence_vectors, training
+from prenorm.fitness.candidate import Candidate
 from prenorm.fitness.finding import Check, FitnessReport
-from prenorm.fitness.subject import Subject
 from prenorm.reports import SUFFIXES, render
 from prenorm.reports.reading import read
 from prenorm.reports.text import Outcome
@@ -50,14 +50,14 @@ def test_an_export_with_another_gelu_fails(folder: Path, monkeypatch: pytest.Mon
     """The tanh form is off by 5e-4 at most, which a tolerance of 1e-3 would let through."""
     own = onnx_export._export
 
-    def other(subject: Subject, path: str) -> None:
-        kept = subject.model
-        spoiled = subject.load()
+    def other(candidate: Candidate, path: str) -> None:
+        kept = candidate.model
+        spoiled = candidate.load()
         for layer in spoiled.roberta_prelayernorm.encoder.layer:
             layer.intermediate.intermediate_act_fn = torch.nn.GELU(approximate="tanh")
-        subject.__dict__["model"] = spoiled
-        own(subject, path)
-        subject.__dict__["model"] = kept
+        candidate.__dict__["model"] = spoiled
+        own(candidate, path)
+        candidate.__dict__["model"] = kept
 
     monkeypatch.setattr(onnx_export, "_export", other)
     check = one(folder, "ONNX")
@@ -66,14 +66,14 @@ def test_an_export_with_another_gelu_fails(folder: Path, monkeypatch: pytest.Mon
 
 
 def test_a_weight_without_a_gradient_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    own = Subject.load
+    own = Candidate.load
 
-    def frozen(self: Subject, *given: Any, **options: Any) -> Any:
+    def frozen(self: Candidate, *given: Any, **options: Any) -> Any:
         model = own(self, *given, **options)
         model.roberta_prelayernorm.embeddings.word_embeddings.weight.requires_grad_(False)
         return model
 
-    monkeypatch.setattr(Subject, "load", frozen)
+    monkeypatch.setattr(Candidate, "load", frozen)
     check = one(folder, "fine-tuning")
     assert check.problems == ("1 weights have no gradient: roberta_prelayernorm.embeddings.word_embeddings.weight",)
 
@@ -90,14 +90,14 @@ def test_the_values_are_compared_whatever_transformers_says_of_the_keys(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Embeddings that were initialized anew, under a loading report that is clean."""
-    own = Subject.load_with_info
+    own = Candidate.load_with_info
 
-    def anew(self: Subject, *given: Any, **options: Any) -> Any:
+    def anew(self: Candidate, *given: Any, **options: Any) -> Any:
         model, info = own(self, *given, **options)
         torch.nn.init.normal_(model.get_input_embeddings().weight)
         return model, info
 
-    monkeypatch.setattr(Subject, "load_with_info", anew)
+    monkeypatch.setattr(Candidate, "load_with_info", anew)
     report = only(folder, "AutoModel", "AutoModelForMaskedLM", "new heads")
     assert report.check("AutoModel").problems == (
         "1 weights of RobertaPreLayerNormModel have other values than the files: embeddings.word_embeddings.weight",
@@ -108,15 +108,15 @@ def test_the_values_are_compared_whatever_transformers_says_of_the_keys(
 def test_weights_without_a_tensor_are_found_whatever_transformers_says_of_the_keys(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    own = Subject.load_with_info
+    own = Candidate.load_with_info
 
-    def silent(self: Subject, *given: Any, **options: Any) -> Any:
+    def silent(self: Candidate, *given: Any, **options: Any) -> Any:
         model, info = own(self, *given, **options)
         return model, {**info, "missing_keys": [key for key in info["missing_keys"] if "pooler" in key]}
 
     lacking = Path(shutil.copytree(folder, tmp_path / "lacking"))
     without("roberta_prelayernorm.encoder.layer.2.output.dense.bias")(lacking)
-    monkeypatch.setattr(Subject, "load_with_info", silent)
+    monkeypatch.setattr(Candidate, "load_with_info", silent)
     assert one(lacking, "AutoModel").problems == (
         "1 weights of RobertaPreLayerNormModel have no tensor in the files, and are random: "
         "encoder.layer.2.output.dense.bias",
@@ -191,8 +191,8 @@ def test_a_pipeline_that_answers_otherwise_fails(
     pipelines = importlib.import_module("prenorm.fitness.pipelines")
     own = pipelines._pipeline
 
-    def other(task: str, subject: Subject) -> Any:
-        run = own(task, subject)
+    def other(task: str, candidate: Candidate) -> Any:
+        run = own(task, candidate)
         return lambda *given, **options: change(run(*given, **options))
 
     monkeypatch.setattr(pipelines, "_pipeline", other)

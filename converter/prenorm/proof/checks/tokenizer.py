@@ -70,9 +70,9 @@ def _compare(actual: Tokenizer, wanted: Tokenizer, parts: Tokenization) -> Itera
         yield (f"tokenizer: it has {len(_merges(theirs))} merges and must have {len(_merges(mine))}, in their order")
     elif mine["type"] == "Unigram":
         held, given = ({token: _single(score) for token, score in model["vocab"]} for model in (mine, theirs))
-        other = sum(held.get(token) != given.get(token) for token in parts.wanted if token not in _RESERVED)
+        other = sum(held.get(token) != given.get(token) for token in parts.fairseq_rows if token not in _RESERVED)
         if other:
-            yield f"tokenizer: {other} of {len(parts.wanted)} pieces have another score, or are missing"
+            yield f"tokenizer: {other} of {len(parts.fairseq_rows)} pieces have another score, or are missing"
     texts = (*_TEXTS, *_texts_of(parts, wanted))
     apart = [
         text
