@@ -22,10 +22,10 @@ import prenorm_model.torch.modeling
 from conftest import BPE, FIXTURES, MLM, run_main, save_edited
 from prenorm.checkpoint import open_checkpoint
 from prenorm.commands import convert as pipeline
-from prenorm.errors import ParityFailed
 from prenorm.mapping import understood
 from prenorm.mapping.plan import ConversionPlan
 from prenorm.options import SourceOptions
+from prenorm.reports import ParityFailed
 from prenorm.rules.apply import Row
 from prenorm_model.torch.activations import gelu_tanh
 
@@ -191,7 +191,7 @@ def test_lost_key_bias_is_seen_by_the_modules_alone(monkeypatch: pytest.MonkeyPa
     outcome = {check.name: check.passed for check in caught.value.report.checks}
     assert outcome["logits"]
     assert not outcome["modules"]
-    assert caught.value.report.modules.first_divergence == f"{LAYER}1.attention.self.key"
+    assert caught.value.report.first_divergence == f"{LAYER}1.attention.self.key"
 
 
 def test_without_a_fault_it_passes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

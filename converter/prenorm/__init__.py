@@ -15,14 +15,16 @@ if TYPE_CHECKING:
     from prenorm.commands.convert import Conversion, convert
     from prenorm.commands.inspect import Inspection, inspect
     from prenorm.errors import PrenormError
+    from prenorm.reports.failure import ParityFailed
 
-__all__ = ["Conversion", "Inspection", "PrenormError", "convert", "inspect"]
+__all__ = ["Conversion", "Inspection", "ParityFailed", "PrenormError", "convert", "inspect"]
 
 _HOMES = {
     "Conversion": "prenorm.commands.convert",
     "convert": "prenorm.commands.convert",
     "Inspection": "prenorm.commands.inspect",
     "inspect": "prenorm.commands.inspect",
+    "ParityFailed": "prenorm.reports.failure",
     "PrenormError": "prenorm.errors",
 }
 

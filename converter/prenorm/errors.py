@@ -9,10 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import IntEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from prenorm.reports.model import ParityReport
 
 
 class ExitCode(IntEnum):
@@ -65,11 +61,10 @@ class UnreadableCheckpoint(PrenormError):
     exit_code = ExitCode.UNREADABLE
 
 
-class ParityFailed(PrenormError):
-    """The converted model does not compute what the checkpoint computes; nothing was published."""
+class NotProven(PrenormError):
+    """The model is not proven to compute what the checkpoint computes; nothing was published."""
 
     exit_code = ExitCode.PARITY_FAILED
-    report: ParityReport | None = None
 
 
 class HubProblem(PrenormError):

@@ -10,9 +10,8 @@ from html.parser import HTMLParser
 from importlib.resources import files
 
 import pytest
-from report_cases import HOSTILE_TEXTS, Report, bare, hostile, synthetic
+from report_cases import HOSTILE_TEXTS, Report, bare, hostile, render, synthetic
 
-from prenorm.reports import render
 from prenorm.reports.text import visible
 
 VOID = {"meta", "input", "br", "wbr"}

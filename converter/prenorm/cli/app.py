@@ -19,11 +19,13 @@ from prenorm.cli.decorators import (
     source_options,
 )
 from prenorm.cli.signals import Terminated, raise_on_termination
-from prenorm.errors import ExitCode, ParityFailed, PrenormError, UsageProblem, describe
+from prenorm.errors import ExitCode, PrenormError, UsageProblem, describe
 from prenorm.options import COMPUTE_TYPES, RUNTIMES
+from prenorm.reports.failure import ParityFailed
 
 if TYPE_CHECKING:
     from prenorm.hub.push import Pushed
+    from prenorm.reports.model import Report
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -96,7 +98,7 @@ def convert(
             progress.__exit__()
             _show_failure(error, reports, as_json=as_json, quiet=quiet)
             raise
-    _write_reports(reports, result.report.to_dict())
+    _write_reports(reports, result.report)
     if not as_json and not quiet:
         console.print_conversion(result)
     pushed = sending.send(output, repo_id, quiet=quiet) if repo_id is not None else None
@@ -138,7 +140,7 @@ def verify(
 
     _check_reports(reports, Path(paths[-1]))
     report = judge(paths, **options)
-    _write_reports(reports, report.to_dict())
+    _write_reports(reports, report)
     if as_json:
         console.print_json(report.to_dict())
     elif not quiet:
@@ -238,11 +240,11 @@ def _check_reports(reports: tuple[Path, ...], output: Path) -> None:
             )
 
 
-def _write_reports(reports: tuple[Path, ...], content: dict[str, object]) -> None:
+def _write_reports(reports: tuple[Path, ...], report: Report) -> None:
     from prenorm.reports import write_report
 
     for path in reports:
-        write_report(path, content)
+        write_report(path, report)
 
 
 def _show_failure(error: ParityFailed, reports: tuple[Path, ...], *, as_json: bool, quiet: bool) -> None:
@@ -250,7 +252,7 @@ def _show_failure(error: ParityFailed, reports: tuple[Path, ...], *, as_json: bo
 
     if error.report is None:
         return
-    _write_reports(reports, error.report.to_dict())
+    _write_reports(reports, error.report)
     if as_json:
         console.print_json(error.report.to_dict())
     elif not quiet:

@@ -20,9 +20,8 @@ from prenorm.reports.table import parity_rows
 if TYPE_CHECKING:
     from prenorm.commands.convert import Conversion
     from prenorm.commands.inspect import Inspection
-    from prenorm.fitness.finding import FitnessReport
     from prenorm.hub.push import Pushed
-    from prenorm.reports.model import ParityReport
+    from prenorm.reports.model import Report
 
 _MOST_SHOWN = 20
 _RISK_STYLES = {Risk.PLAIN: "", Risk.FOREIGN: "yellow", Risk.CODE: "bold red"}
@@ -103,7 +102,7 @@ def print_conversion(result: Conversion) -> None:
     console.print(f"{result.report.verdict.capitalize()}: {result.output} ({spent})", soft_wrap=True)
 
 
-def print_parity(report: ParityReport) -> None:
+def print_parity(report: Report) -> None:
     """The parity table: what was compared, how far apart, how far was allowed."""
     table = _table(
         "check", "largest difference", "tolerance", "", title=f"Parity ({report.reference}, {report.compute_dtype})"
@@ -114,24 +113,22 @@ def print_parity(report: ParityReport) -> None:
     _stdout().print(table)
 
 
-def print_judgement(report: ParityReport | FitnessReport) -> None:
+def print_judgement(report: Report) -> None:
     """What `verify` has found, in either way."""
-    from prenorm.fitness.finding import FitnessReport
-
-    if isinstance(report, FitnessReport):
+    if report.is_fitness:
         print_fitness(report)
     else:
         print_verification(report)
 
 
-def print_fitness(report: FitnessReport) -> None:
+def print_fitness(report: Report) -> None:
     """A line for each check of the folder, every problem, and the verdict; what was not run is counted beside it."""
     console = _stdout()
     table = _table("check", "found", "", title=f"Fitness (transformers {report.environment['transformers']})")
     for check in report.checks:
         style = {"passed": "green", "failed": "bold red"}.get(check.outcome, "yellow")
         outcome = check.outcome.upper() if check.outcome == "failed" else check.outcome
-        table.add_row(check.name, escape(check.detail), f"[{style}]{outcome}[/{style}]")
+        table.add_row(check.name, escape(check.finding), f"[{style}]{outcome}[/{style}]")
     console.print(table)
     _print_disagreements(console, report.disagreements)
     left = sum(check.outcome == "not run" for check in report.checks)
@@ -146,7 +143,7 @@ def _print_disagreements(console: Console, found: Sequence[str]) -> None:
         console.print(f"... and {len(found) - _MOST_SHOWN} more; --report FILE has them all")
 
 
-def print_verification(report: ParityReport) -> None:
+def print_verification(report: Report) -> None:
     """The parity table, everything that disagrees, where the numbers part, and the verdict."""
     print_parity(report)
     console = _stdout()
@@ -231,7 +228,7 @@ def _facts(found: Inspection) -> Iterable[tuple[str, str]]:
         yield "extra vocabulary rows", str(found.converts_to["extra_rows"])
 
 
-def _digest(report: ParityReport, name: str) -> str:
+def _digest(report: Report, name: str) -> str:
     files = report.target.get("files", [])
     assert isinstance(files, list)
     return next((str(item["sha256"])[:16] for item in files if item["name"] == name), "")

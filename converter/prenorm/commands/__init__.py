@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 from prenorm.errors import UsageProblem
 
 if TYPE_CHECKING:
-    from prenorm.fitness.finding import FitnessReport
-    from prenorm.reports.model import ParityReport
+    from prenorm.reports.model import Report
 
 
 def judge(
@@ -20,7 +19,7 @@ def judge(
     folder_only: bool = False,
     runtime: str = "bundled",
     **options: Any,
-) -> ParityReport | FitnessReport:
+) -> Report:
     """The report on a folder, by a checkpoint, by a golden file, or by whether it works.
 
     Args:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec import structs
 
 from prenorm.errors import UnreadableCheckpoint
 from prenorm.folder.card.model_card import model_card
@@ -29,7 +30,7 @@ from prenorm.progress import Progress
 from prenorm.proof.prove import operation_count, prove, stage_count
 from prenorm.proof.references import open_reference
 from prenorm.reports import render
-from prenorm.reports.model import Check, ParityReport
+from prenorm.reports.model import Check, Report
 from prenorm.tokenization import TOKENIZER_CONFIG_FILE, TOKENIZER_FILE, count_wrong_ids, tokenizer_config
 
 
@@ -49,7 +50,7 @@ def write_folder(prepared: Prepared, staging: Path, *, allow_nonfinite: bool, wa
 
 def prove_folder(
     prepared: Prepared, staging: Path, options: ReferenceOptions, watch: Progress, *, own: OwnText, command: str
-) -> ParityReport:
+) -> Report:
     """Proves the staging folder and, if it agrees, adds model card and report to it.
 
     Args:
@@ -79,13 +80,12 @@ def prove_folder(
             tick=digests.beside(watch.advance, stage_count(plan), operation_count(plan, prepared.tensors)),
         )
         sums, file_digests = digests.result()
-    report = replace(report, source={**report.source, **source_digests(prepared, sums)})
+    report = structs.replace(report, source={**report.source, **source_digests(prepared, sums)})
     if report.agrees:
         card, names = staging / CARD_FILE, PublicNames.of_keys(prepared.tensors)
-        shown = report.to_dict()
         from prenorm.reports.plots import plot_png  # it brings matplotlib, which verify has no use for
 
-        write_bytes(staging / PLOT_FILE, plot_png(shown))
+        write_bytes(staging / PLOT_FILE, plot_png(report))
         file_digests[PLOT_FILE] = hashlib.sha256((staging / PLOT_FILE).read_bytes()).hexdigest()
         has_tokenizer = prepared.tokenization is not None
         write_text(card, model_card(plan, report, has_tokenizer=has_tokenizer, own=own, command=command, names=names))
@@ -94,10 +94,8 @@ def prove_folder(
             {"name": name, "bytes": (staging / name).stat().st_size, "sha256": digest}
             for name, digest in sorted(file_digests.items())
         ]
-        report = replace(report, target={**report.target, "files": files})
-        published = names.told(report.to_dict())
-        assert isinstance(published, dict)
-        write_text(staging / REPORT_FILE, render(published, ".json"))
+        report = structs.replace(report, target={**report.target, "files": files})
+        write_text(staging / REPORT_FILE, render(names.in_report(report), ".json"))
     return report
 
 

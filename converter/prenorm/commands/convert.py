@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from prenorm.commands.keywords import takes_keywords
 from prenorm.commands.opening import open_source
-from prenorm.errors import ParityFailed
 from prenorm.folder.card.command import command
 from prenorm.folder.card.names import PublicNames
 from prenorm.folder.card.options import read_own_text
@@ -21,9 +20,10 @@ from prenorm.mapping.plan import ConversionPlan
 from prenorm.mapping.understood import Prepared, prepare
 from prenorm.mapping.warnings import NOT_JUDGED
 from prenorm.options import ConvertOptions, StrPath
+from prenorm.reports.failure import ParityFailed
 
 if TYPE_CHECKING:
-    from prenorm.reports.model import ParityReport
+    from prenorm.reports.model import Report
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Conversion:
 
     output: Path
     plan: ConversionPlan
-    report: ParityReport
+    report: Report
     warnings: tuple[str, ...]
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -93,19 +93,18 @@ def _again(checkpoint: StrPath, prepared: Prepared, options: ConvertOptions) -> 
     return command(place, options, tells=PublicNames.of_keys(prepared.tensors).tells)
 
 
-def _failure(report: ParityReport, output: Path) -> ParityFailed:
+def _failure(report: Report, output: Path) -> ParityFailed:
     failed = [check.name for check in report.checks if not check.passed]
-    where = report.modules.first_divergence
-    unequal = [row.target or row.source for row in report.audit.rows if row.equal is False]
-    error = ParityFailed(
+    where = report.first_divergence
+    unequal = [row.target or row.source for row in report.tensors if row.equal is False]
+    return ParityFailed(
         f"the converted model does not compute what the checkpoint computes (failed: {', '.join(failed)}"
         + (f"; first diverging module: {where}" if where else "")
         + f"), so {output} was not written",
-        problems=[*report.audit.problems, *(f"'{name}' is not bit-equal to its source" for name in unequal)],
+        problems=[*report.problems, *(f"'{name}' is not bit-equal to its source" for name in unequal)],
         advice="This is a fault of prenorm: please report it with the output of prenorm inspect",
+        report=report,
     )
-    error.report = report
-    return error
 
 
 class _Clock:

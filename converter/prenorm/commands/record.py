@@ -23,11 +23,10 @@ from prenorm.folder.published import Published, open_published
 from prenorm.mapping.plan import ConversionPlan
 from prenorm.mapping.understood import prepare
 from prenorm.options import GoldenOptions, RecordOptions, StrPath
-from prenorm.proof.checks.audit import Audit, AuditRow
 from prenorm.proof.checks.config import ExpectedConfig, check_config
 from prenorm.proof.checks.numbers import comparison_checks, tensors_check
 from prenorm.proof.comparison import Comparison, Runtime, Subject
-from prenorm.proof.numbers.differences import Difference, ModuleDifferences
+from prenorm.proof.numbers.differences import Difference
 from prenorm.proof.numbers.sketch import sketch
 from prenorm.proof.references import ChosenReference, open_reference
 from prenorm.proof.references.builtin import Stage
@@ -39,7 +38,8 @@ from prenorm.proof.references.golden import (
     record_outputs,
     write_golden,
 )
-from prenorm.reports.model import Diagnosis, ParityReport, environment
+from prenorm.reports.environment import environment
+from prenorm.reports.model import Audit, AuditRow, Diagnosis, Report
 from prenorm.rules.apply import Row
 
 _CHUNK = 4 << 20
@@ -95,7 +95,7 @@ def record(checkpoint: StrPath, golden: StrPath, options: RecordOptions) -> Gold
 
 
 @takes_keywords(GoldenOptions)
-def verify_golden(folder: StrPath, golden: StrPath, options: GoldenOptions) -> ParityReport:
+def verify_golden(folder: StrPath, golden: StrPath, options: GoldenOptions) -> Report:
     """Judge a folder by a golden file alone.
 
     Args:
@@ -202,21 +202,24 @@ def _audit(known: Golden, published: Published) -> Audit:
     return Audit(tuple(rows), tuple(sorted([*missing, *extra])))
 
 
-def _report(found: Found, known: Golden, published: Published, audited: Audit) -> ParityReport:
+def _report(found: Found, known: Golden, published: Published, audited: Audit) -> Report:
     shown = next((item for item in found.comparisons if item.divergence), None) or next(iter(found.comparisons), None)
     at = shown.divergence if shown else None
-    return ParityReport(
-        f"golden ({known.facts['reference']}, recorded by prenorm {known.facts['environment']['prenorm']})",
-        "float64",
-        known.facts["source"],
-        {"folder": published.name, **{key: published.config.get(key) for key in ("model_type", "architectures")}},
-        tuple(found.checks),
-        shown.modules if shown else ModuleDifferences(),
-        audited,
+    return Report.of_parity(
+        reference=f"golden ({known.facts['reference']}, recorded by prenorm {known.facts['environment']['prenorm']})",
+        compute_dtype="float64",
+        source=known.facts["source"],
+        target={
+            "folder": published.name,
+            **{key: published.config.get(key) for key in ("model_type", "architectures")},
+        },
+        checks=found.checks,
+        modules=shown.modules.lines() if shown else (),
+        audit=audited,
         runtimes=tuple(item.runtime.name for item in found.comparisons),
-        positions=shown.positions if shown else None,
+        positions=shown.positions.lines() if shown else None,
         divergence=Diagnosis(at.module, None, None) if at else None,
-        disagreements=tuple(found.disagreements),
+        disagreements=found.disagreements,
     )
 
 

@@ -16,11 +16,11 @@ from prenorm.mapping.understood import Prepared, prepare
 from prenorm.options import SourceOptions, StrPath, VerifyOptions
 
 if TYPE_CHECKING:
-    from prenorm.reports.model import ParityReport
+    from prenorm.reports.model import Report
 
 
 @takes_keywords(VerifyOptions)
-def verify(checkpoint: StrPath, folder: StrPath, options: VerifyOptions) -> ParityReport:
+def verify(checkpoint: StrPath, folder: StrPath, options: VerifyOptions) -> Report:
     """Judge a folder by its checkpoint; nothing is written.
 
     Args:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 import torch
+from msgspec import structs
 
 from prenorm.checkpoint.tensors import SourceTensor
 from prenorm.commands.assemble import source_digests, source_facts
@@ -16,20 +17,19 @@ from prenorm.folder.digests import Digests
 from prenorm.folder.published import Published
 from prenorm.mapping.understood import Prepared
 from prenorm.options import AUTO, SourceOptions, TaskKind, VerifyOptions
-from prenorm.proof.checks.audit import Audit, audit
+from prenorm.proof.checks.audit import audit
 from prenorm.proof.checks.config import ExpectedConfig, check_config
 from prenorm.proof.checks.numbers import comparison_checks, tensors_check
 from prenorm.proof.checks.tokenizer import check_tokenizer
 from prenorm.proof.checks.weights import ExpectedWeights, expected_weights
 from prenorm.proof.comparison import Comparison, Runtime, Subject, reference_arguments
 from prenorm.proof.hints import diagnose
-from prenorm.proof.numbers.differences import ModuleDifferences
 from prenorm.proof.prove import is_tied_masked_lm, operation_count, stage_count
 from prenorm.proof.references import ChosenReference, open_reference
 from prenorm.proof.references.builtin import Reference
 from prenorm.proof.runtimes.bundled import BundledRuntime
 from prenorm.proof.runtimes.transformers import TransformersRuntime
-from prenorm.reports.model import Check, ParityReport
+from prenorm.reports.model import Audit, Check, Report
 from prenorm.rules.derived import cast
 
 RUNTIMES: Mapping[str, tuple[Callable[..., Runtime], ...]] = {
@@ -74,7 +74,7 @@ def judge_published(
     published: Published,
     options: VerifyOptions,
     digests: Digests,
-) -> ParityReport:
+) -> Report:
     """Return the report on a folder.
 
     Args:
@@ -101,7 +101,7 @@ def _judge(
     published: Published,
     options: VerifyOptions,
     digests: Digests,
-) -> ParityReport:
+) -> Report:
     watch, compute = options.progress, options.compute
     plan, found = prepared.plan, Found()
     counts = Counter(item.dtype for item in published.tensors.values())
@@ -131,7 +131,7 @@ def _judge(
     found.checks.append(tensors_check(audited))
     found.disagreements += _said_of_tensors(audited)
     report = _report(found, prepared, published, audited, tensors, reference, compute)
-    return replace(report, source={**source_facts(prepared), **source_digests(prepared, sources)})
+    return structs.replace(report, source={**source_facts(prepared), **source_digests(prepared, sources)})
 
 
 def _compare(
@@ -193,29 +193,29 @@ def _report(
     tensors: Mapping[str, SourceTensor],
     reference: ChosenReference,
     compute: str,
-) -> ParityReport:
+) -> Report:
     plan = prepared.plan
     worst = next((item for item in found.comparisons if item.divergence), None)
     shown = worst or (found.comparisons[0] if found.comparisons else None)
-    return ParityReport(
-        reference.name,
-        compute,
-        source_facts(prepared),
-        {
+    return Report.of_parity(
+        reference=reference.name,
+        compute_dtype=compute,
+        source=source_facts(prepared),
+        target={
             "folder": published.name,
             "model_type": published.config.get("model_type"),
             "architectures": published.config.get("architectures"),
             "task": plan.task.kind.value,
             "notes": list(published.notes),
         },
-        tuple(found.checks),
-        shown.modules if shown else ModuleDifferences(),
-        audited,
+        checks=found.checks,
+        modules=shown.modules.lines() if shown else (),
+        audit=audited,
         runtimes=tuple(item.runtime.name for item in found.comparisons),
-        positions=shown.positions if shown else None,
+        positions=shown.positions.lines() if shown else None,
         divergence=diagnose(worst, plan, tensors) if worst else None,
-        disagreements=tuple(found.disagreements),
-        noise=reference.floor(),
+        disagreements=found.disagreements,
+        noise_floor=reference.floor(),
         cost_of_type=_cost_of_type(prepared, published, tensors),
     )
 

@@ -12,10 +12,11 @@ from pathlib import Path
 
 from prenorm.errors import PrenormError
 from prenorm.fitness import config_fields, files, loading, onnx_export, pipelines, sentence_vectors, text, training
-from prenorm.fitness.finding import Check, Finding, FitnessReport, NotRun, Unfit, first_line, versions
+from prenorm.fitness.finding import Finding, NotRun, Trial, Unfit, first_line, fitness_report
 from prenorm.fitness.subject import Subject, quiet, require_transformers
 from prenorm.folder.published import open_published
 from prenorm.options import TaskKind
+from prenorm.reports.model import Report
 
 EVERY = tuple(TaskKind)
 MASKED, CLASSIFIER, CHOICE, ENCODER = (
@@ -50,7 +51,7 @@ CHECKS: tuple[tuple[str, tuple[TaskKind, ...], Callable[[Subject], Finding]], ..
 )
 
 
-def judge_folder(place: str | Path, *, revision: str | None = None, without: Sequence[str] = ()) -> FitnessReport:
+def judge_folder(place: str | Path, *, revision: str | None = None, without: Sequence[str] = ()) -> Report:
     """Tries a folder out in everything that its readers use; nothing in it is written, and no code of it is run.
 
     Args:
@@ -66,10 +67,10 @@ def judge_folder(place: str | Path, *, revision: str | None = None, without: Seq
     with tempfile.TemporaryDirectory(prefix="prenorm-") as scratch, quiet():
         published = open_published(place, Path(scratch), revision)
         subject = Subject.of(published, Path(place), Path(scratch))
-        checks = [
+        trials = [
             _run(name, subject, run, wanted=name not in without) for name, kinds, run in CHECKS if subject.kind in kinds
         ]
-        return FitnessReport(
+        return fitness_report(
             {
                 "folder": published.name,
                 "model_type": str(published.config.get("model_type")),
@@ -77,23 +78,22 @@ def judge_folder(place: str | Path, *, revision: str | None = None, without: Seq
                 "task": subject.kind.value,
                 "notes": list(published.notes),
             },
-            tuple(checks),
-            versions(),
+            trials,
         )
 
 
-def _run(name: str, subject: Subject, run: Callable[[Subject], Finding], *, wanted: bool) -> Check:
+def _run(name: str, subject: Subject, run: Callable[[Subject], Finding], *, wanted: bool) -> Trial:
     """One line of the table. Whatever the libraries raise over this folder is what its readers would get: a failure."""
     if not wanted:
-        return Check.not_run(name, "left out by the caller")
+        return Trial.not_run(name, "left out by the caller")
     try:
-        return Check.passing(name, run(subject))
+        return Trial.passing(name, run(subject))
     except NotRun as reason:
-        return Check.not_run(name, str(reason))
+        return Trial.not_run(name, str(reason))
     except Unfit as unfit:
-        return Check.failing(name, unfit.within(subject.view, subject.published.name))
+        return Trial.failing(name, unfit.within(subject.view, subject.published.name))
     except (PrenormError, MemoryError):
         raise
     except Exception as error:
         raised = Unfit([f"{type(error).__name__}: {first_line(error)}"])
-        return Check.failing(name, raised.within(subject.view, subject.published.name))
+        return Trial.failing(name, raised.within(subject.view, subject.published.name))

@@ -83,7 +83,7 @@ def push(
 
     Raises:
         UsageProblem: if the folder has no report, or the options do not go together.
-        ParityFailed: if the folder is not proven, or not what was proven.
+        NotProven: if the folder is not proven, or not what was proven.
         HubProblem: if the Hub refuses, or does not answer often enough.
     """
     watch = progress or Silent()

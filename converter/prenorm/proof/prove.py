@@ -17,7 +17,7 @@ from prenorm.proof.comparison import Comparison, Subject
 from prenorm.proof.hints import diagnose
 from prenorm.proof.references import ChosenReference
 from prenorm.proof.runtimes.bundled import BundledRuntime
-from prenorm.reports.model import Check, ParityReport
+from prenorm.reports.model import Check, Report
 
 
 def prove(
@@ -30,7 +30,7 @@ def prove(
     target: Mapping[str, object],
     more_checks: tuple[Check, ...] = (),
     tick: Callable[[int], None] = lambda steps: None,
-) -> ParityReport:
+) -> Report:
     """Compares what the checkpoint computes with what the folder computes.
 
     Args:
@@ -48,18 +48,18 @@ def prove(
     found = Comparison(Subject.of(plan), reference.model, runtime, reference.noise, tick).run()
     with torch.inference_mode():
         audited = audit(folder, plan.rows, plan.dropped, tensors, reference.used(), tied=is_tied_masked_lm(plan))
-    return ParityReport(
-        reference.name,
-        "float64",
-        source,
-        target,
-        (*comparison_checks(found), tensors_check(audited), *more_checks),
-        found.modules,
-        audited,
+    return Report.of_parity(
+        reference=reference.name,
+        compute_dtype="float64",
+        source=source,
+        target=target,
+        checks=(*comparison_checks(found), tensors_check(audited), *more_checks),
+        modules=found.modules.lines(),
+        audit=audited,
         runtimes=(runtime.name,),
-        positions=found.positions,
+        positions=found.positions.lines(),
         divergence=diagnose(found, plan, tensors),
-        noise=reference.floor(),
+        noise_floor=reference.floor(),
     )
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from prenorm.checkpoint.tensors import SourceTensor
 from prenorm.proof.references.builtin import Arguments, Reference, Stage
+from prenorm.reports.model import NoiseFloor
 
 # Of 200 random models, chaotic ones among them, the worst place was 8.1 times as far from float64 in the folder's order of
 # operations as in the reference's; the tolerance takes NOISE_FACTOR times this.
@@ -78,10 +79,10 @@ class Float32Reference:
                 return UNLUCKY * worst * scale
         return 0.0
 
-    def floor(self) -> Mapping[str, object]:
-        """For the report."""
+    def floor(self) -> NoiseFloor:
+        """Return what the report says of float32."""
         stages = {f"{stage}.{part}": found for (stage, part), found in self.noise.items() if part == "out"}
-        return {"modules": stages, "logits": self.noise.get(("logits", "out"))}
+        return NoiseFloor(stages, self.noise.get(("logits", "out")))
 
     def _measure(self, stage: str, part: str, exact: Tensor, rounded: Tensor) -> None:
         for found, values in ((self.noise, exact - rounded), (self.scale, exact)):

@@ -14,6 +14,7 @@ from prenorm.options import ReferenceOptions, TaskKind
 from prenorm.proof.comparison import ReferenceModel, reference_arguments
 from prenorm.proof.numbers.float32 import UNLUCKY, Float32Reference
 from prenorm.proof.references.builtin import Reference
+from prenorm.reports.model import NoiseFloor
 
 if TYPE_CHECKING:
     from prenorm.mapping.understood import Prepared
@@ -27,7 +28,7 @@ class ChosenReference:
     model: ReferenceModel
     name: str
     noise: Callable[[str, str], float]
-    floor: Callable[[], Mapping[str, object] | None]
+    floor: Callable[[], NoiseFloor | None]
     used: Callable[[], set[str]]
 
 
@@ -84,8 +85,8 @@ def _rounding(real: FairseqReference, compute: str) -> Callable[[str, str], floa
     return lambda stage, part: found.rounding if (found := real.noise.get((stage, part))) else 0.0
 
 
-def _floor(real: FairseqReference) -> Mapping[str, object]:
+def _floor(real: FairseqReference) -> NoiseFloor:
     """For the report: how far fairseq's float32 is from its float64."""
     stages = {f"{stage}.{part}": noise.float32 for (stage, part), noise in real.noise.items() if part == "out"}
     logits = real.noise.get(("logits", "out"))
-    return {"modules": stages, "logits": None if logits is None else logits.float32}
+    return NoiseFloor(stages, None if logits is None else logits.float32)
