@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from conftest import ROOT
+from helpers.hub import DropBeforeAnswer, Hub
+from helpers.hub.pushing import OURS, PushWorker, on_disk, on_hub, publishable
+from helpers.paths import ROOT
 from prenorm.hub.patience import Patience
-
-from . import DropBeforeAnswer, Hub
-from .pushing import OURS, PushWorker, on_disk, on_hub, publishable
 
 PATIENCE = Patience(attempts=3, first_wait=0.01, timeout=20)
 

@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from report_cases import Report, bare, hostile, render, synthetic
 
+from helpers.report_cases import Report, bare, hostile, render, synthetic
 from prenorm.errors import UsageProblem
 from prenorm.reports import SUFFIXES, check_suffix, read, write_report
 from prenorm.reports.canonical import dump

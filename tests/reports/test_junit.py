@@ -5,7 +5,7 @@ from __future__ import annotations
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
-from report_cases import bare, hostile, render, synthetic
+from helpers.report_cases import bare, hostile, render, synthetic
 
 
 def suite(report: dict[str, object]) -> Element:

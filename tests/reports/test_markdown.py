@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
-from report_cases import HOSTILE_TEXTS, Report, bare, hostile, render, synthetic
+
+from helpers.report_cases import HOSTILE_TEXTS, Report, bare, hostile, render, synthetic
 
 STEP_SUMMARY_LIMIT = 1024 * 1024
 OUR_HTML = ("<details>", "</details>", "<summary>", "</summary>")

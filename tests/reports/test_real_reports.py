@@ -9,10 +9,10 @@ from typing import Any
 
 import jsonschema
 import pytest
-from report_cases import OPTIONAL, Report, bare, hostile, render, synthetic
 
 import prenorm_model.torch.embeddings
-from conftest import BPE, MLM
+from helpers.paths import BPE, MLM
+from helpers.report_cases import OPTIONAL, Report, bare, hostile, render, synthetic
 from prenorm import convert, reports
 from prenorm.reports import ParityFailed, read
 from prenorm.reports.canonical import dump

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from prenorm.checkpoint.container.mapped_file import ByteRange, MappedFile
+from prenorm.checkpoint.dtypes import ITEM_SIZES, torch_dtype
 from prenorm.checkpoint.limits import MAX_DIMENSIONS
 from prenorm.checkpoint.pickle.shown import shown
 from prenorm.errors import UnreadableCheckpoint
@@ -18,21 +19,6 @@ from prenorm.errors import UnreadableCheckpoint
 if TYPE_CHECKING:
     import torch
 
-# Bytes per element; the names are torch's (`torch.float32` ...), which are also those of config.json's `dtype`.
-ITEM_SIZES = {
-    "float64": 8,
-    "float32": 4,
-    "float16": 2,
-    "bfloat16": 2,
-    "int64": 8,
-    "int32": 4,
-    "int16": 2,
-    "int8": 1,
-    "uint8": 1,
-    "bool": 1,
-    "complex64": 8,
-    "complex128": 16,
-}
 _MOST_ELEMENTS = 1 << 62
 
 
@@ -121,7 +107,7 @@ class LazyTensor:
         """The tensor as a view of the mapped file: no copy, and no page is read before it is used."""
         import torch
 
-        dtype: torch.dtype = getattr(torch, self.dtype)
+        dtype = torch_dtype(self.dtype)
         if self.numel == 0:
             return torch.empty(self.shape, dtype=dtype)
         flat = torch.frombuffer(self.file.map, dtype=dtype, count=self._reach, offset=self.place.start)

@@ -7,11 +7,11 @@ from dataclasses import asdict, dataclass
 
 from prenorm.checkpoint import Checkpoint, LazyTensor, NamedGlobal
 from prenorm.checkpoint.tensors import SourceTensor
-from prenorm.commands.keywords import takes_keywords_alone
+from prenorm.commands.keywords import with_keywords
 from prenorm.commands.opening import open_source
 from prenorm.errors import PrenormError, describe
 from prenorm.mapping.understood import Prepared, prepare
-from prenorm.options import InspectOptions, StrPath
+from prenorm.options import InspectOptions
 from prenorm.source.contents import model_tensors
 from prenorm.source.description import SourceDescription
 from prenorm.source.layouts import normalize
@@ -56,13 +56,12 @@ class Inspection:
         return plain
 
 
-@takes_keywords_alone(InspectOptions)
-def inspect(checkpoint: StrPath, options: InspectOptions) -> Inspection:
+@with_keywords(InspectOptions)
+def inspect(options: InspectOptions) -> Inspection:
     """Describe a checkpoint without reading its weights (only an LM head that is stored twice is compared).
 
     Args:
-        checkpoint: the file that fairseq or DinkyTrain saved.
-        options: as for `convert`; they make the plan what it would be there.
+        options: the arguments and keywords, which make the plan what it would be in `convert`.
 
     Returns:
         What it holds, and what it converts to or why it cannot be.
@@ -72,7 +71,7 @@ def inspect(checkpoint: StrPath, options: InspectOptions) -> Inspection:
         UnreadableCheckpoint: if it is no checkpoint at all.
         HubProblem: if the Hub does not hand it out.
     """
-    opened = open_source(checkpoint, options.progress)
+    opened = open_source(options.checkpoint, options.listener)
     try:
         prepared = prepare(opened, options)
     except PrenormError as error:

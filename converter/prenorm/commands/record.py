@@ -14,15 +14,15 @@ from safetensors import safe_open
 from torch import Tensor
 
 from prenorm.checkpoint.tensors import tensor_bytes
-from prenorm.commands.keywords import takes_keywords
-from prenorm.commands.opening import open_source
+from prenorm.commands.keywords import with_keywords
+from prenorm.commands.opening import open_folder, open_source
 from prenorm.commands.verify_by_checkpoint import RUNTIMES, Found
 from prenorm.errors import PrenormError
 from prenorm.folder.files import row_pieces
-from prenorm.folder.published import Published, open_published
+from prenorm.folder.published import Published
 from prenorm.mapping.plan import ConversionPlan
 from prenorm.mapping.understood import prepare
-from prenorm.options import GoldenOptions, RecordOptions, StrPath
+from prenorm.options import GoldenOptions, RecordOptions
 from prenorm.proof.checks.config import ExpectedConfig, check_config
 from prenorm.proof.checks.numbers import comparison_checks, tensors_check
 from prenorm.proof.comparison import Comparison, Runtime, Subject
@@ -40,30 +40,30 @@ from prenorm.proof.references.golden import (
 )
 from prenorm.reports.environment import environment
 from prenorm.reports.model import Audit, AuditRow, Diagnosis, Report
-from prenorm.rules.apply import Row
+from prenorm.rules.rows import Row
 
 _CHUNK = 4 << 20
 
 
-@takes_keywords(RecordOptions)
-def record(checkpoint: StrPath, golden: StrPath, options: RecordOptions) -> Golden:
-    """Store what the checkpoint computes in the file `golden`.
+@with_keywords(RecordOptions)
+def record(options: RecordOptions) -> Golden:
+    """Store what the checkpoint computes in the file `golden`, so that `verify` needs neither it nor fairseq.
+
+    With `bpe_dir` the golden file expects a folder with that tokenizer's extra rows.
 
     Args:
-        checkpoint: the file that fairseq or DinkyTrain saved.
-        golden: the file to make.
-        options: as for `convert`. With `bpe_dir` the golden file expects a folder with that tokenizer's extra rows.
+        options: the arguments and keywords.
 
     Returns:
         What was stored.
 
     Raises:
-        UsageProblem: as for `convert`; and if `golden` exists.
-        NotRepresentable: as for `convert`.
-        UnreadableCheckpoint: as for `convert`.
-        HubProblem: as for `convert`.
+        UsageProblem: if an argument or a file does not fit, or `golden` exists.
+        NotRepresentable: if no Hugging Face architecture computes what the checkpoint computes.
+        UnreadableCheckpoint: if the checkpoint is damaged, incomplete or unsafe.
+        HubProblem: if the Hub does not hand out the checkpoint.
     """
-    prepared = prepare(open_source(checkpoint, options.progress), options)
+    prepared = prepare(open_source(options.checkpoint, options.listener), options)
     plan, subject = prepared.plan, Subject.of(prepared.plan)
     with open_reference(prepared, prepared.tensors, options) as reference:
         outputs = record_outputs(reference.model, subject)
@@ -90,31 +90,29 @@ def record(checkpoint: StrPath, golden: StrPath, options: RecordOptions) -> Gold
         ],
     }  # fmt: skip
     found = Golden(facts, outputs)
-    write_golden(Path(golden), found)
+    write_golden(Path(options.golden), found)
     return found
 
 
-@takes_keywords(GoldenOptions)
-def verify_golden(folder: StrPath, golden: StrPath, options: GoldenOptions) -> Report:
+@with_keywords(GoldenOptions)
+def verify_golden(options: GoldenOptions) -> Report:
     """Judge a folder by a golden file alone.
 
     Args:
-        folder: a local model folder or a repo id of the Hub.
-        golden: a file that `record` made.
-        options: what computes the folder.
+        options: the arguments and keywords.
 
     Returns:
         The report, whatever its verdict.
 
     Raises:
-        UsageProblem: if the folder is none.
+        UsageProblem: if there is no such folder, or it is no model folder.
         UnreadableCheckpoint: if the golden file was changed.
         HubProblem: if the Hub does not have the folder.
     """
-    known = read_golden(Path(golden))
+    known = read_golden(Path(options.golden))
     found = Found()
     with tempfile.TemporaryDirectory(prefix="prenorm-") as scratch:
-        published = open_published(folder, Path(scratch), options.revision)
+        published = open_folder(options.folder, Path(scratch), options.revision, options.listener)
         counts = Counter(item.dtype for item in published.tensors.values())
         found.check("config", list(check_config(published.config, known.config, counts)))
         found.disagreements += published.damage

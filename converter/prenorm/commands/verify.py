@@ -1,4 +1,4 @@
-"""`verify`: a folder against its checkpoint. It reads only, and lists everything that disagrees.
+"""`verify`: a folder against its checkpoint, a golden file, or by itself. It reads only, and lists everything that disagrees.
 
 The checkpoint's checksum is begun before what computes is imported: that takes torch most of a second on one core.
 """
@@ -6,45 +6,94 @@ The checkpoint's checksum is begun before what computes is imported: that takes 
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, cast, overload
 
-from prenorm.commands.keywords import takes_keywords
-from prenorm.commands.opening import open_source
+from prenorm.commands.keywords import keyword_function
+from prenorm.commands.opening import open_folder, open_source
 from prenorm.folder.digests import Digests
 from prenorm.mapping.understood import Prepared, prepare
-from prenorm.options import SourceOptions, StrPath, VerifyOptions
+from prenorm.options import (
+    VERIFY_MODES,
+    FolderOnlyOptions,
+    GoldenOptions,
+    Modes,
+    Options,
+    SourceOptions,
+    VerifyOptions,
+)
 
 if TYPE_CHECKING:
     from prenorm.reports.model import Report
 
+_ByCheckpoint = ParamSpec("_ByCheckpoint")
+_ByGolden = ParamSpec("_ByGolden")
+_ByItself = ParamSpec("_ByItself")
 
-@takes_keywords(VerifyOptions)
-def verify(checkpoint: StrPath, folder: StrPath, options: VerifyOptions) -> Report:
-    """Judge a folder by its checkpoint; nothing is written.
+
+class Verify(Protocol[_ByCheckpoint, _ByGolden, _ByItself]):
+    """The type of `verify`, which can be called in three ways."""
+
+    @overload
+    def __call__(self, *arguments: _ByCheckpoint.args, **keywords: _ByCheckpoint.kwargs) -> Report: ...
+    @overload
+    def __call__(self, *arguments: _ByGolden.args, **keywords: _ByGolden.kwargs) -> Report: ...
+    @overload
+    def __call__(self, *arguments: _ByItself.args, **keywords: _ByItself.kwargs) -> Report: ...
+
+    def with_options(self, options: VerifyOptions | GoldenOptions | FolderOnlyOptions, /) -> Report:
+        """Call it with arguments and keywords as one group."""
+
+
+def _with_modes(
+    modes: Modes[tuple[Callable[_ByCheckpoint, Options], Callable[_ByGolden, Options], Callable[_ByItself, Options]]],
+) -> Callable[[Callable[[Any], Any]], Verify[_ByCheckpoint, _ByGolden, _ByItself]]:
+    """Return a decorator that gives a function of any of the groups the type of `verify`."""
+    return lambda function: cast("Verify[_ByCheckpoint, _ByGolden, _ByItself]", keyword_function(function, modes))
+
+
+@_with_modes(VERIFY_MODES)
+def verify(options: VerifyOptions | GoldenOptions | FolderOnlyOptions) -> Report:
+    """Judge a model folder, and list everything that disagrees; nothing is written.
+
+    There are three ways to call it. A keyword that one of them cannot use is an error:
+
+        verify(checkpoint, folder, ...)       by the checkpoint: config, tokenizer, every tensor, and the numbers
+        verify(folder, golden=FILE, ...)      by a file that `record` made; takes `runtime` and `revision`
+        verify(folder, folder_only=True, ...) by whether it works in the installed transformers; takes `revision`
 
     Args:
-        checkpoint: the file that fairseq or DinkyTrain saved; on the Hub, `hf://org/name/path.pt[@revision]`.
-        folder: a local model folder or a repo id of the Hub, by whoever made it.
-        options: as for `convert`; `task` is the folder's own unless it is chosen.
+        options: the arguments and keywords; `task` is the folder's own unless it is chosen.
 
     Returns:
-        The report, whatever its verdict.
+        The report, whatever its verdict: of the kind fitness for `folder_only`, else of parity.
 
     Raises:
-        UsageProblem: as for `convert`.
-        NotRepresentable: as for `convert`.
-        UnreadableCheckpoint: as for `convert`.
-        HubProblem: as for `convert`.
+        UsageProblem: if an argument or a file does not fit, or there is not one thing to judge by.
+        NotRepresentable: if no Hugging Face architecture computes what the checkpoint computes.
+        UnreadableCheckpoint: if checkpoint, golden file or pickled weights are damaged, incomplete or unsafe.
+        HubProblem: if the Hub does not hand out the checkpoint or the folder.
     """
-    opened = open_source(checkpoint, options.progress)
+    if isinstance(options, FolderOnlyOptions):
+        from prenorm.commands.verify_folder import verify_folder
+
+        return verify_folder(options)
+    if isinstance(options, GoldenOptions):
+        from prenorm.commands.record import verify_golden
+
+        return verify_golden.with_options(options)
+    return _verify_by_checkpoint(options)
+
+
+def _verify_by_checkpoint(options: VerifyOptions) -> Report:
+    checkpoint = open_source(options.checkpoint, options.listener)
 
     def prepared(options: SourceOptions, rows: int | None) -> Prepared:
-        return prepare(opened, options, rows)
+        return prepare(checkpoint, options, rows)
 
-    with Digests(opened) as digests, tempfile.TemporaryDirectory(prefix="prenorm-") as scratch:
+    with Digests(checkpoint) as digests, tempfile.TemporaryDirectory(prefix="prenorm-") as scratch:
         from prenorm.commands.verify_by_checkpoint import judge_published
-        from prenorm.folder.published import open_published
 
-        published = open_published(folder, Path(scratch), options.revision)
+        published = open_folder(options.folder, Path(scratch), options.revision, options.listener)
         return judge_published(prepared, published, options, digests)

@@ -102,7 +102,7 @@ def _judge(
     options: VerifyOptions,
     digests: Digests,
 ) -> Report:
-    watch, compute = options.progress, options.compute
+    watch, compute = options.listener, options.compute
     plan, found = prepared.plan, Found()
     counts = Counter(item.dtype for item in published.tensors.values())
     found.check("config", list(check_config(published.config, ExpectedConfig.of(plan), counts)))

@@ -8,35 +8,23 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prenorm.checkpoint.tensors import ITEM_SIZES, SourceTensor, tensor_bytes
+from prenorm.checkpoint.dtypes import SAFETENSORS_NAMES, byte_count, torch_dtype
+from prenorm.checkpoint.tensors import SourceTensor, tensor_bytes
 from prenorm.errors import UnreadableCheckpoint
-from prenorm.rules.apply import Row
+from prenorm.files import INDEX_FILE, WEIGHTS_FILE
+from prenorm.rules.rows import Row
 
 if TYPE_CHECKING:
     import torch
 
-WEIGHTS_FILE = "model.safetensors"
-INDEX_FILE = "model.safetensors.index.json"
-CONFIG_FILE = "config.json"
-REPORT_FILE = "parity_report.json"
-CARD_FILE = "README.md"
-PLOT_FILE = "parity.png"
 MAX_SHARD_BYTES = 5_000_000_000  # the Hub's and transformers' usual shard size
-
-_SAFETENSORS_DTYPES = {
-    "float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16",
-    "int64": "I64", "int32": "I32", "int16": "I16", "int8": "I8", "uint8": "U8", "bool": "BOOL",
-}  # fmt: skip
 
 Tick = Callable[[int], None]
 
 
 def row_nbytes(row: Row) -> int:
     """Bytes of the target tensor."""
-    size = ITEM_SIZES[row.dtype]
-    for extent in row.shape:
-        size *= extent
-    return size
+    return byte_count(row.dtype, row.shape)
 
 
 def write_weights(folder: Path, rows: Sequence[Row], *, source: str, allow_nonfinite: bool, tick: Tick) -> None:
@@ -89,7 +77,7 @@ def _write_safetensors(path: Path, rows: Sequence[Row], inspector: _Inspector, t
     at = 0
     for row in rows:
         header[row.target] = {
-            "dtype": _SAFETENSORS_DTYPES[row.dtype],
+            "dtype": SAFETENSORS_NAMES[row.dtype],
             "shape": list(row.shape),
             "data_offsets": [at, at + row_nbytes(row)],
         }
@@ -116,7 +104,7 @@ def row_pieces(row: Row) -> Iterator[bytes | memoryview]:
     """The bytes of one target tensor, in pieces."""
     import torch
 
-    dtype: torch.dtype = getattr(torch, row.dtype)
+    dtype = torch_dtype(row.dtype)
     if row.moved is not None:
         yield from row.moved.tensor.chunks()
     else:

@@ -17,11 +17,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from prenorm.errors import UsageProblem
+from prenorm.files import CONFIG_FILE, REPORT_FILE
 from prenorm.folder.filesystem import alone_in, exchange, lock_folder, rename_new, sync
 
 _STAGING, _OLD = "prenorm-staging", "prenorm-old"
 # What shows that an existing folder is a model folder, so that --overwrite cannot eat somebody's home directory.
-_MODEL_FILES = ("config.json", "parity_report.json")
+_MODEL_FILES = (CONFIG_FILE, REPORT_FILE)
 
 
 def check_output(output: Path, *, overwrite: bool, inputs: Iterable[Path]) -> None:

@@ -3,7 +3,16 @@
 Nothing here needs torch, and the HTTP library beneath the client is never named: it differs between its releases.
 """
 
-from prenorm.hub.addresses import HubFile, hub_file, is_repo_id
+from prenorm.hub.addresses import HubFile, check_repo_id, hub_file, is_repo, is_repo_id
 from prenorm.hub.download import HubOrigin, download_checkpoint, download_folder
 
-__all__ = ["HubFile", "HubOrigin", "download_checkpoint", "download_folder", "hub_file", "is_repo_id"]
+__all__ = [
+    "HubFile",
+    "HubOrigin",
+    "check_repo_id",
+    "download_checkpoint",
+    "download_folder",
+    "hub_file",
+    "is_repo",
+    "is_repo_id",
+]

@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from prenorm.errors import HubProblem, UnreadableCheckpoint, UsageProblem
+from prenorm.files import (
+    CONFIG_FILE,
+    INDEX_FILE,
+    TOKENIZER_CONFIG_FILE,
+    TOKENIZER_SOURCES,
+    TOKENIZER_SUPPLEMENTS,
+    WEIGHTS_FILE,
+)
 from prenorm.hub.addresses import HubFile
 from prenorm.hub.client import check_token, prepare_client
 from prenorm.hub.patience import Asking, Patience
 from prenorm.hub.remote import Remote, look
 from prenorm.progress import Progress, Silent
 
-_CONFIG = "config.json"
-_OPTIONAL = (
-    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt",
-    "vocab.txt", "sentencepiece.bpe.model", "spiece.model", "tokenizer.model",
-)  # fmt: skip
-_WEIGHTS = (
-    ("model.safetensors.index.json", "model.safetensors"),
-    ("pytorch_model.bin.index.json", "pytorch_model.bin"),
-)
+_TOKENIZER_FILES = (*TOKENIZER_SOURCES, TOKENIZER_CONFIG_FILE, *TOKENIZER_SUPPLEMENTS)
+# Index and single file of each kind of weights; the first kind that a repo has is downloaded.
+_WEIGHTS = ((INDEX_FILE, WEIGHTS_FILE), ("pytorch_model.bin.index.json", "pytorch_model.bin"))
 _PATIENCE = Patience(attempts=3)
-# What is looked for beside a checkpoint, as are the other files of one in several.
-_DICTIONARY = "dict.txt"
 
 
 @dataclass(frozen=True)
@@ -41,20 +41,36 @@ class HubOrigin:
         return {"repo_id": self.file.repo_id, "path": self.file.path, "commit": self.commit}
 
 
-def download_folder(repo_id: str, revision: str | None, into: Path, patience: Patience | None = None) -> str:
-    """Brings config, weights and tokenizer of a repo into the folder `into`, as links into huggingface_hub's cache.
+def download_folder(
+    repo_id: str,
+    revision: str | None,
+    into: Path,
+    patience: Patience | None = None,
+    progress: Progress | None = None,
+) -> str:
+    """Download config, weights and tokenizer of a repo into a folder, as links into huggingface_hub's cache.
+
+    Args:
+        repo_id: `org/name`.
+        revision: branch, tag or commit; None for the main branch.
+        into: an empty folder.
+        patience: how often a request is tried.
+        progress: receives a warning for each request that is tried again.
 
     Returns:
-        The commit they are of.
+        The commit that the files are of.
 
     Raises:
         HubProblem: if the Hub does not have them, or does not answer.
         UsageProblem: if the repo has no model.
+        UnreadableCheckpoint: if a file does not arrive as the Hub has it.
     """
-    repo = _Repo.at(repo_id, revision, patience or _PATIENCE, Silent())
-    if _CONFIG not in repo.remote.files:
-        raise UsageProblem(f"the repo has no {_CONFIG}, so it is no model", subject=repo_id, advice="Check the repo id")
-    wanted = [_CONFIG, *_OPTIONAL, *_weight_files(repo)]
+    repo = _Repo.at(repo_id, revision, patience or _PATIENCE, progress or Silent())
+    if CONFIG_FILE not in repo.remote.files:
+        raise UsageProblem(
+            f"the repo has no {CONFIG_FILE}, so it is no model", subject=repo_id, advice="Check the repo id"
+        )
+    wanted = [CONFIG_FILE, *_TOKENIZER_FILES, *_weight_files(repo)]
     for name in wanted:
         if name in repo.remote.files:
             (into / name).symlink_to(repo.download(name).resolve())
@@ -62,16 +78,26 @@ def download_folder(repo_id: str, revision: str | None, into: Path, patience: Pa
 
 
 def download_checkpoint(
-    file: HubFile, patience: Patience | None = None, progress: Progress | None = None
+    file: HubFile,
+    is_needed: Callable[[str], bool],
+    patience: Patience | None = None,
+    progress: Progress | None = None,
 ) -> tuple[Path, HubOrigin]:
-    """Brings a checkpoint into the client's cache, with the dictionary and the other parts that lie beside it.
+    """Download a checkpoint, and the files of its folder that are read with it, into huggingface_hub's cache.
+
+    Args:
+        file: the checkpoint.
+        is_needed: whether a file of this name, in the checkpoint's folder, is read with it.
+        patience: how often a request is tried.
+        progress: receives a warning for each request that is tried again.
 
     Returns:
-        Its path there, and what it is.
+        The checkpoint's path in the cache, and where it comes from.
 
     Raises:
         HubProblem: if the Hub does not have it, or does not answer.
         UsageProblem: if the repo has no such file.
+        UnreadableCheckpoint: if a file does not arrive as the Hub has it.
     """
     repo = _Repo.at(file.repo_id, file.revision, patience or _PATIENCE, progress or Silent())
     if file.path not in repo.remote.files:
@@ -80,24 +106,11 @@ def download_checkpoint(
             subject=str(file),
             advice="Check the path and the revision",
         )
-    for name in _beside(file.path, repo.remote):
-        repo.download(name)
+    checkpoint = PurePosixPath(file.path)
+    for path in map(PurePosixPath, repo.remote.files):
+        if path != checkpoint and path.parent == checkpoint.parent and is_needed(path.name):
+            repo.download(str(path))
     return repo.download(file.path), HubOrigin(file, repo.remote.commit, repo.remote.files[file.path].sha256)
-
-
-def _beside(path: str, remote: Remote) -> Iterator[str]:
-    """The files that are read with the checkpoint at `path`."""
-    from prenorm.parts.place import Place
-
-    own = PurePosixPath(path)
-    place = Place.of(own.name)
-    for name in remote.files:
-        other = PurePosixPath(name)
-        if other.parent != own.parent or other == own:
-            continue
-        beside = Place.of(other.name) if place else None
-        if other.name == _DICTIONARY or (place and beside and beside.kind == place.kind):
-            yield name
 
 
 @dataclass(frozen=True)

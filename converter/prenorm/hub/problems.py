@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 
 from prenorm.errors import HubProblem, PrenormError, UsageProblem
+from prenorm.files import CARD_FILE
 
 _LOG_IN = "Log in with `hf auth login`, or set HF_TOKEN"
 _PASSING = frozenset({408, 409, 412, 425, 429})
@@ -118,14 +119,12 @@ def as_problem(error: Exception, repo_id: str, doing: str, tried: int = 1) -> Pr
     if isinstance(error, PrenormError):
         return error
     status = status_of(error)
-    if isinstance(error, hub.HFValidationError):
-        return UsageProblem("is no repo id", subject=repo_id, advice="It has the form org/name")
     if any(isinstance(one, hub.OfflineModeIsEnabled) for one in chain(error)):
         return HubProblem("HF_HUB_OFFLINE forbids asking the Hub", subject=repo_id, advice="Unset it, and try again")
     if isinstance(error, ValueError) and "Invalid metadata" in str(error):
         return UsageProblem(
             f"the Hub refuses the card's front matter: {_one_line(str(error))}",
-            subject="README.md",
+            subject=CARD_FILE,
             advice="Convert again with a --card, --license, --language or --base-model that is valid",
         )
     if status is not None:

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from prenorm.errors import NotProven, UsageProblem
+from prenorm.files import REPORT_FILE
 from prenorm.progress import Progress
 
-REPORT_FILE = "parity_report.json"
 _MOST_REPORT_BYTES = 256 << 20
 _CHUNK = 4 << 20
 _CONVERT = "Convert the checkpoint again; a card of your own goes in with --card"

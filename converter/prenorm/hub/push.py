@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prenorm.errors import HubProblem, PrenormError, UsageProblem
+from prenorm.hub.addresses import check_repo_id
 from prenorm.hub.client import check_token, prepare_client
 from prenorm.hub.patience import Asking, Patience
-from prenorm.hub.problems import as_problem
 from prenorm.hub.publishable import Publishable, PublishableFile, check_folder
 from prenorm.hub.pull_requests import PullRequest, PullRequests
 from prenorm.hub.remote import Changes, Remote, changes, earlier_files, look
@@ -104,13 +104,7 @@ def check_push(repo_id: str, *, needs_token: bool = True) -> None:
         UsageProblem: if `repo_id` is none.
         HubProblem: if no token is given, or none that can be sent.
     """
-    from huggingface_hub import utils
-    from huggingface_hub.errors import HFValidationError
-
-    try:
-        utils.validate_repo_id(repo_id)  # type: ignore[attr-defined]
-    except HFValidationError as error:
-        raise as_problem(error, repo_id, "reading the name") from error
+    check_repo_id(repo_id)
     check_token(repo_id, needed=needs_token)
 
 

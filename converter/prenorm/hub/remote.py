@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from prenorm.files import REPORT_FILE
 from prenorm.hub.patience import Asking
-from prenorm.hub.publishable import REPORT_FILE, Publishable, PublishableFile
+from prenorm.hub.publishable import Publishable, PublishableFile
 from prenorm.progress import Silent
 
 if TYPE_CHECKING:

@@ -9,8 +9,9 @@ from prenorm.mapping.targets import Target, target_for
 from prenorm.mapping.targets.heads import VOCABULARY_BIASES, check_activation, sizes
 from prenorm.mapping.task import Task
 from prenorm.options import TaskKind
-from prenorm.rules.apply import Application, Dropped, Row, apply_target, extend
+from prenorm.rules.apply import Application, apply_target
 from prenorm.rules.derived import cast
+from prenorm.rules.rows import Dropped, Row, extend
 from prenorm.source.description import SourceDescription
 from prenorm.source.layouts import Canonical
 from prenorm.tokenization.dictionary import UNK

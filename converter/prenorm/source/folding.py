@@ -9,9 +9,10 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from prenorm.checkpoint.dtypes import torch_dtype
 from prenorm.checkpoint.tensors import SourceTensor
-from prenorm.rules.apply import Moved
 from prenorm.rules.derived import ComputedTensor
+from prenorm.rules.rows import Moved
 from prenorm.source.description import SourceDescription
 from prenorm.source.layouts import HEADS, Canonical
 from prenorm.source.positions import LEARNED, NONE, sinusoids
@@ -59,7 +60,7 @@ def _position_table(description: SourceDescription) -> Moved:
     def compute() -> torch.Tensor:
         import torch
 
-        wanted: torch.dtype = getattr(torch, description.dtype)
+        wanted = torch_dtype(description.dtype)
         if table.kind == NONE:
             return torch.zeros(table.rows, width, dtype=wanted)
         return sinusoids(table, width, description.pad_id).to(wanted)

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from prenorm.checkpoint.tensors import SourceTensor
 from prenorm.errors import UnreadableCheckpoint
-from prenorm.rules.apply import Dropped, Moved, apply_layout, as_moved
+from prenorm.rules.apply import apply_layout
+from prenorm.rules.rows import Dropped, Moved, as_moved
 from prenorm.rules.rules import Drop, Rename, Split, match
 
 ENCODER = "encoder.sentence_encoder."

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from prenorm.errors import UnreadableCheckpoint
-from prenorm.rules.apply import Moved
+from prenorm.rules.rows import Moved
 from prenorm.source.arguments import Arguments
 from prenorm.source.sizes import POSITIONS, is_zero_row, matrix
 

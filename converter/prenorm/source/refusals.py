@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from prenorm.checkpoint.pickle.shown import shown
 from prenorm.errors import NotRepresentable, UnreadableCheckpoint
 from prenorm.options import TaskKind
-from prenorm.rules.apply import Dropped, Moved
+from prenorm.rules.rows import Dropped, Moved
 from prenorm.source.arguments import Arguments
 from prenorm.source.layouts import ENCODER
 from prenorm.source.sizes import LM_MATRIX, TABLE, HeadDescription, first_number

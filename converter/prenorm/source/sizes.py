@@ -7,16 +7,16 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from prenorm.checkpoint.dtypes import FLOATING_TYPES
 from prenorm.checkpoint.tensors import SourceTensor, is_same_place
 from prenorm.errors import NotRepresentable, UnreadableCheckpoint
-from prenorm.rules.apply import Moved
+from prenorm.rules.rows import Moved
 from prenorm.source.layouts import ENCODER, HEADS
 
 TABLE = ENCODER + "embed_tokens.weight"
 POSITIONS = ENCODER + "embed_positions.weight"
 LM_MATRIX = "encoder.lm_head.weight"
 _ROWS_AT_ONCE = 1024
-_FLOATS = ("float64", "float32", "float16", "bfloat16")
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def common_dtype(tensors: Mapping[str, Moved]) -> str:
     types: dict[str, str] = {}
     for key, item in tensors.items():
         types.setdefault(item.tensor.dtype, item.source or key)
-    odd = next((name for name in types if name not in _FLOATS), None)
+    odd = next((name for name in types if name not in FLOATING_TYPES), None)
     if odd is not None:
         raise NotRepresentable(
             f"'{types[odd]}' is of type {odd}: quantized weights compute something else than what they stand for",

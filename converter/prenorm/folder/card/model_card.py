@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from prenorm.files import PLOT_FILE
 from prenorm.folder.card.front_matter import front_matter
 from prenorm.folder.card.limits import limits
 from prenorm.folder.card.names import PublicNames
 from prenorm.folder.card.options import OwnText
 from prenorm.folder.card.source import labels, source, title, training
 from prenorm.folder.card.usage import usage
-from prenorm.folder.files import PLOT_FILE
 from prenorm.reports.environment import package_version
 from prenorm.reports.markdown_text import escape
 from prenorm.reports.model import Report

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from prenorm.checkpoint.tensors import SourceTensor, is_same_place
 from prenorm.reports.model import Audit, AuditRow
-from prenorm.rules.apply import Dropped, Row
+from prenorm.rules.rows import Dropped, Row
 
 
 def audit(

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from prenorm.checkpoint.dtypes import FLOATING_TYPES
 from prenorm.folder.published import StoredTensor
 from prenorm.mapping.plan import ConversionPlan
 from prenorm.options import TaskKind
-from prenorm.rules.apply import Row
 from prenorm.rules.derived import cast
+from prenorm.rules.rows import Row
 
 # Names under which transformers may store a tensor that has another name, too, and tables that are no weights.
 _ALIASES = {"lm_head.decoder.bias": "lm_head.bias", "lm_head.bias": "lm_head.decoder.bias"}
 _TABLES = ("embeddings.position_ids", "embeddings.token_type_ids")
-_FLOATS = ("float64", "float32", "float16", "bfloat16")
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def expected_weights(plan: ConversionPlan, stored: Mapping[str, StoredTensor]) -
 
 def _in_type(row: Row, dtype: str) -> Row:
     """`row` rounded, or widened, to the floating-point type it is stored in."""
-    if row.dtype == dtype or dtype not in _FLOATS:
+    if row.dtype == dtype or dtype not in FLOATING_TYPES:
         return row
     if row.moved is None:
         return replace(row, dtype=dtype)

@@ -13,8 +13,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath, PureWindowsPath
 
+from prenorm.checkpoint.dtypes import ITEM_SIZES
 from prenorm.checkpoint.pickle.placeholders import GlobalName, Placeholder
-from prenorm.checkpoint.tensors import ITEM_SIZES, LazyTensor
+from prenorm.checkpoint.tensors import LazyTensor
 
 _NAMESPACE = GlobalName("argparse", "Namespace")
 _BUILTINS = ("builtins", "__builtin__")

@@ -19,7 +19,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor
 
-from prenorm.checkpoint.tensors import ITEM_SIZES, SourceTensor
+from prenorm.checkpoint.dtypes import ITEM_SIZES, SAFETENSORS_NAMES, byte_count
+from prenorm.checkpoint.tensors import SourceTensor
 from prenorm.errors import UsageProblem
 from prenorm.proof.references.builtin_names import encoder_prefix
 from prenorm.proof.references.fairseq.model import FairseqModel
@@ -27,10 +28,6 @@ from prenorm.proof.references.fairseq.process import FairseqRefused, FairseqWork
 
 Stage = tuple[str, dict[str, Tensor]]
 
-_TYPES = {
-    "float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16", "int64": "I64", "int32": "I32", "int16": "I16",
-    "int8": "I8", "uint8": "U8", "bool": "BOOL",
-}  # fmt: skip
 _LAYER_PARTS = frozenset({"q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2", "out"})
 
 
@@ -254,7 +251,7 @@ def write_tensors(path: Path, tensors: Mapping[str, SourceTensor]) -> None:
     Raises:
         UsageProblem: if a tensor is of a type that has no name there, or there is no room.
     """
-    odd = next((name for name, tensor in tensors.items() if tensor.dtype not in _TYPES), None)
+    odd = next((name for name, tensor in tensors.items() if tensor.dtype not in SAFETENSORS_NAMES), None)
     if odd is not None or "__metadata__" in tensors:
         raise UsageProblem(
             f"'{odd or '__metadata__'}' cannot be handed to fairseq", advice="Leave --reference fairseq out"
@@ -264,8 +261,12 @@ def write_tensors(path: Path, tensors: Mapping[str, SourceTensor]) -> None:
     at = 0
     for name in ordered:
         tensor = tensors[name]
-        size = ITEM_SIZES[tensor.dtype] * torch.Size(tensor.shape).numel()
-        header[name] = {"dtype": _TYPES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [at, at + size]}
+        size = byte_count(tensor.dtype, tensor.shape)
+        header[name] = {
+            "dtype": SAFETENSORS_NAMES[tensor.dtype],
+            "shape": list(tensor.shape),
+            "data_offsets": [at, at + size],
+        }
         at += size
     raw = json.dumps(header).encode()
     raw += b" " * (-len(raw) % 8)
