@@ -63,7 +63,7 @@ def prove_folder(
         command: the command that the card shows.
 
     Returns:
-        The report, whatever its verdict.
+        The report, whatever its verdict, without the names that a published report withholds.
 
     Raises:
         UnreadableCheckpoint: if the checkpoint's bytes turn out to be damaged.
@@ -74,7 +74,9 @@ def prove_folder(
     except ValueError as error:
         output = Path(options.output)
         raise ParityFailed(f"the written model cannot be compared: {error}", subject=output) from error
-    return _complete(prepared, staging, report, file_digests, user_text, command) if report.agrees else report
+    names = PublicNames.of_keys(prepared.tensors)
+    report = names.in_report(report)
+    return _complete(prepared, staging, report, file_digests, names, user_text, command) if report.agrees else report
 
 
 def _prove(prepared: Prepared, staging: Path, options: ConvertOptions) -> tuple[Report, dict[str, str]]:
@@ -106,13 +108,13 @@ def _complete(
     staging: Path,
     report: Report,
     file_digests: dict[str, str],
+    names: PublicNames,
     user_text: OwnText,
     command: str,
 ) -> Report:
     """Write plot, card and report, and return the report with the digests of all other files."""
     from prenorm.reports.plots import plot_png  # it brings matplotlib, which verify has no use for
 
-    names = PublicNames.of_keys(prepared.tensors)
     has_tokenizer = prepared.tokenization is not None
     card = model_card(prepared.plan, report, has_tokenizer=has_tokenizer, own=user_text, command=command, names=names)
     for name, content in ((PLOT_FILE, plot_png(report)), (CARD_FILE, card.encode())):
@@ -123,7 +125,7 @@ def _complete(
         for name, digest in sorted(file_digests.items())
     ]
     report = structs.replace(report, target={**report.target, "files": files})
-    write_text(staging / REPORT_FILE, render(names.in_report(report), ".json"))
+    write_text(staging / REPORT_FILE, render(report, ".json"))
     return report
 
 

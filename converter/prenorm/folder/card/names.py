@@ -76,9 +76,17 @@ class PublicNames:
         Returns:
             The report as it may be published.
         """
-        return with_texts(report, self._text) if self.hidden else report
+        return with_texts(report, self.in_text) if self.hidden else report
 
-    def _text(self, text: str) -> str:
+    def in_text(self, text: str) -> str:
+        """Withhold the hidden names in a text.
+
+        Args:
+            text: a name, or a sentence that may hold one.
+
+        Returns:
+            The text as it may be published.
+        """
         if text in self.hidden:
             return self.hidden[text]
         for name, alias in self.hidden.items():
