@@ -17,7 +17,6 @@ from prenorm.mapping.understood import Prepared
 from prenorm.options import ConvertOptions
 from prenorm.progress import Progress
 from prenorm.proof.by_checkpoint import prove_by_checkpoint
-from prenorm.proof.computation import Computation
 from prenorm.proof.prove import JudgedFolder
 from prenorm.reports import render
 from prenorm.reports.model import ParityReport
@@ -77,10 +76,9 @@ def prove_folder(
 
 def _prove(prepared: Prepared, staging: Path, options: ConvertOptions) -> tuple[ParityReport, dict[str, str]]:
     """Return the report, and the SHA-256 of each file in the staging folder."""
-    progress, folder = options.listener, JudgedFolder.staged(staging, prepared.plan)
-    progress.stage("Proving", Computation.of(prepared.plan).stage_count)
+    folder = JudgedFolder.staged(staging, prepared.plan)
     with Digests(prepared.checkpoint) as digests:
-        return prove_by_checkpoint(prepared, folder, options, digests, advance=progress.advance)
+        return prove_by_checkpoint(prepared, folder, options, digests, progress=options.listener)
 
 
 def _complete(

@@ -10,6 +10,7 @@ from prenorm.commands.opening import open_folder, open_source
 from prenorm.mapping.understood import prepare
 from prenorm.options import GoldenOptions, RecordOptions
 from prenorm.proof.by_golden import GoldenBasis
+from prenorm.proof.computation import Computation
 from prenorm.proof.prove import JudgedFolder, prove
 from prenorm.proof.references import open_reference
 from prenorm.proof.references.golden import Golden, read_golden, write_golden
@@ -36,9 +37,12 @@ def record(options: RecordOptions) -> Golden:
         UnreadableCheckpoint: if the checkpoint is damaged, incomplete or unsafe.
         HubProblem: if the Hub does not hand out the checkpoint.
     """
-    prepared = prepare(open_source(options.checkpoint, options.listener), options)
+    progress = options.listener
+    progress.stage("Reading", 1)
+    prepared = prepare(open_source(options.checkpoint, progress), options)
+    progress.stage("Recording", Computation.of(prepared.plan).stage_count)
     with open_reference(prepared, prepared.description.dtype, options) as reference:
-        golden = record_golden(prepared, reference)
+        golden = record_golden(prepared, reference, progress.advance)
     write_golden(Path(options.golden), golden)
     return golden
 
@@ -61,4 +65,6 @@ def verify_golden(options: GoldenOptions) -> ParityReport:
     basis = GoldenBasis(read_golden(Path(options.golden)))
     with tempfile.TemporaryDirectory(prefix="prenorm-") as scratch:
         published = open_folder(options.folder, Path(scratch), options.revision, options.listener)
-        return prove(JudgedFolder.opened(published), basis, CHOICES[options.runtime])
+        runtimes = CHOICES[options.runtime]
+        options.listener.stage("Proving", basis.computation.stage_count * len(runtimes))
+        return prove(JudgedFolder.opened(published), basis, runtimes, tick=options.listener.advance)

@@ -47,7 +47,14 @@ class Verify(Protocol[_ByCheckpoint, _ByGolden, _ByItself]):
     def with_options(
         self, options: VerifyOptions | GoldenOptions | FolderOnlyOptions, /
     ) -> ParityReport | FitnessReport:
-        """Call it with arguments and keywords as one group."""
+        """Call it with arguments and keywords as one group.
+
+        Args:
+            options: the group.
+
+        Returns:
+            The report.
+        """
 
 
 def _with_modes(
@@ -92,6 +99,7 @@ def verify(options: VerifyOptions | GoldenOptions | FolderOnlyOptions) -> Parity
 
 def _verify_by_checkpoint(options: VerifyOptions) -> ParityReport:
     """Judge a folder by its checkpoint."""
+    options.listener.stage("Reading", 1)
     checkpoint = open_source(options.checkpoint, options.listener)
     with Digests(checkpoint) as digests, tempfile.TemporaryDirectory(prefix="prenorm-") as scratch:
         from prenorm.proof.by_checkpoint import prove_by_checkpoint
@@ -110,6 +118,6 @@ def _verify_by_checkpoint(options: VerifyOptions) -> ParityReport:
             digests,
             CHOICES[options.runtime],
             compute=options.compute,
-            advance=options.listener.advance,
+            progress=options.listener,
         )
     return report

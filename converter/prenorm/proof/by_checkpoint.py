@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -16,6 +16,7 @@ from prenorm.folder.digests import Digests
 from prenorm.folder.published import Published
 from prenorm.mapping.understood import Prepared
 from prenorm.options import ReferenceOptions, TaskKind
+from prenorm.progress import Progress
 from prenorm.proof.checks.audit import Audit, audit
 from prenorm.proof.checks.config import ExpectedConfig, check_config
 from prenorm.proof.checks.tokenizer import check_tokenizer
@@ -185,7 +186,7 @@ def prove_by_checkpoint(
     runtimes: Sequence[str] = (BUNDLED,),
     *,
     compute: str = "float64",
-    advance: Callable[[int], None] = lambda steps: None,
+    progress: Progress,
 ) -> tuple[ParityReport, dict[str, str]]:
     """Judge a folder by its checkpoint, while the checksums of both are computed.
 
@@ -196,7 +197,7 @@ def prove_by_checkpoint(
         digests: at work on the checkpoint already; of a staging folder it hashes the files, too.
         runtimes: what computes the folder, by name.
         compute: what it computes in.
-        advance: called with 1 for every stage that was compared.
+        progress: receives every stage that was compared.
 
     Returns:
         The report with the checkpoint's checksums, and those of a staging folder's files by name.
@@ -206,11 +207,12 @@ def prove_by_checkpoint(
         UsageProblem: if the reference cannot be had.
         ValueError: if a staging folder's files do not fit the model.
     """
+    progress.stage("Proving", Computation.of(prepared.plan).stage_count * len(runtimes))
     with open_basis(prepared, folder.published, options, compute) as basis:
         digests.check(prepared.tensors.values())
         if folder.published is None:
             digests.hash_folder(folder.path)
-        tick = digests.beside(advance, basis.computation.stage_count, basis.operation_count)
+        tick = digests.beside(progress.advance, basis.computation.stage_count, basis.operation_count)
         report = prove(folder, basis, runtimes, compute=compute, tick=tick)
         source_sums, file_sums = digests.result()
     return replace(report, source={**report.source, **source_digests(prepared, source_sums)}), file_sums

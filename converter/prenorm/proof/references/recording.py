@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,18 +26,19 @@ from prenorm.rules.rows import Row
 _CHUNK = 4 << 20
 
 
-def record_golden(prepared: Prepared, reference: ReferenceModel) -> Golden:
+def record_golden(prepared: Prepared, reference: ReferenceModel, tick: Callable[[int], None]) -> Golden:
     """Compute a checkpoint on the probe, and keep what a folder can be judged by.
 
     Args:
         prepared: the checkpoint and its plan.
         reference: what computes it.
+        tick: called with 1 for every stage, `Computation.stage_count` times.
 
     Returns:
         The content of a golden file.
     """
     plan, computation = prepared.plan, Computation.of(prepared.plan)
-    outputs = _outputs(reference, computation)
+    outputs = _outputs(reference, computation, tick)
     facts = {
         "schema_version": SCHEMA_VERSION,
         "source": {
@@ -63,7 +65,9 @@ def record_golden(prepared: Prepared, reference: ReferenceModel) -> Golden:
     return Golden(facts, outputs)
 
 
-def _outputs(reference: ReferenceModel, computation: Computation) -> dict[str, NDArray[Any]]:
+def _outputs(
+    reference: ReferenceModel, computation: Computation, tick: Callable[[int], None]
+) -> dict[str, NDArray[Any]]:
     """Return the probe and the sketches of everything that the reference computes on it."""
     arrays: dict[str, NDArray[Any]] = {}
     with torch.inference_mode():
@@ -74,6 +78,7 @@ def _outputs(reference: ReferenceModel, computation: Computation) -> dict[str, N
                 names.append(name)
                 features = parts["out"]
                 arrays[f"{number}.{name}"] = sketch(features).numpy()
+                tick(1)
             arrays[f"stages.{number}"] = np.array(names)
             if computation.kind is TaskKind.MASKED_LM:
                 arrays[f"{number}.logits"] = sketch(reference.logits(features[batch != computation.pad])).numpy()
@@ -81,6 +86,7 @@ def _outputs(reference: ReferenceModel, computation: Computation) -> dict[str, N
                 head = reference.classify(features[:, 0], computation.head)
                 arrays[f"{number}.dense"] = sketch(head["dense"]).numpy()
                 arrays[f"{number}.outputs"] = head["out"].numpy()
+            tick(1 + (computation.head is not None))
     return arrays
 
 
