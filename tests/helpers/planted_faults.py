@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 import prenorm.folder.files as folder_module
-import prenorm.mapping.targets.roberta_prelayernorm as target
 from prenorm.mapping import understood
 from prenorm.mapping.plan import ConversionPlan
+from prenorm.mapping.targets import Target
 from prenorm.rules.rows import Row, constant
 
 Plant = Callable[[pytest.MonkeyPatch], None]
@@ -79,8 +79,8 @@ def configure(**values: object) -> Plant:
     """The fault is in config.json."""
 
     def plant(monkeypatch: pytest.MonkeyPatch) -> None:
-        real = target.config
-        monkeypatch.setattr(target, "config", lambda *args: {**real(*args), **values})
+        real = Target.config
+        monkeypatch.setattr(Target, "config", lambda *args: {**real(*args), **values})
 
     return plant
 

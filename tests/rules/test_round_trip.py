@@ -32,7 +32,7 @@ def turned_round(stored: dict[str, Tensor], prepared: Prepared) -> dict[str, Sou
     description, plan = prepared.description, prepared.plan
     target = target_for(description)
     if plan.task.kind.value == "encoder":
-        stored = {target.PREFIX + name: tensor for name, tensor in stored.items()}
+        stored = {target.prefix + name: tensor for name, tensor in stored.items()}
     held = {name: in_memory(tensor) for name, tensor in stored.items()}
     back = restore(invert(target.rules(description, plan.task)), held, description.layers)
     assert not back.problems

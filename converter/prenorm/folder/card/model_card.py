@@ -52,7 +52,7 @@ def model_card(
 
 def _introduction(plan: ConversionPlan) -> list[str]:
     return [
-        f"A RoBERTa with LayerNorm in front of each block (`--encoder-normalize-before`), trained with "
+        f"{plan.target.card.introduction}, trained with "
         f"{_program(plan)} and converted with prenorm {package_version('prenorm')}. It loads in transformers without "
         "custom code, and was compared with what the checkpoint computes before it was written: see [Parity](#parity).",
         "",

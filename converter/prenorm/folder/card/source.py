@@ -31,7 +31,7 @@ _PURPOSES = {
 def title(plan: ConversionPlan) -> str:
     """The card's heading, where the user gives none."""
     what = "text regression" if plan.task.regression else _TITLES[plan.task.kind]
-    return f"RoBERTa with pre-LayerNorm: {what}, converted from fairseq"
+    return f"{plan.target.card.title}: {what}, converted from fairseq"
 
 
 def labels(plan: ConversionPlan) -> list[str]:
