@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-import prenorm.mapping.targets.roberta_prelayernorm as target
 from helpers.commands import run_command, run_main
 from helpers.paths import BPE, FIXTURES, MLM
+from helpers.planted_faults import configure
 from helpers.processor import children_seconds, within
 from helpers.waiting import PATIENCE
 
@@ -39,7 +39,7 @@ def test_report_is_written_whatever_the_verdict(tmp_path: Path, monkeypatch: pyt
     report = tmp_path / "parity.json"
     assert run_command("convert", MLM, tmp_path / "good", "--report", report).returncode == 0
     assert json.loads(report.read_text()) == json.loads((tmp_path / "good" / "parity_report.json").read_text())
-    monkeypatch.setattr(target, "LAYER_NORM_EPS", 1e-12)
+    configure(layer_norm_eps=1e-12)(monkeypatch)
     assert run_main(monkeypatch, "convert", MLM, tmp_path / "bad", "--report", report, "--quiet") == 1
     content = json.loads(report.read_text())
     assert (content["passed"], content["first_divergence"]) == (False, "roberta_prelayernorm.embeddings")

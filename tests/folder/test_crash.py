@@ -11,7 +11,6 @@ import os
 import random
 import shutil
 import signal
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,6 +27,7 @@ from helpers.crash_place import (
     small_checkpoint,
     turning_points,
 )
+from helpers.events import Event
 from helpers.warm_command import WarmCommand
 
 MakePlace = Callable[..., Place]
@@ -106,22 +106,21 @@ def test_killed_between_two_renames_the_old_one_comes_back(place: MakePlace) -> 
 
 
 @pytest.mark.slow
-def test_killed_at_fifty_random_moments(place: MakePlace) -> None:
+def test_ended_at_fifty_random_moments(place: MakePlace, tmp_path: Path) -> None:
+    """Moments of its own processor time: a clock would hit a busy machine's runs too early, and an idle one's too late."""
     at_work = place(old=True)
+    used = tmp_path / "used"
     lives = []
     for _ in range(3):
-        start = time.monotonic()
-        assert at_work.convert() == 0
-        lives.append(time.monotonic() - start)
+        assert at_work.convert(processor_seconds_used=str(used)) == 0
+        lives.append(float(used.read_text()))
     moments = random.Random(0)
     outcomes, cleared = Counter[str](), 0
     for number in range(50):
         at_work.old = number % 2 == 0
         at_work.reset()
-        (pid,) = at_work.command.start(at_work.planned())
-        time.sleep(moments.uniform(0, min(lives)))
-        os.kill(pid, signal.SIGKILL)
-        assert at_work.command.wait(pid) in (-signal.SIGKILL, 0)
+        code = at_work.convert(processor_seconds=moments.uniform(0.001, min(lives)))
+        assert code in (-signal.SIGPROF, 0)
         outcomes[at_work.outcome()] += 1
         cleared += at_work.clear_up()
     assert outcomes["old"] >= 5 and outcomes["absent"] >= 5 and cleared >= 5
@@ -230,13 +229,21 @@ def test_many_into_one_output(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("no_exchange", [False, True])
-def test_killed_while_another_goes_on(bench: dict[str, Any], place: MakePlace, no_exchange: bool) -> None:
+def test_killed_while_another_goes_on(
+    bench: dict[str, Any], place: MakePlace, tmp_path: Path, no_exchange: bool
+) -> None:
+    """The other one publishes when the first is dead: had it ended before, the first would leave what a next run mends."""
     at_work = place(old=True, conditions={"no_exchange": no_exchange})
     killed, cleared = 0, 0
+    first_ended = Event(tmp_path / "first ended")
     for at in turning_points(at_work.steps()):
-        first, second = at_work.command.start(at_work.planned(at=at, fault="KILL"), at_work.planned(bench["second"]))
+        first, second = at_work.command.start(
+            at_work.planned(at=at, fault="KILL"),
+            at_work.planned(bench["second"], wait_before="publish", until=first_ended.path),
+        )
         ended = at_work.command.wait(first)
         assert ended in (-signal.SIGKILL, 0)  # a later one of its steps may fall away through the other
+        first_ended.happens()
         assert (at_work.command.wait(second), at_work.outcome()) == (0, "new")
         killed += ended != 0
         cleared += at_work.clear_up()
@@ -247,16 +254,18 @@ def test_killed_while_another_goes_on(bench: dict[str, Any], place: MakePlace, n
 @pytest.mark.slow
 @pytest.mark.parametrize(("old", "no_exchange"), [(True, False), (True, True), (False, False)])
 def test_stopped_while_another_does_all_its_work(
-    bench: dict[str, Any], place: MakePlace, old: bool, no_exchange: bool
+    bench: dict[str, Any], place: MakePlace, tmp_path: Path, old: bool, no_exchange: bool
 ) -> None:
-    """One stands still at a step while another runs: what is running is not taken for a leftover."""
+    """One stands still at a step until another has ended, or waits for it: what is running is not taken for a leftover."""
     at_work = place(old=old, conditions={"no_exchange": no_exchange})
     for at in turning_points(at_work.steps()):
         (stopped,) = at_work.command.start(at_work.planned(at=at, fault="STOP"))
         assert at_work.command.wait(stopped) == -signal.SIGSTOP
         published = at_work.outcome() == "new"
-        (other,) = at_work.command.start(at_work.planned(bench["second"]))
-        time.sleep(0.2)  # it may have to wait for the first, so the first goes on by and by
+        held_up = Event(tmp_path / "held up")
+        (other,) = at_work.command.start(at_work.planned(bench["second"], held_up=held_up.path))
+        held_up.wait()
+        held_up.close()
         os.kill(stopped, signal.SIGCONT)
         codes = at_work.command.wait(stopped), at_work.command.wait(other)
         assert (at_work.outcome(), at_work.leftovers()) == ("new", [])

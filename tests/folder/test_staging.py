@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from helpers.commands import run_command
+from helpers.commands import run_command, run_main
 from helpers.paths import BPE, MLM
 from helpers.waiting import PATIENCE, wait_until
 from prenorm.errors import UsageProblem
 from prenorm.folder import filesystem, staging
 from prenorm.folder.filesystem import alone_in, lock_folder
-from prenorm.folder.staging import check_output, publish, staging_folder
+from prenorm.folder.staging import check_not_set_aside, check_output, publish, staging_folder
 
 COMPLETE = {
     "README.md", "config.json", "model.safetensors", "parity.png", "parity_report.json", "tokenizer.json",
@@ -40,20 +40,22 @@ def clear(folder: Path) -> None:
     folder.rmdir()
 
 
+def _is_there(output: Path, name: str, killed: set[Path]) -> bool:
+    """Whether OUTPUT is there, or what is called `name` in the staging folder of the run that goes on."""
+    staging_folders = set(output.parent.glob(".out.prenorm-staging-*")) - killed
+    return output.exists() if name == "out" else any(Path(f"{folder}{name}").exists() for folder in staging_folders)
+
+
 @pytest.mark.slow
 def test_kill_at_any_moment_leaves_no_half_folder(tmp_path: Path) -> None:
-    """Killed before there is a staging folder, and at growing delays after it appeared, up to and past publication."""
+    """Killed when it starts, when the staging folder appears and then its files one after another, and when OUTPUT does."""
     output = tmp_path / "out"
     interrupted = 0
-    for delay in (-0.3, 0.0, 0.1, 0.5, 0.9):
-        leftovers = set(tmp_path.iterdir())
+    for appears in (None, "", "/model.safetensors", "/tokenizer.json", "/parity.png", "out"):
+        killed = set(tmp_path.glob(".out.prenorm-staging-*"))
         process = start(output)
-        if delay < 0:
-            time.sleep(-delay)
-        else:
-            while process.poll() is None and set(tmp_path.iterdir()) <= leftovers:
-                time.sleep(0.005)
-            time.sleep(delay)
+        if appears is not None:
+            wait_until(lambda: process.poll() is not None or _is_there(output, appears, killed))  # noqa: B023
         process.send_signal(signal.SIGKILL)
         process.wait()
         if output.exists():
@@ -170,6 +172,44 @@ def test_what_stands_aside_comes_back_before_anything_else(tmp_path: Path, overw
             check_output(tmp_path / "out", overwrite=False, inputs=[])
     assert [entry.name for entry in tmp_path.iterdir()] == ["out"]
     assert (tmp_path / "out" / "config.json").read_text() == "old"
+
+
+@pytest.mark.parametrize("command", [("verify", MLM), ("verify",), ("push",), ("inspect",)])
+def test_who_reads_a_folder_that_was_set_aside_is_told_where_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: tuple[str | Path, ...]
+) -> None:
+    """As a run leaves it that was killed between its two renames; `run/out` could be a repo's name, too."""
+    make(tmp_path / "run", "")
+    aside = make(tmp_path / "run" / ".out.prenorm-old-dead", "old")
+    monkeypatch.chdir(tmp_path)
+    verb, *before = command
+    after = {"verify": [] if before else ["--folder-only"], "push": ["org/name"]}.get(str(verb), [])
+    assert run_main(monkeypatch, verb, *before, "run/out", *after) == 2
+    assert capsys.readouterr().err == (
+        f"Error: run/out: is missing: prenorm convert was killed while it replaced the folder, and the old one is {aside}. "
+        "Run that prenorm convert again, or rename the old folder back.\n"
+    )
+    assert aside.is_dir()
+
+
+def test_a_folder_that_is_being_replaced_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make(tmp_path / ".out.prenorm-old-alive", "old")
+
+    def replaced(seconds: float) -> None:
+        make(tmp_path / "out", "new")
+        os.close(lock)
+
+    lock = lock_folder(tmp_path)
+    assert lock is not None
+    monkeypatch.setattr(time, "sleep", replaced)
+    check_not_set_aside(tmp_path / "out")
+    assert (tmp_path / "out" / "config.json").read_text() == "new"
+
+
+def test_a_folder_that_never_was_is_not_looked_for(tmp_path: Path) -> None:
+    make(tmp_path / ".other.prenorm-old-dead", "old")
+    check_not_set_aside(tmp_path / "out")
+    check_not_set_aside(tmp_path / "missing" / "out")
 
 
 def test_what_appeared_meanwhile_and_is_no_model_is_not_replaced(tmp_path: Path) -> None:

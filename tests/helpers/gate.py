@@ -12,9 +12,8 @@ import prenorm_model
 from prenorm.mapping.understood import Prepared, prepare
 from prenorm.options import SourceOptions, TaskKind
 from prenorm.parts import open_checkpoint
-from prenorm.proof.comparison import reference_arguments
-from prenorm.proof.references.builtin import Reference
-from prenorm.proof.runtimes.bundled import BUNDLED_CLASSES
+from prenorm.proof.references.builtin import BuiltinReference
+from prenorm.proof.references.settings import settings_of
 
 SENTENCE = torch.tensor([[0, 9, 17, 23, 6, 31, 12, 2]])
 
@@ -23,7 +22,9 @@ def passes(prepared: Prepared, folder: Path) -> bool:
     """Whether the folder's outputs for the sentence are the checkpoint's within 1e-3; one that fails to load does not."""
     kind = prepared.plan.task.kind
     try:
-        loaded: Any = getattr(prenorm_model, BUNDLED_CLASSES[kind]).from_pretrained(folder, dtype=torch.float32)
+        loaded: Any = getattr(prenorm_model, prepared.plan.target.bundled_classes[kind]).from_pretrained(
+            folder, dtype=torch.float32
+        )
         with torch.inference_mode():
             ids = SENTENCE[None] if kind is TaskKind.MULTIPLE_CHOICE else SENTENCE
             found = loaded(ids, attention_mask=torch.ones_like(ids)).logits
@@ -37,7 +38,7 @@ def passes(prepared: Prepared, folder: Path) -> bool:
 
 
 def _reference(prepared: Prepared) -> torch.Tensor:
-    reference = Reference(prepared.tensors, reference_arguments(prepared.description))
+    reference = BuiltinReference(prepared.tensors, settings_of(prepared.description))
     with torch.inference_mode():
         features = dict(reference.stages(SENTENCE))["layer_norm"]["out"]
         if prepared.plan.task.head is None:

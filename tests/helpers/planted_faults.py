@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 import prenorm.folder.files as folder_module
-import prenorm.mapping.targets.roberta_prelayernorm as target
 from prenorm.mapping import understood
 from prenorm.mapping.plan import ConversionPlan
-from prenorm.rules.rows import Row
+from prenorm.mapping.targets import Target
+from prenorm.rules.rows import Row, constant
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 
@@ -51,7 +51,7 @@ def rename(pairs: dict[str, str]) -> Plant:
 def lose(name: str) -> Plant:
     """The tensor never reaches the target, which is filled with zeros instead."""
     return edit_plan(
-        lambda row: replace(row, moved=None, fill=0.0, operation="constant 0") if row.target == name else row
+        lambda row: replace(row, moved=None, fill=0.0, operation=constant(0.0)) if row.target == name else row
     )
 
 
@@ -79,8 +79,8 @@ def configure(**values: object) -> Plant:
     """The fault is in config.json."""
 
     def plant(monkeypatch: pytest.MonkeyPatch) -> None:
-        real = target.config
-        monkeypatch.setattr(target, "config", lambda *args: {**real(*args), **values})
+        real = Target.config
+        monkeypatch.setattr(Target, "config", lambda *args: {**real(*args), **values})
 
     return plant
 

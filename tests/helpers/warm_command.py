@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
@@ -22,24 +23,14 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from helpers.events import Event
 from helpers.paths import TESTS
 from helpers.system_limits import drop_power, limit_files, mount_small_disk
 from helpers.waiting import PATIENCE
 
 _CALLS = {
-    "mkdir",
-    "chmod",
-    "open",
-    "close",
-    "write",
-    "fsync",
-    "rename",
-    "replace",
-    "unlink",
-    "remove",
-    "rmdir",
-    "flock",
-}
+    "mkdir", "chmod", "open", "close", "write", "fsync", "rename", "replace", "unlink", "remove", "rmdir", "flock",
+}  # fmt: skip
 _MODULES = {"posix", "fcntl", "io", "_io"}
 
 
@@ -53,19 +44,21 @@ class Run:
     at: int = 0
     fault: str = ""
     steps: str = ""  # a file that gets the names of the steps
-    wait_before: str = (
-        ""  # a function of prenorm.commands.convert, before which all runs of the group wait for one another
-    )
+    # A function of prenorm.commands.convert, before which the run waits: for the event `until`, or, where that is not given,
+    # until all runs of the group have come there.
+    wait_before: str = ""
+    until: str = ""  # the path of an event
+    held_up: str = ""  # the path of an event, which happens when the run waits for a folder's lock, or has ended
+    processor_seconds: float = 0.0  # if not 0: ended by SIGPROF, without any clearing up, when it has used so many
+    processor_seconds_used: str = ""  # a file that gets how many it has used
     no_exchange: bool = False  # as on a system that cannot swap two folders in one step
     powerless: bool = False  # without root's power to write where the mode forbids it
     read_only: str = ""  # a folder that becomes read-only just before publication
     largest_file: int = 0  # bytes, if not 0
-    disk: int = (
-        0  # if not 0, bytes of a disk mounted on OUTPUT's parent; where that is not allowed, of the largest file
-    )
-    left_on_disk: str = (
-        ""  # a file that gets, as JSON, what is in OUTPUT's parent afterwards, and whether there was a disk
-    )
+    # If not 0, bytes of a disk mounted on OUTPUT's parent; where that is not allowed, of the largest file.
+    disk: int = 0
+    # A file that gets, as JSON, what is in OUTPUT's parent afterwards, and whether there was a disk.
+    left_on_disk: str = ""
     errors: str = os.devnull  # a file for stderr
 
 
@@ -118,15 +111,15 @@ class Steps:
     def __init__(self, run: Run) -> None:
         self._run = run
         self._late = run.fault in ("INT", "TERM")
+        self._held_up = Event(run.held_up) if run.held_up else None
         self.names: list[str] = []
 
     def watch(self) -> None:
         """Begins counting, in this thread and those to come; not in what only reads and computes, which it would slow."""
-        from prenorm.commands import assemble
         from prenorm.commands import convert as pipeline
-        from prenorm.reports import model as report
+        from prenorm.proof import by_checkpoint
 
-        idle = ((pipeline, "open_source"), (pipeline, "prepare"), (assemble, "prove"), (report, "environment"))
+        idle = ((pipeline, "open_source"), (pipeline, "prepare"), (by_checkpoint, "prove"))
         for module, name in idle:
             setattr(module, name, self._unwatched(getattr(module, name)))
         threading.setprofile(self._see)
@@ -141,7 +134,18 @@ class Steps:
 
         return call
 
+    def end(self) -> None:
+        """Whoever waits for the run to be held up need not wait any longer."""
+        sys.setprofile(None)
+        if self._held_up is not None:
+            self._held_up.happens()
+
     def _see(self, frame: FrameType, event: str, called: Any) -> None:
+        if event == "c_call" and called.__name__ == "sleep" and frame.f_code.co_name == "alone_in":
+            if self._held_up is not None:
+                self._held_up.happens()
+                self._held_up = None
+            return
         if event in ("call", "return"):
             # Called through ctypes, which the profiler does not see, by a function of our own, which it does.
             if frame.f_code.co_name == "_renameat2" and (event == "return") == self._late:
@@ -217,14 +221,18 @@ def _run_command(run: Run, barrier: Any) -> int:
     mounted = _set_conditions(run, barrier, parent)
     sys.argv = ["prenorm", *run.arguments]
     steps = Steps(run)
-    if run.at or run.steps:
+    if run.at or run.steps or run.held_up:
         steps.watch()
+    if run.processor_seconds:
+        signal.setitimer(signal.ITIMER_PROF, run.processor_seconds)
     try:
         cli.main()
     except SystemExit as ended:
         code = int(ended.code or 0)
     finally:
-        sys.setprofile(None)
+        steps.end()
+    if run.processor_seconds_used:
+        Path(run.processor_seconds_used).write_text(str(time.process_time()))
     if run.steps:
         Path(run.steps).write_text("\n".join(steps.names))
     if run.left_on_disk:
@@ -249,7 +257,10 @@ def _set_conditions(run: Run, barrier: Any, parent: Path) -> bool:
         meant = getattr(pipeline, name)
 
         def after_all(*args: Any, **options: Any) -> Any:
-            barrier.wait(PATIENCE)
+            if run.until:
+                Event(run.until).wait()
+            else:
+                barrier.wait(PATIENCE)
             if run.read_only:
                 Path(run.read_only).chmod(0o555)
             return meant(*args, **options)

@@ -25,7 +25,7 @@ from prenorm.parts import open_checkpoint
 from prenorm.proof.references import builtin
 from prenorm.proof.references.fairseq.model import FairseqModel, fairseq_model
 from prenorm.proof.references.fairseq.process import FairseqRefused, FairseqWorker
-from prenorm.proof.references.fairseq.runtime import FairseqReference, Noise
+from prenorm.proof.references.fairseq.reference import FairseqReference, Noise
 from prenorm.source.arguments import find_arguments
 
 AT = "encoder.sentence_encoder."
@@ -72,15 +72,15 @@ def worker() -> Iterator[FairseqWorker]:
         yield running
 
 
-def own_reference(prepared: Prepared) -> builtin.Reference:
+def own_reference(prepared: Prepared) -> builtin.BuiltinReference:
     """The built-in reference of the same checkpoint."""
     about = prepared.description
-    arguments = builtin.Arguments(
+    arguments = builtin.ReferenceSettings(
         attention_heads=about.attention_heads, activation=about.activation, head_activation=about.head_activation,
         pad=about.pad_id, positions=about.positions.kind, position_rows=about.positions.rows,
         scaled=about.scaled_embedding, layers=about.layers_kept,
     )  # fmt: skip
-    return builtin.Reference(prepared.tensors, arguments)
+    return builtin.BuiltinReference(prepared.tensors, arguments)
 
 
 class Run:
@@ -113,7 +113,7 @@ class Run:
     def excess(self) -> float:
         """How much further they are apart, at worst, than fairseq's casts and float64's rounding explain."""
         return max(
-            self.apart(name, part) - (noise := self.reference.noise[name, part]).rounding - 1e-13 * noise.scale
+            self.apart(name, part) - (noise := self.reference.measured[name, part]).rounding - 1e-13 * noise.scale
             for name, parts in self.found.items()
             for part in parts
         )
@@ -136,7 +136,7 @@ def test_fairseq_computes_what_was_recorded_and_what_we_compute(path: Path, work
     for name, values in recorded.items():
         there = torch.from_numpy(values).double()
         apart = (run.found[name]["out"] - (there if name.startswith("head.") else there[run.real])).abs().max()
-        assert apart <= run.reference.noise[name, "out"].float32 + 1e-6, name
+        assert apart <= run.reference.measured[name, "out"].float32 + 1e-6, name
     for head in run.prepared.description.heads:
         at = f"head.{head.name}"
         if (
@@ -145,7 +145,7 @@ def test_fairseq_computes_what_was_recorded_and_what_we_compute(path: Path, work
             assert run.apart(at, "out") > 0.01
             del run.found[at]["out"]
         elif head.spectral_norm:  # the built-in one rounds the quotient to float32, as the converter does
-            assert 1e-9 < run.apart(at, "out") < 2**-24 * 16 * run.reference.noise[at, "out"].scale
+            assert 1e-9 < run.apart(at, "out") < 2**-24 * 16 * run.reference.measured[at, "out"].scale
             del run.found[at]["out"]
     assert run.excess() <= 0
 
@@ -156,19 +156,19 @@ def test_there_are_as_many_as_there_were() -> None:
 
 def test_the_noise_is_that_of_float32_and_of_the_cast_in_gelu(worker: FairseqWorker) -> None:
     run = Run(worker, MLM, IDS)
-    before, behind = run.reference.noise["layers.0", "fc1"], run.reference.noise["layers.0", "fc2"]
+    before, behind = run.reference.measured["layers.0", "fc1"], run.reference.measured["layers.0", "fc2"]
     assert before.rounding == 0.0
     assert 1e-9 < behind.rounding < 1e-6
     assert 1e-8 < before.float32 < 1e-5
     assert behind.scale == pytest.approx(float(run.found["layers.0"]["fc2"].abs().max()))
     no_gelu = Run(worker, VARIANTS / "activation-relu" / "checkpoint.pt", torch.tensor([[0, 5, 2]]))
-    assert {noise.rounding for noise in no_gelu.reference.noise.values()} == {0.0}
+    assert {noise.rounding for noise in no_gelu.reference.measured.values()} == {0.0}
 
 
 def test_float32_alone_has_no_noise_to_show(worker: FairseqWorker) -> None:
     run = Run(worker, MLM, IDS, dtype="float32")
     assert run.reference.facts["compute_dtype"] == "float32"
-    assert {noise.float32 for noise in run.reference.noise.values()} == {0.0}
+    assert {noise.float32 for noise in run.reference.measured.values()} == {0.0}
     assert 1e-8 < run.apart("logits", "out") < 1e-5
 
 
@@ -202,7 +202,7 @@ def test_kernel_names_are_handed_over_as_canonical_ones_and_that_is_said(worker:
     # The encoder's GELU is the tanh form, which casts nothing, and the LM head's is not.
     assert (found["layer_norm"]["out"] - expected["layer_norm"]["out"])[real].abs().max() < 1e-13
     apart = reference.logits(found["layer_norm"]["out"][real]) - ours.logits(expected["layer_norm"]["out"][real])
-    assert 1e-9 < apart.abs().max() <= reference.noise["logits", "out"].rounding + 1e-13
+    assert 1e-9 < apart.abs().max() <= reference.measured["logits", "out"].rounding + 1e-13
 
 
 def rename(*pairs: tuple[str, str]) -> Callable[[dict[str, Any]], None]:
@@ -266,12 +266,12 @@ def wider(content: dict[str, Any]) -> None:
 
 def test_float64_and_bfloat16_arrive_as_they_are(tmp_path: Path, worker: FairseqWorker) -> None:
     run = Run(worker, save_edited(tmp_path / "c.pt", wider), IDS)
-    run.reference.noise.clear()
+    run.reference.measured.clear()
     again = dict(run.reference.stages(IDS))["layer_norm"]["out"][run.real]  # float32 was in between
     assert torch.equal(again, run.found["layer_norm"]["out"])
     for name in ("embeddings", "layers.0", "layers.1"):
         for part in ("q_proj", "fc1") if name != "embeddings" else ("out",):
-            noise = run.reference.noise[name, part]
+            noise = run.reference.measured[name, part]
             assert run.apart(name, part) <= noise.rounding + 1e-13 * noise.scale
     assert run.apart("embeddings", "out") < 1e-14
     plain = Run(worker, MLM, IDS)
@@ -362,14 +362,14 @@ def test_swapped_projections_show(worker: FairseqWorker) -> None:
         ("layers.1", "v_proj", False),
     ):
         apart = (found[name][part] - expected[name][part])[real].abs().max()
-        assert bool(apart > reference.noise[name, part].rounding + 1e-12) is differs
+        assert bool(apart > reference.measured[name, part].rounding + 1e-12) is differs
 
 
 def test_a_wrong_epsilon_shows_beyond_the_noise(monkeypatch: pytest.MonkeyPatch, worker: FairseqWorker) -> None:
     monkeypatch.setattr(builtin, "_EPS", 1e-12)
     run = Run(worker, MLM, IDS)
     for name in ("embeddings", "layer_norm", "logits"):
-        assert run.apart(name, "out") > 10 * run.reference.noise[name, "out"].rounding + 1e-9
+        assert run.apart(name, "out") > 10 * run.reference.measured[name, "out"].rounding + 1e-9
 
 
 # -- what fairseq is told, and what the worker may do ------------------------------------------------------------------

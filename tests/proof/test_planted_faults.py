@@ -11,8 +11,6 @@ import pytest
 import torch
 from torch import Tensor
 
-import prenorm.mapping.targets.roberta_prelayernorm as target
-import prenorm.mapping.targets.xlm_roberta_xl as xlm_roberta_xl
 import prenorm_model.torch.embeddings
 import prenorm_model.torch.heads
 import prenorm_model.torch.layer
@@ -62,7 +60,7 @@ def shifted(input_ids: Tensor, pad_token_id: int, past: int = 0) -> Tensor:
 
 
 FAULTS: dict[str, Plant] = {
-    "layer_norm_eps 1e-12": patch(target, "LAYER_NORM_EPS", 1e-12),
+    "layer_norm_eps 1e-12": configure(layer_norm_eps=1e-12),
     "tanh GELU": configure(hidden_act="gelu_new"),
     "tanh GELU in the LM head": patch(prenorm_model.torch.heads, "gelu", gelu_tanh),
     "final norm lost": no_final_norm,
@@ -142,12 +140,6 @@ def test_an_untied_heads_second_bias_is_proven_too(monkeypatch: pytest.MonkeyPat
     assert not (tmp_path / "out").exists()
 
 
-def add_embedding_norm(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The config claims the architecture with a norm after the embeddings, for which there are no weights."""
-    real = xlm_roberta_xl.config
-    monkeypatch.setattr(xlm_roberta_xl, "config", lambda *args: {**real(*args), "model_type": "roberta-prelayernorm"})
-
-
 XL = "roberta.encoder.layer."
 XL_FAULTS: dict[str, Plant] = {
     "layer_norm_eps 1e-12": FAULTS["layer_norm_eps 1e-12"],
@@ -155,7 +147,8 @@ XL_FAULTS: dict[str, Plant] = {
     "final norm's weights lost": rewrite("roberta.encoder.LayerNorm.weight", torch.ones_like),
     "key bias lost": lose(f"{XL}2.attention.self.key.bias"),
     "one embedding row zeroed": rewrite("roberta.embeddings.word_embeddings.weight", set_row(200, 0.0)),
-    "a norm after the embeddings": add_embedding_norm,
+    # The config claims the architecture with a norm after the embeddings, for which there are no weights.
+    "a norm after the embeddings": configure(model_type="roberta-prelayernorm"),
 }
 
 

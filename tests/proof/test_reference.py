@@ -8,14 +8,14 @@ import torch
 
 from helpers.paths import CONVERTIBLE, FIXTURES
 from prenorm.parts import open_checkpoint
-from prenorm.proof.references.builtin import Arguments, Reference
+from prenorm.proof.references.builtin import BuiltinReference, ReferenceSettings
 from prenorm.source.contents import model_tensors
 
 
 @pytest.mark.parametrize("name", CONVERTIBLE)
 def test_every_stage_is_what_fairseq_computed(name: str) -> None:
     tensors = model_tensors(open_checkpoint(FIXTURES / name / "checkpoint.pt"))
-    reference = Reference(tensors, Arguments(attention_heads=4))
+    reference = BuiltinReference(tensors, ReferenceSettings(attention_heads=4))
     expected = np.load(FIXTURES / name / "expected.npz")
     input_ids = torch.from_numpy(expected["input_ids"])
     real = input_ids != 1
@@ -33,7 +33,7 @@ def test_every_stage_is_what_fairseq_computed(name: str) -> None:
 
 def test_it_uses_every_tensor_that_matters() -> None:
     tensors = model_tensors(open_checkpoint(FIXTURES / "dinkytrain-mlm" / "checkpoint.pt"))
-    reference = Reference(tensors, Arguments(attention_heads=4))
+    reference = BuiltinReference(tensors, ReferenceSettings(attention_heads=4))
     features = dict(reference.stages(torch.tensor([[0, 5, 2]])))["layer_norm"]["out"]
     reference.logits(features[0])
     assert set(tensors) - reference.used == {"encoder.sentence_encoder.version"}

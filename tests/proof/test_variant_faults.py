@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-import prenorm.mapping.targets.roberta_prelayernorm as target
+import prenorm.mapping.targets.target as target
 import prenorm.mapping.understood as understood
 import prenorm.source.folding as folding
 import prenorm_model.torch.classification
@@ -148,14 +148,12 @@ def test_the_wrong_head_is_caught(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
         }
 
     path = save_edited(tmp_path / "two.pt", second, VARIANTS / CLASSIFIER / "checkpoint.pt")
-    from prenorm.mapping.targets import roberta_prelayernorm
+    real = target.Target.rules
 
-    real = roberta_prelayernorm.rules
+    def wrong(self: target.Target, description: Any, task: Any) -> Any:
+        return real(self, description, replace(task, head=replace(task.head, name="other")))
 
-    def wrong(description: Any, task: Any) -> Any:
-        return real(description, replace(task, head=replace(task.head, name="other")))
-
-    monkeypatch.setattr(roberta_prelayernorm, "rules", wrong)
+    monkeypatch.setattr(target.Target, "rules", wrong)
     output = tmp_path / "out"
     assert run_main(monkeypatch, "convert", path, output, "--head", "sentence_classification_head", "--quiet") == 1
     assert not output.exists()

@@ -36,16 +36,24 @@ class Session:
     debug: bool = False
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+_HELP = """Convert fairseq's pre-LayerNorm RoBERTa checkpoints to Hugging Face folders, and prove it.
+
+\b
+Exit codes: 0 done and proven, 1 parity failed, 2 usage, 3 the model cannot be represented exactly,
+4 the checkpoint is unreadable, corrupt or unsafe, 5 Hub or network.
+"""
+
+
+@click.group("prenorm", help=_HELP, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="prenorm")
 @click.option("--debug", is_flag=True, help="Show a traceback with an error.  [default: off]")
 @click.pass_obj
 def prenorm(session: Session, debug: bool) -> None:
-    """Convert fairseq's pre-LayerNorm RoBERTa checkpoints to Hugging Face folders, and prove it.
+    """Keep what is said of all commands.
 
-    \b
-    Exit codes: 0 done and proven, 1 parity failed, 2 usage, 3 the model cannot be represented exactly,
-    4 the checkpoint is unreadable, corrupt or unsafe, 5 Hub or network.
+    Args:
+        session: of the running command.
+        debug: whether an error is shown with its traceback.
     """
     session.debug = debug
 
@@ -53,7 +61,12 @@ def prenorm(session: Session, debug: bool) -> None:
 @prenorm.command()
 @takes(Modes((InspectOptions,)), JsonOptions)
 def inspect(options: InspectOptions, output: JsonOptions) -> None:
-    """Show what CHECKPOINT holds, what it converts to, and what its pickle names. Nothing in it is run."""
+    """Show what CHECKPOINT holds, what it converts to, and what its pickle names. Nothing in it is run.
+
+    Args:
+        options: which checkpoint, and how it is understood.
+        output: what is shown.
+    """
     from prenorm.cli import console, inspection
     from prenorm.commands.inspect import inspect as run
 
@@ -68,7 +81,12 @@ def inspect(options: InspectOptions, output: JsonOptions) -> None:
 @prenorm.command()
 @takes(CONVERT_MODES, ReportOptions)
 def convert(options: ConvertOptions, output: ReportOptions) -> None:
-    """Convert CHECKPOINT into the model folder OUTPUT, and prove that it computes the same; or write nothing."""
+    """Convert CHECKPOINT into the model folder OUTPUT, and prove that it computes the same; or write nothing.
+
+    Args:
+        options: what is converted, and how.
+        output: what is shown and written.
+    """
     from prenorm.cli import console, conversion
 
     output.check(options.output)
@@ -85,7 +103,15 @@ def convert(options: ConvertOptions, output: ReportOptions) -> None:
 @prenorm.command()
 @takes(VERIFY_MODES, ReportOptions)
 def verify(options: VerifyOptions | GoldenOptions | FolderOnlyOptions, output: ReportOptions) -> ExitCode:
-    """Judge a folder, local or a repo id of the Hub, against CHECKPOINT. It reads only, and lists all that disagrees."""
+    """Judge a folder, local or a repo id of the Hub, against CHECKPOINT. It reads only, and lists all that disagrees.
+
+    Args:
+        options: what is judged, by what and how.
+        output: what is shown and written.
+
+    Returns:
+        Whether the folder passed.
+    """
     from prenorm.cli import console, judgement
     from prenorm.commands.verify import verify as run
 
@@ -103,7 +129,12 @@ def verify(options: VerifyOptions | GoldenOptions | FolderOnlyOptions, output: R
 @prenorm.command()
 @takes(Modes((RecordOptions,)), JsonOptions)
 def record(options: RecordOptions, output: JsonOptions) -> None:
-    """Store in the file GOLDEN what CHECKPOINT computes, so that verify --golden needs neither it nor fairseq."""
+    """Store in the file GOLDEN what CHECKPOINT computes, so that verify --golden needs neither it nor fairseq.
+
+    Args:
+        options: what is recorded, and how.
+        output: what is shown.
+    """
     from prenorm.cli import console
     from prenorm.commands.record import record as run
 
@@ -118,7 +149,12 @@ def record(options: RecordOptions, output: JsonOptions) -> None:
 @prenorm.command()
 @takes(Modes((PushOptions,)), OutputOptions)
 def push(options: PushOptions, output: OutputOptions) -> None:
-    """Send to the repo REPO_ID of the Hub what it lacks of FOLDER, which prenorm convert wrote and proved."""
+    """Send to the repo REPO_ID of the Hub what it lacks of FOLDER, which prenorm convert wrote and proved.
+
+    Args:
+        options: what is pushed, and how.
+        output: what is shown.
+    """
     from prenorm.cli import console
     from prenorm.commands.push import push as run
 

@@ -43,7 +43,7 @@ def table(*columns: str, title: str) -> Table:
     """Return an empty table.
 
     Args:
-        columns: their headings.
+        *columns: their headings.
         title: what stands above.
 
     Returns:

@@ -27,7 +27,7 @@ _PATHS = "paths"  # the arguments of a command whose modes have different ones
 
 
 def takes(modes: Modes[Any], output: type[OptionGroup]) -> Callable[[Callable[..., object]], Callable[..., object]]:
-    """Give a command the arguments and options of its groups.
+    """Give a command the arguments and options of its groups. Its `--help` shows the docstring above `Args:`.
 
     Args:
         modes: what the command can be told; the options that were given decide which of its groups is meant.
@@ -46,6 +46,7 @@ def takes(modes: Modes[Any], output: type[OptionGroup]) -> Callable[[Callable[..
             }
             return function(_group(modes, explicit), selected(output, shown))
 
+        call.__doc__ = (function.__doc__ or "").partition("Args:")[0]  # what --help shows
         parameters = [*_parameters(modes), *map(_option, option_fields(output))]
         call.__click_params__ = parameters[::-1]  # type: ignore[attr-defined]  # as decorators add them: last first
         return call
@@ -60,11 +61,7 @@ def _explicit(values: Mapping[str, object]) -> dict[str, object]:
 
 
 def _group(modes: Modes[Any], explicit: dict[str, object]) -> OptionGroup:
-    """Return the option group that was meant.
-
-    Raises:
-        UsageProblem: if the mode cannot use one of the options, or has other arguments.
-    """
+    """Return the option group that was meant."""
     paths = explicit.pop(_PATHS, None)
     group = modes.choose(explicit)
     if isinstance(paths, tuple):

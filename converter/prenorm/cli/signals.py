@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -48,14 +48,14 @@ class PushInterrupted(BaseException):
 
 
 @contextmanager
-def resumable_push(folder: object) -> Iterator[None]:
+def resumable_push(folder: object) -> Generator[None, None, None]:
     """Tell an interruption of a push from one of any other work.
 
     Args:
         folder: what is being pushed.
 
     Yields:
-        Nothing.
+        None: the block runs.
 
     Raises:
         PushInterrupted: if the block is interrupted or terminated.

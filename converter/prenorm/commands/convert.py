@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -84,7 +84,7 @@ def convert(options: ConvertOptions) -> Conversion:
         UsageProblem: if an argument or a file does not fit.
         NotRepresentable: if no Hugging Face architecture computes exactly the same.
         UnreadableCheckpoint: if the checkpoint is damaged, incomplete or unsafe.
-        ParityFailed: if the written model does not compute the same; its `report` says where.
+        ConversionFailed: if the written model does not compute the same; its `report` says where. It is a ParityFailed.
         HubProblem: if the Hub does not hand out the checkpoint.
     """
     output, progress, clock = Path(options.output), options.listener, _Clock()
@@ -133,15 +133,8 @@ class _Clock:
         self.seconds: dict[str, float] = {}
 
     @contextmanager
-    def measure(self, stage: str) -> Iterator[None]:
-        """Add the seconds that the block takes.
-
-        Args:
-            stage: what they are called.
-
-        Yields:
-            Nothing.
-        """
+    def measure(self, stage: str) -> Generator[None, None, None]:
+        """Keep the seconds that the block takes."""
         start = time.perf_counter()
         yield
         self.seconds[stage] = time.perf_counter() - start

@@ -27,7 +27,14 @@ class KeywordFunction(Protocol[_P, _GroupIn, _ResultOut]):
         """Call it as its signature says."""
 
     def with_options(self, options: _GroupIn, /) -> _ResultOut:
-        """Call it with arguments and keywords as one group."""
+        """Call it with arguments and keywords as one group.
+
+        Args:
+            options: the group.
+
+        Returns:
+            What the function returns.
+        """
 
 
 def with_keywords(
@@ -57,7 +64,11 @@ def keyword_function(function: Callable[[Any], Any], modes: Modes[Any]) -> Calla
         modes: the groups. The keywords decide which is meant, and a keyword of another one is a UsageProblem.
 
     Returns:
-        The function, without a type: `with_keywords` gives it one where there is one mode.
+        The function, without a type: `with_keywords` gives it one where there is one mode. It raises what `with_keywords`
+        says.
+
+    Raises:
+        TypeError: if the function is called with a keyword that there is none of.
     """
     signature = _signature(function, modes)
     modes = dataclasses.replace(modes, advice=_calls(function.__name__, modes))

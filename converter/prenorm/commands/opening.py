@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from prenorm.checkpoint import Checkpoint
 from prenorm.errors import UsageProblem
+from prenorm.folder.staging import check_not_set_aside
 from prenorm.hub import download_checkpoint, download_folder, hub_file, is_repo
 from prenorm.parts import are_siblings, open_checkpoint
 from prenorm.progress import Progress
@@ -35,6 +36,7 @@ def open_source(place: str | Path, progress: Progress | None = None) -> Checkpoi
     """
     file = hub_file(str(place))
     if file is None:
+        check_not_set_aside(Path(place))
         return open_checkpoint(place)
     path, origin = download_checkpoint(file, _is_read_with(file.path), progress=progress)
     return replace(open_checkpoint(path), origin=origin.to_dict(), announced=origin.sha256)
@@ -61,7 +63,7 @@ def open_folder(
         The opened folder; one of the Hub notes its commit.
 
     Raises:
-        UsageProblem: if it is no model folder.
+        UsageProblem: if it is no model folder, or a killed run left it set aside.
         UnreadableCheckpoint: if its pickled weights are damaged or unsafe.
         HubProblem: if the Hub does not have it, or does not answer.
     """
@@ -70,6 +72,7 @@ def open_folder(
     downloaded, rewritten = scratch / "downloaded", scratch / "rewritten"
     downloaded.mkdir()
     rewritten.mkdir()
+    check_not_set_aside(Path(place))  # before `out/model`, which a killed run left absent, is taken for a repo
     if not is_repo(place):
         if revision is not None:
             raise UsageProblem("--revision is for a repo on the Hub", subject=place, advice="Leave it out")

@@ -18,8 +18,9 @@ from prenorm.checkpoint.dtypes import SAFETENSORS_TYPES
 from prenorm.errors import UsageProblem
 from prenorm.files import CONFIG_FILE, TOKENIZER_CONFIG_FILE, TOKENIZER_FILE
 from prenorm.folder.files import write_weights
+from prenorm.folder.staging import check_not_set_aside
 from prenorm.options import TaskKind
-from prenorm.rules.rows import Moved, Row
+from prenorm.rules.rows import COPY, Moved, Row
 
 _PICKLES = "pytorch_model*.bin"
 _MOST_CONFIG_BYTES = 16 << 20
@@ -27,7 +28,7 @@ _MOST_CONFIG_BYTES = 16 << 20
 
 @dataclass(frozen=True)
 class StoredTensor:
-    """A tensor of the folder: the file that holds it, and its type and shape."""
+    """A tensor of the folder: the file that holds it, its type (as torch names it) and its shape."""
 
     file: Path
     dtype: str
@@ -58,7 +59,11 @@ class Published:
 
     @property
     def kind(self) -> TaskKind:
-        """What the folder is for, by the class that `architectures` names."""
+        """What the folder is for, by the class that `architectures` names.
+
+        Raises:
+            UsageProblem: if it names a class of another task, or none.
+        """
         named = self.config.get("architectures")
         name = str(named[0]) if isinstance(named, list) and named else ""
         for suffix, kind in _SUFFIXES:
@@ -90,9 +95,10 @@ def open_published(folder: Path, scratch: Path) -> Published:
         What it holds; no tensor is read yet.
 
     Raises:
-        UsageProblem: if it is no model folder.
+        UsageProblem: if it is no model folder, or a killed run left it set aside.
         UnreadableCheckpoint: if its pickled weights are damaged or unsafe.
     """
+    check_not_set_aside(folder)
     if not folder.is_dir():
         raise UsageProblem("is no folder", subject=folder, advice="Give a model folder, or a repo id such as org/name")
     config = _read_config(folder)
@@ -114,6 +120,7 @@ def open_published(folder: Path, scratch: Path) -> Published:
 
 
 def _read_config(folder: Path) -> dict[str, object]:
+    """Return the content of config.json."""
     path = folder / CONFIG_FILE
     try:
         if path.stat().st_size > _MOST_CONFIG_BYTES:
@@ -129,39 +136,41 @@ def _read_config(folder: Path) -> dict[str, object]:
 
 
 def _tensors(folder: Path) -> tuple[dict[str, StoredTensor], tuple[str, ...]]:
-    """The folder's tensors by name, and what is wrong with its files."""
-    found: dict[str, StoredTensor] = {}
+    """Return the folder's tensors by name, and what is wrong with its files."""
+    tensors: dict[str, StoredTensor] = {}
     damage: list[str] = []
     for path in sorted(folder.glob("*.safetensors")):
         held, problem = _read_header(path)
         damage += [problem] if problem else []
-        damage += [f"tensor '{name}' is in {found[name].file.name} and in {path.name}" for name in held.keys() & found]
-        found |= held
-    return found, tuple(damage)
+        damage += [
+            f"tensor '{name}' is in {tensors[name].file.name} and in {path.name}" for name in held.keys() & tensors
+        ]
+        tensors |= held
+    return tensors, tuple(damage)
 
 
 def _read_header(path: Path) -> tuple[dict[str, StoredTensor], str]:
-    """The tensors of one file, or what is wrong with it."""
-    found = {}
+    """Return the tensors of one file, and what is wrong with it (nothing: an empty text)."""
+    tensors = {}
     try:
         with safe_open(path, framework="pt") as file:
             for name in file.keys():  # noqa: SIM118 - safe_open is no dictionary
                 part = file.get_slice(name)
                 dtype = SAFETENSORS_TYPES.get(part.get_dtype(), str(part.get_dtype()))
-                found[name] = StoredTensor(path, dtype, tuple(part.get_shape()))
+                tensors[name] = StoredTensor(path, dtype, tuple(part.get_shape()))
     except (SafetensorError, OSError) as error:
-        return found, f"{path.name} cannot be read: {error}"
-    return found, ""
+        return tensors, f"{path.name} cannot be read: {error}"
+    return tensors, ""
 
 
 def _rewrite(folder: Path, pickles: list[Path], scratch: Path) -> None:
-    """The pickled tensors as safetensors in `scratch`, with the files beside them that matter."""
+    """Write the pickled tensors to `scratch` as safetensors, and copy config and tokenizer there."""
     rows: dict[str, Row] = {}
     for path in pickles:
         opened = open_file(path)
         for name, value in opened.content.items():
             if isinstance(value, LazyTensor):
-                rows[name] = Row(name, value.shape, value.dtype, "copy", moved=Moved(value, name))
+                rows[name] = Row(name, value.shape, value.dtype, COPY, moved=Moved(value, name))
                 opened.check_integrity(value)
     ordered = sorted(rows.values(), key=lambda row: row.target)
     write_weights(scratch, ordered, source=folder.name, allow_nonfinite=True, tick=lambda size: None)

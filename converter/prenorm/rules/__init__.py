@@ -2,10 +2,12 @@
 
 from prenorm.rules.apply import Application, apply_layout, apply_target
 from prenorm.rules.derived import ComputedTensor, JoinedTensor, cast
-from prenorm.rules.rows import Dropped, Moved, Row, as_moved, extend
-from prenorm.rules.rules import Constant, Drop, Join, Rename, Split, expand, invert, match
+from prenorm.rules.inversion import Absent, Copy, Expect, Inverse, Join, Restoration, Unify, invert, restore
+from prenorm.rules.rows import COPY, Dropped, Moved, Operation, OperationKind, Row, as_moved, constant, extend
+from prenorm.rules.rules import Constant, Drop, Rename, Split, expand, match
 
 __all__ = [
-    "Application", "ComputedTensor", "Constant", "Drop", "Dropped", "Join", "JoinedTensor", "Moved", "Rename", "Row", "Split",
-    "apply_layout", "apply_target", "as_moved", "cast", "expand", "extend", "invert", "match",
+    "COPY", "Absent", "Application", "ComputedTensor", "Constant", "Copy", "Drop", "Dropped", "Expect", "Inverse", "Join",
+    "JoinedTensor", "Moved", "Operation", "OperationKind", "Rename", "Restoration", "Row", "Split", "Unify", "apply_layout",
+    "apply_target", "as_moved", "cast", "constant", "expand", "extend", "invert", "match", "restore",
 ]  # fmt: skip

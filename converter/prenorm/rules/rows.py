@@ -4,8 +4,69 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from enum import Enum
 
 from prenorm.checkpoint.tensors import SourceTensor
+
+
+class OperationKind(Enum):
+    """What was done to a tensor's numbers on its way to the target."""
+
+    COPY = "copy"  # nothing: the bytes are the source's
+    ROWS = "rows"  # some of the rows of a source tensor, unchanged
+    WIDENED = "widened"  # the source's values in a wider type, whole or some rows
+    CONSTANT = "constant"  # filled with one number, from no source tensor
+    COMPUTED = "computed"  # other numbers than any source tensor holds
+
+
+@dataclass(frozen=True)
+class Operation:
+    """What was done to a tensor on its way, for decisions (`kind`) and for people (`words`)."""
+
+    kind: OperationKind
+    words: str
+
+    def __str__(self) -> str:
+        return self.words
+
+    def followed_by(self, words: str) -> Operation:
+        """Add a step that keeps the kind, such as more rows behind the last one.
+
+        Args:
+            words: the step, for people.
+
+        Returns:
+            The operation with the step behind it.
+        """
+        return replace(self, words=f"{self.words}{words}")
+
+    def widened(self, dtype: str) -> Operation:
+        """Add a widening of the type, which changes no value.
+
+        Args:
+            dtype: torch's name of the narrower type.
+
+        Returns:
+            The operation with the widening behind it.
+        """
+        words = f"widened from {dtype}" if self.kind is OperationKind.COPY else f"{self.words}, widened from {dtype}"
+        keeps_values = self.kind in (OperationKind.COPY, OperationKind.ROWS)
+        return Operation(OperationKind.WIDENED if keeps_values else self.kind, words)
+
+
+COPY = Operation(OperationKind.COPY, "copy")
+
+
+def constant(value: float) -> Operation:
+    """Describe a tensor that is filled with one number.
+
+    Args:
+        value: the number.
+
+    Returns:
+        The operation.
+    """
+    return Operation(OperationKind.CONSTANT, f"constant {value:g}")
 
 
 @dataclass(frozen=True)
@@ -17,7 +78,7 @@ class Moved:
 
     tensor: SourceTensor
     source: str | None
-    operation: str = "copy"
+    operation: Operation = COPY
     reason: str = ""
     also_from: tuple[str, ...] = ()
 
@@ -47,7 +108,7 @@ class Row:
     target: str
     shape: tuple[int, ...]
     dtype: str
-    operation: str
+    operation: Operation
     reason: str = ""
     moved: Moved | None = None
     fill: float = 0.0
@@ -67,17 +128,34 @@ class Row:
 
 
 def as_moved(tensors: Mapping[str, SourceTensor]) -> dict[str, Moved]:
-    """The source tensors before anything was done to them."""
+    """Wrap tensors to which nothing was done yet.
+
+    Args:
+        tensors: the tensors by name.
+
+    Returns:
+        The same by the same names, each its own source.
+    """
     return {key: Moved(tensor, key) for key, tensor in tensors.items()}
 
 
 def extend(row: Row, rows: int, *, copy_row: int | None = None, fill: float = 0.0) -> Row:
-    """`row` with `rows` more rows: copies of row `copy_row`, or filled with `fill`."""
+    """Add rows behind those of a target tensor.
+
+    Args:
+        row: the target tensor.
+        rows: how many rows to add.
+        copy_row: the row of the source tensor that the new rows copy; None fills them with `fill`.
+        fill: the number that the new rows hold without `copy_row`.
+
+    Returns:
+        The longer target tensor.
+    """
     what = f"copies of row {copy_row}" if copy_row is not None else f"rows of {fill:g}"
     return replace(
         row,
         shape=(row.shape[0] + rows, *row.shape[1:]),
-        operation=f"{row.operation} + {rows} {what}",
+        operation=row.operation.followed_by(f" + {rows} {what}"),
         extra_rows=rows,
         extra_from=copy_row,
         extra_fill=fill,

@@ -16,6 +16,7 @@ from prenorm.reports.markdown_text import escape
 from prenorm.reports.model import Report
 from prenorm.reports.plots.series import plot_description
 from prenorm.reports.table import parity_rows
+from prenorm.source.training import Producer
 
 if TYPE_CHECKING:
     from prenorm.mapping.plan import ConversionPlan
@@ -52,7 +53,7 @@ def model_card(
 
 def _introduction(plan: ConversionPlan) -> list[str]:
     return [
-        f"A RoBERTa with LayerNorm in front of each block (`--encoder-normalize-before`), trained with "
+        f"{plan.target.card.introduction}, trained with "
         f"{_program(plan)} and converted with prenorm {package_version('prenorm')}. It loads in transformers without "
         "custom code, and was compared with what the checkpoint computes before it was written: see [Parity](#parity).",
         "",
@@ -61,7 +62,9 @@ def _introduction(plan: ConversionPlan) -> list[str]:
 
 def _program(plan: ConversionPlan) -> str:
     producer = plan.description.producer
-    return "fairseq or DinkyTrain" if producer == "unknown" else "DinkyTrain" if "Dinky" in producer else "fairseq"
+    if producer is Producer.UNKNOWN:
+        return "fairseq or DinkyTrain"
+    return "DinkyTrain" if producer.is_dinkytrain else "fairseq"
 
 
 def _parity(report: Report) -> list[str]:

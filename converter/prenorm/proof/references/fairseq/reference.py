@@ -1,7 +1,7 @@
-"""Real fairseq as the reference of a proof: the same questions as `Reference`, answered by fairseq's own modules.
+"""Real fairseq as the reference of a proof: what is asked of a reference, answered by fairseq's own modules.
 
-fairseq runs in a process of its own, under an interpreter that the user names (`fairseq_process.py`), on the checkpoint's
-tensors and arguments (`fairseq_model.py`). It computes a batch once; the answers come stage by stage while it computes.
+fairseq runs in a process of its own, under an interpreter that the user names (`process.py`), on the checkpoint's
+tensors and arguments (`model.py`). It computes a batch once; the answers come stage by stage while it computes.
 """
 
 from __future__ import annotations
@@ -22,11 +22,12 @@ from torch import Tensor
 from prenorm.checkpoint.dtypes import ITEM_SIZES, SAFETENSORS_NAMES, byte_count
 from prenorm.checkpoint.tensors import SourceTensor
 from prenorm.errors import UsageProblem
+from prenorm.proof.protocols import Stage
 from prenorm.proof.references.builtin_names import encoder_prefix
 from prenorm.proof.references.fairseq.model import FairseqModel
 from prenorm.proof.references.fairseq.process import FairseqRefused, FairseqWorker
-
-Stage = tuple[str, dict[str, Tensor]]
+from prenorm.proof.references.float32 import UNLUCKY
+from prenorm.reports.model import NoiseFloor
 
 _LAYER_PARTS = frozenset({"q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2", "out"})
 
@@ -55,8 +56,8 @@ class Noise:
 class FairseqReference:
     """fairseq's forward of one checkpoint.
 
-    `used` has the source tensors that the outputs depend on, by the checkpoint's names; `noise` the noise by stage and part
-    (measured where `dtype` is float64); `facts` what the report can say: versions, the classes that computed, which names
+    `used` has the source tensors that the outputs depend on, by the checkpoint's names; `measured` the noise by stage and
+    part (where `dtype` is float64); `facts` what the report can say: versions, the classes that computed, which names
     were loaded, and fairseq's warnings.
     """
 
@@ -68,6 +69,7 @@ class FairseqReference:
         logits: bool = True,
         heads: Sequence[str] = (),
         dtype: str = "float64",
+        judges: str = "float64",
     ) -> None:
         """Has fairseq build the model and load the tensors, strictly.
 
@@ -77,6 +79,7 @@ class FairseqReference:
         Args:
             logits, heads: what is asked behind the encoder: the LM head, and classification heads by name.
             dtype: float64, or float32 for a model that does not fit into memory otherwise; then there is no noise.
+            judges: what the folder computes in, float64 or float32.
 
         Raises:
             FairseqRefused: if this fairseq cannot build or load the model.
@@ -85,7 +88,8 @@ class FairseqReference:
         if logits and not model.lm_head:
             raise ValueError("the checkpoint has no LM head to compute logits with")
         self.model = model
-        self.noise: dict[tuple[str, str], Noise] = {}
+        self._judges = judges
+        self.measured: dict[tuple[str, str], Noise] = {}
         self._worker = worker
         self._request: dict[str, object] = {
             "do": "load", "arguments": dict(model.arguments), "vocab_size": model.vocab_size, "pad": model.pad,
@@ -99,6 +103,7 @@ class FairseqReference:
         self._found: dict[str, dict[str, Tensor]] = {}
         self.facts: dict[str, object] = {**worker.environment, "compute_dtype": dtype, "names": "the checkpoint's"}
         self.used = self._load()
+        self.name = "fairseq {fairseq} (torch {torch}, Python {python})".format(**self.facts)
 
     def stages(self, input_ids: Tensor) -> Iterator[Stage]:
         """The encoder on one batch, stage by stage, as `Reference.stages` has them.
@@ -154,6 +159,32 @@ class FairseqReference:
         self._check(features, self._features()[:, 0])
         return self._found[f"head.{head}"]
 
+    def noise(self, stage: str, part: str) -> float:
+        """Return how far an exact computation may be from fairseq's at a place.
+
+        fairseq casts to float32 within its GELU, even in float64: how far that alone takes it was measured. Of a folder in
+        float32 it is how far fairseq's own float32 is from its float64.
+
+        Args:
+            stage: a stage, `logits` or `head.NAME`.
+            part: one of its parts.
+
+        Returns:
+            The largest absolute difference; 0 where nothing was measured.
+        """
+        noise = self.measured.get((stage, part), Noise())
+        return UNLUCKY * noise.float32 if self._judges == "float32" else noise.rounding
+
+    def floor(self) -> NoiseFloor:
+        """Return for the report how far fairseq's float32 is from its float64.
+
+        Returns:
+            The largest difference by module and of the logits.
+        """
+        stages = {f"{stage}.{part}": noise.float32 for (stage, part), noise in self.measured.items() if part == "out"}
+        logits = self.measured.get(("logits", "out"))
+        return NoiseFloor(stages, None if logits is None else logits.float32)
+
     def _load(self) -> set[str]:
         """Loads under the checkpoint's names, or under canonical ones if fairseq does not know those; gives what is used."""
         try:
@@ -199,7 +230,7 @@ class FairseqReference:
                     f"fairseq's answer for {name} is none that can be compared", subject=self._worker.python
                 )
             for part, found in answer["noise"].items():
-                self.noise.setdefault((name, part), Noise()).add(found)
+                self.measured.setdefault((name, part), Noise()).add(found)
             yield name, parts
         next(answers, None)
         shutil.rmtree(folder, ignore_errors=True)
