@@ -7,7 +7,7 @@ OLD_HUB_VENV := .venv-hub-1
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test check format clean env fairseq-env hub-env verify
+.PHONY: demo test check tables format clean env fairseq-env hub-env verify
 
 demo: $(VENV)/.installed
 	rm -rf demo
@@ -25,6 +25,12 @@ check: $(VENV)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Writes the tables anew that tests hold against what happens.
+tables: $(VENV)/.installed $(OLD_HUB_VENV)/.installed
+	PYTHONPATH=tests $(BIN)/python -m helpers.variants
+	PYTHONPATH=tests $(BIN)/python -m helpers.kill_table
+	PYTHONPATH=tests $(BIN)/python -m helpers.hub.fault_table
 
 format: $(VENV)/.installed
 	$(BIN)/ruff check --fix .

@@ -28,8 +28,8 @@ with torch.inference_mode():
 _VERIFY = """
 import sys, time
 start = time.perf_counter()
-from prenorm.commands import judge
-report = judge([sys.argv[2], sys.argv[1]])
+from prenorm import verify
+report = verify(sys.argv[2], sys.argv[1])
 assert report.passed
 print(time.perf_counter() - start)
 """

@@ -3,7 +3,9 @@
 import prenorm
 
 result = prenorm.convert("checkpoint_best.pt", "my-model", bpe_dir="gpt2_bpe")
-print(result.report.verdict, result.report.checks[0].metrics["max_abs_diff"])
+print(result.report.verdict, result.report.check("logits").metrics["max_abs_diff"])
+
+Each function does what the command of the same name does, and takes its options as keywords: `help(prenorm.convert)`.
 """
 
 from __future__ import annotations
@@ -12,26 +14,76 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from prenorm.commands.convert import Conversion, convert
+    from prenorm.commands.convert import Conversion, ConversionFailed, convert
     from prenorm.commands.inspect import Inspection, inspect
-    from prenorm.errors import PrenormError
+    from prenorm.commands.push import push
+    from prenorm.commands.record import record
+    from prenorm.commands.verify import verify
+    from prenorm.errors import (
+        HubProblem,
+        NotRepresentable,
+        ParityFailed,
+        PrenormError,
+        UnreadableCheckpoint,
+        UsageProblem,
+    )
+    from prenorm.fitness.finding import FitnessReport
+    from prenorm.hub.push import Pushed
+    from prenorm.progress import Progress
+    from prenorm.proof.references.golden import Golden
+    from prenorm.reports.model import ParityReport
 
-__all__ = ["Conversion", "Inspection", "PrenormError", "convert", "inspect"]
+    __version__: str
+
+__all__ = [
+    "Conversion",
+    "ConversionFailed",
+    "FitnessReport",
+    "Golden",
+    "HubProblem",
+    "Inspection",
+    "NotRepresentable",
+    "ParityFailed",
+    "ParityReport",
+    "PrenormError",
+    "Progress",
+    "Pushed",
+    "UnreadableCheckpoint",
+    "UsageProblem",
+    "__version__",
+    "convert",
+    "inspect",
+    "push",
+    "record",
+    "verify",
+]
 
 _HOMES = {
     "Conversion": "prenorm.commands.convert",
-    "convert": "prenorm.commands.convert",
+    "ConversionFailed": "prenorm.commands.convert",
+    "FitnessReport": "prenorm.fitness.finding",
+    "Golden": "prenorm.proof.references.golden",
     "Inspection": "prenorm.commands.inspect",
+    "ParityReport": "prenorm.reports.model",
+    "Progress": "prenorm.progress",
+    "Pushed": "prenorm.hub.push",
+    "convert": "prenorm.commands.convert",
     "inspect": "prenorm.commands.inspect",
-    "PrenormError": "prenorm.errors",
+    "push": "prenorm.commands.push",
+    "record": "prenorm.commands.record",
+    "verify": "prenorm.commands.verify",
 }
 
 
 def __getattr__(name: str) -> object:
     """Import a public name when it is first used: `prenorm --help` must not wait for torch."""
-    if name not in _HOMES:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("prenorm")
+    if name not in __all__:
         raise AttributeError(f"module 'prenorm' has no attribute '{name}'")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    return getattr(importlib.import_module(_HOMES.get(name, "prenorm.errors")), name)
 
 
 def __dir__() -> list[str]:

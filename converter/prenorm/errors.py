@@ -9,10 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import IntEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from prenorm.reports.model import ParityReport
 
 
 class ExitCode(IntEnum):
@@ -24,12 +20,18 @@ class ExitCode(IntEnum):
     NOT_REPRESENTABLE = 3
     UNREADABLE = 4
     HUB = 5
+    INTERRUPTED = 130  # 128 and the number of SIGINT, as shells have it
 
 
 class PrenormError(Exception):
-    """Root of all errors that a user can cause. `cause` is what is wrong, `advice` what to do about it.
+    """The root of all errors that a user can cause.
 
-    `subject` is the offending file, key or argument, and `problems` lists the single faults where there are several.
+    Attributes:
+        exit_code: what a command that fails with it ends in.
+        cause: what is wrong.
+        subject: the offending file, key or argument.
+        advice: what to do about it.
+        problems: the single faults, where there are several.
     """
 
     exit_code = ExitCode.USAGE
@@ -37,6 +39,14 @@ class PrenormError(Exception):
     def __init__(
         self, cause: str, *, subject: str | Path | None = None, advice: str = "", problems: Sequence[str] = ()
     ) -> None:
+        """Keep the fields.
+
+        Args:
+            cause: what is wrong.
+            subject: the offending file, key or argument.
+            advice: what to do about it.
+            problems: the single faults, where there are several.
+        """
         self.cause = cause
         self.subject = None if subject is None else str(subject)
         self.advice = advice
@@ -44,11 +54,12 @@ class PrenormError(Exception):
         super().__init__(cause)
 
     def __str__(self) -> str:
+        """Return the message that the command line shows."""
         return describe(self)
 
 
 class UsageProblem(PrenormError):
-    """The command was given something it cannot work with: a path, an option, a file that does not fit."""
+    """The command was called with something it cannot work with: a path, an option, a file that does not fit."""
 
     exit_code = ExitCode.USAGE
 
@@ -66,34 +77,20 @@ class UnreadableCheckpoint(PrenormError):
 
 
 class ParityFailed(PrenormError):
-    """The converted model does not compute what the checkpoint computes; nothing was published."""
+    """The model does not compute what the checkpoint computes, or is not proven to; nothing was published.
+
+    Attributes:
+        report: the `ParityReport` that says where they part, if numbers were compared.
+    """
 
     exit_code = ExitCode.PARITY_FAILED
-    report: ParityReport | None = None
+    report: object | None = None
 
 
 class HubProblem(PrenormError):
-    """The Hub does not have what is asked for, does not allow it, or does not answer."""
+    """The Hub does not have what is wanted, does not allow it, or does not answer."""
 
     exit_code = ExitCode.HUB
-
-
-def describe(error: PrenormError) -> str:
-    """The message for `error`: subject, cause, advice in one sentence each; the single problems below, one a line.
-
-    Whatever came from a file is shown so that it cannot act on a terminal or pass for a line of its own, and cut where it
-    is longer than anybody reads.
-    """
-    cause = _line(error.cause, _CAUSE_CHARACTERS)
-    if error.subject is not None:
-        cause = f"{printable(error.subject)}: {cause}"
-    sentence = cause if cause.endswith((".", "!", "?")) else cause + "."
-    if error.advice:
-        sentence += f" {error.advice}" if error.advice.endswith((".", "!", "?", ":")) else f" {error.advice}."
-    problems = [_line(problem, _PROBLEM_CHARACTERS) for problem in error.problems[:_MOST_PROBLEMS]]
-    if len(error.problems) > _MOST_PROBLEMS:
-        problems.append(f"... and {len(error.problems) - _MOST_PROBLEMS} more")
-    return "\n  ".join([sentence, *problems])
 
 
 _CAUSE_CHARACTERS = 1000
@@ -101,14 +98,47 @@ _PROBLEM_CHARACTERS = 300
 _MOST_PROBLEMS = 100
 
 
-def _line(text: str, limit: int) -> str:
-    if len(text) > limit:  # what comes from the file stands in the middle
-        text = f"{text[: limit * 3 // 4]} ... {text[-limit // 4 :]}"
-    return printable(text)
+def describe(error: PrenormError) -> str:
+    """Return the message for an error: subject and cause, then the advice, then the single problems on a line each.
+
+    Texts that come from a file can hold anything. Control characters, which would move a terminal's cursor or change its
+    colours, are written as escapes; so are line ends, which would make one text look like several messages. Long texts are
+    cut in the middle.
+
+    Args:
+        error: what went wrong.
+
+    Returns:
+        The message.
+    """
+    cause = _shortened(error.cause, _CAUSE_CHARACTERS)
+    if error.subject is not None:
+        cause = f"{printable(error.subject)}: {cause}"
+    sentence = cause if cause.endswith((".", "!", "?")) else cause + "."
+    if error.advice:
+        sentence += f" {error.advice}" if error.advice.endswith((".", "!", "?", ":")) else f" {error.advice}."
+    problems = [_shortened(problem, _PROBLEM_CHARACTERS) for problem in error.problems[:_MOST_PROBLEMS]]
+    if len(error.problems) > _MOST_PROBLEMS:
+        problems.append(f"... and {len(error.problems) - _MOST_PROBLEMS} more")
+    return "\n  ".join([sentence, *problems])
 
 
 def printable(text: str) -> str:
-    """`text` in one line, with what a terminal would act on (controls, marks of writing direction) spelled out."""
+    """Return the text on one line, with escapes for what a terminal would act on: controls, marks of writing direction.
+
+    Args:
+        text: any text.
+
+    Returns:
+        The text, in which every character can be seen.
+    """
     if text.isprintable():
         return text
     return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
+
+
+def _shortened(text: str, limit: int) -> str:
+    """Return the text with its middle cut out, which is where names from a file stand."""
+    if len(text) > limit:
+        text = f"{text[: limit * 3 // 4]} ... {text[-limit // 4 :]}"
+    return printable(text)

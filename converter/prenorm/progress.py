@@ -1,4 +1,4 @@
-"""What a running conversion tells whoever watches it. The pipeline talks to this; the console shows it."""
+"""What the work reports while it goes on. The commands call this; the console shows it."""
 
 from __future__ import annotations
 
@@ -9,23 +9,49 @@ class Progress(Protocol):
     """Receives stages, steps and warnings."""
 
     def stage(self, name: str, total: int) -> None:
-        """A stage begins, of `total` steps (bytes, for reading and writing)."""
+        """Begin a stage.
+
+        Args:
+            name: what it does, such as Reading.
+            total: its steps (bytes, for reading and writing).
+        """
 
     def advance(self, steps: int) -> None:
-        """`steps` more steps of the stage are done."""
+        """Count steps of the stage as done.
+
+        Args:
+            steps: how many more.
+        """
 
     def warn(self, text: str) -> None:
-        """Something the user should know, which does not stop the conversion."""
+        """Report what the user should know, and what does not stop the work.
+
+        Args:
+            text: one sentence.
+        """
 
 
 class Silent:
-    """A watcher that shows nothing."""
+    """A `Progress` that shows nothing."""
 
     def stage(self, name: str, total: int) -> None:
-        """Shows nothing."""
+        """Show nothing.
+
+        Args:
+            name: not used.
+            total: not used.
+        """
 
     def advance(self, steps: int) -> None:
-        """Shows nothing."""
+        """Show nothing.
+
+        Args:
+            steps: not used.
+        """
 
     def warn(self, text: str) -> None:
-        """Shows nothing."""
+        """Show nothing.
+
+        Args:
+            text: not used.
+        """

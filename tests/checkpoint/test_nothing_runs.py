@@ -15,10 +15,13 @@ from typing import Any
 import pytest
 import torch
 
-from conftest import MLM, run_command, save_edited
-from prenorm.checkpoint import Risk, open_checkpoint
+from helpers.checkpoints import save_edited
+from helpers.commands import run_command
+from helpers.paths import MLM
+from prenorm.checkpoint import Risk
 from prenorm.checkpoint.pickle.globals import classify
 from prenorm.checkpoint.pickle.placeholders import GlobalName
+from prenorm.parts import open_checkpoint
 
 
 class Call:

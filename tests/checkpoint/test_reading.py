@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 import torch
 
-from conftest import CONVERTIBLE, FIXTURES, MLM, load_trusted, save_edited
-from prenorm.checkpoint import LazyTensor, open_checkpoint
+from helpers.checkpoints import load_trusted, save_edited
+from helpers.paths import CONVERTIBLE, FIXTURES, MLM
+from prenorm.checkpoint import LazyTensor
 from prenorm.checkpoint.tensors import contiguous_stride, is_same_place
 from prenorm.errors import PrenormError, UnreadableCheckpoint, UsageProblem
+from prenorm.parts import open_checkpoint
 from prenorm.source.contents import model_tensors
 
 

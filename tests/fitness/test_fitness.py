@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from conftest import OLD_TRANSFORMERS_PYTHON, run_worker
-
-from .folders import FAULTS, ONNX, TRAINER, VECTORS, make_sound
+from helpers.fitness_folders import FAULTS, ONNX, TRAINER, VECTORS, make_sound
+from helpers.paths import OLD_TRANSFORMERS_PYTHON, SCRIPTS
+from helpers.workers import run_worker
 
 # An export takes seconds; each architecture and task is exported once, by one release or the other.
 EXPORTED = {"5": ("masked-lm", "choice"), "4.57": ("xl", "classifier")}
@@ -35,7 +35,7 @@ def judge_all(version: str, cases: dict[str, tuple[Path, tuple[str, ...]]], base
     with pytest.MonkeyPatch.context() as patch:
         patch.delitem(os.environ, "HF_HUB_OFFLINE")
         patch.setitem(os.environ, "OMP_NUM_THREADS", "1")
-        found = run_worker(PYTHONS[version], Path(__file__).with_name("judge_all.py"), path)
+        found = run_worker(PYTHONS[version], SCRIPTS / "judge_folders.py", path)
     assert found["connections"] == []
     reports: dict[str, Any] = found["reports"]
     assert all(report["environment"]["transformers"].startswith(version) for report in reports.values())

@@ -16,8 +16,11 @@ import jsonschema
 import pytest
 import torch
 
-from conftest import BPE, MLM, run_main, run_worker
-from hub import client_environment, serve_hub
+from helpers.commands import run_main
+from helpers.fitness_folders import without
+from helpers.hub import client_environment, serve_hub
+from helpers.paths import BPE, MLM, SCRIPTS
+from helpers.workers import run_worker
 from prenorm import convert
 from prenorm.errors import UsageProblem
 from prenorm.fitness import CHECKS, finding, judge_folder, onnx_export, sentence_vectors, training
@@ -26,8 +29,6 @@ from prenorm.fitness.subject import Subject
 from prenorm.reports import SUFFIXES, render
 from prenorm.reports.reading import read
 from prenorm.reports.text import Outcome
-
-from .folders import without
 
 SCHEMA: dict[str, Any] = json.loads(files("prenorm.reports").joinpath("schema.json").read_text("utf-8"))
 
@@ -247,7 +248,7 @@ def test_without_transformers_there_is_one_sentence(
     monkeypatch.setitem(sys.modules, "transformers", None)
     assert run_main(monkeypatch, "verify", folder, "--folder-only") == 2
     assert capsys.readouterr().err == (
-        "Error: --folder-only needs transformers, which is not installed. pip install transformers.\n"
+        'Error: --folder-only needs transformers, which is not installed. Install it with pip install "prenorm[fitness]".\n'
     )
 
 
@@ -288,7 +289,7 @@ def test_a_repo_on_the_hub_is_tried_out_by_its_id(
         commit = hub.seed("lab/model", folder).oid
         for name, value in client_environment(hub, tmp_path / "cache").items():
             monkeypatch.setenv(name, value)
-        worker = Path(__file__).with_name("judge_all.py")
+        worker = SCRIPTS / "judge_folders.py"
         report = run_worker(Path(sys.executable), worker, tmp_path / "cases.json")["reports"]["repo"]
     assert report["disagreements"] == []
     assert report["target"]["folder"] == "lab/model"

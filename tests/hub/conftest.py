@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from conftest import ROOT
-from hub import WRITER, Hub, Token, client_environment, serve_hub
+from helpers.hub import WRITER, Hub, Token, client_environment, serve_hub
+from helpers.paths import OLD_HUB_PYTHON, SCRIPTS
+from helpers.waiting import PATIENCE
+from helpers.workers import Ask
 
-OLD_HUB_PYTHON = ROOT / ".venv-hub-1" / "bin" / "python"
 CLIENTS = {"2": Path(sys.executable), "1": OLD_HUB_PYTHON}
-Ask = Callable[..., list[dict[str, Any]]]
 
 
 @pytest.fixture
@@ -34,8 +34,8 @@ def ask(request: pytest.FixtureRequest, tmp_path: Path) -> Ask:
         hub: Hub, *asked: dict[str, Any], token: Token | None = WRITER, home: str = "home", **environment: str
     ) -> list[dict[str, Any]]:
         done = subprocess.run(
-            [str(CLIENTS[request.param]), str(Path(__file__).with_name("client.py"))],
-            input=json.dumps(asked), capture_output=True, text=True, timeout=120, check=False,
+            [str(CLIENTS[request.param]), str(SCRIPTS / "hub_client.py")],
+            input=json.dumps(asked), capture_output=True, text=True, timeout=PATIENCE, check=False,
             env=client_environment(hub, tmp_path / home, token, **environment),
         )  # fmt: skip
         assert done.returncode == 0, done.stderr

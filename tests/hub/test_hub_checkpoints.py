@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from conftest import FIXTURES, ROOT
-
-from . import DropInAnswer, Hub, Status, WrongContent
-from .command import CommandWorker, prenorm
+from helpers.hub import DropInAnswer, Hub, Status, WrongContent
+from helpers.hub.command import CommandWorker, prenorm
+from helpers.paths import FIXTURES, ROOT, SCRIPTS
+from helpers.waiting import PATIENCE
 
 VARIANTS = FIXTURES / "variants"
 REPO = "lab/training"
@@ -174,8 +174,8 @@ def test_the_whole_circle(command: CommandWorker, hub: Hub, home: Path, tmp_path
     import subprocess
     import sys
 
-    from . import DropBeforeAnswer, DropInBody
-    from .command import environment
+    from helpers.hub import DropBeforeAnswer, DropInBody
+    from helpers.hub.command import environment
 
     source = FIXTURES / "dinkytrain-mlm" / "checkpoint.pt"
     hub.seed(REPO, {"ckpt.pt": source.read_bytes(), "dict.txt": source.with_name("dict.txt").read_bytes()})
@@ -192,8 +192,8 @@ def test_the_whole_circle(command: CommandWorker, hub: Hub, home: Path, tmp_path
     verified = command.run(hub, home, "verify", address, "lab/model", "--bpe-dir", FIXTURES / "gpt2_bpe", "--json")
     assert verified.returncode == 0, verified.stderr
     loaded = subprocess.run(
-        [sys.executable, str(Path(__file__).with_name("load_from_hub.py")), "lab/model", str(out)],
-        capture_output=True, text=True, timeout=240, check=False, env=environment(hub, tmp_path / "another home"),
+        [sys.executable, str(SCRIPTS / "load_from_hub.py"), "lab/model", str(out)],
+        capture_output=True, text=True, timeout=PATIENCE, check=False, env=environment(hub, tmp_path / "another home"),
     )  # fmt: skip
     assert loaded.returncode == 0, loaded.stderr
     found: dict[str, Any] = json.loads(loaded.stdout)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from hub import READER, STRANGER, Hub, Token, serve_hub
-
-from .conftest import Ask
+from helpers.hub import READER, STRANGER, Hub, Token, serve_hub
+from helpers.workers import Ask
 
 REPO = "lab/model"
 

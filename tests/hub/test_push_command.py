@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from . import READER, STRANGER, WRITER, Hub, Token
-from .command import prenorm
-from .pushing import CONTENT, on_disk, on_hub, publishable, untouched, write_report
+from helpers.hub import READER, STRANGER, WRITER, Hub, Token
+from helpers.hub.command import prenorm
+from helpers.hub.pushing import CONTENT, on_disk, on_hub, publishable, untouched, write_report
 
 REPO = "lab/model"
 READS = {"GET", "HEAD"}
@@ -185,7 +185,7 @@ def test_what_was_not_proven_is_not_sent(
     name: str, hub: Hub, home: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """In this process: nothing of the Hub is asked, so there is nothing to set up for it."""
-    from conftest import run_main
+    from helpers.commands import run_main
 
     spoil, code, said = REFUSED[name]
     spoil(folder)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import OLD_HUB_PYTHON
-from .fault_table import play_all, rows
-from .pushing import PushWorker
-from .scenarios import PHASES, SCENARIOS, Scenario, Seen
+from helpers.hub.fault_table import play_all, rows
+from helpers.hub.pushing import PushWorker
+from helpers.hub.scenarios import PHASES, SCENARIOS, Scenario, Seen
+from helpers.paths import OLD_HUB_PYTHON
 
 GROUPS = [(mode, phase) for mode, phases in PHASES.items() for phase in phases]
 # For the older client, every fault once and every phase more than once.

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from . import Delay, Hub, Status, serve_hub
-from .command import prenorm, starts, tell_no_secrets
-from .pushing import OURS, on_disk, on_hub, publishable, untouched, write_report
+from helpers.hub import Delay, Hub, Status, serve_hub
+from helpers.hub.command import prenorm, starts, tell_no_secrets
+from helpers.hub.pushing import OURS, on_disk, on_hub, publishable, untouched, write_report
+from helpers.waiting import PATIENCE, wait_until
 
 REPO = "lab/model"
 CODES = {"INT": 130, "TERM": 143, "KILL": -9}
@@ -34,15 +35,17 @@ def test_the_next_command_finishes_what_was_interrupted(
     folder, home = publishable(tmp_path / "folder"), tmp_path / "home"
     before = untouched(folder)
     hub.seed(REPO, {})
-    hub.faults.add(phase, Delay(60 if done or phase != "commit" else 1, after=done))
+    hub.faults.add(phase, Delay(600 if done or phase != "commit" else 1, after=done))
     command = ["push", folder, REPO, *(["--pull-request"] if pull_request else [])]
     running = starts(hub, home, *command)
-    until = time.monotonic() + 60
-    while hub.faults.pending() or (done and not _arrived(hub, pull_request)):
-        assert time.monotonic() < until and running.poll() is None
-        time.sleep(0.01)
+
+    def at_the_phase() -> bool:
+        assert running.poll() is None
+        return not hub.faults.pending() and (not done or _arrived(hub, pull_request))
+
+    wait_until(at_the_phase, f"the request of {phase}")
     running.send_signal(getattr(signal, f"SIG{name}"))
-    told = "".join(running.communicate(timeout=20))
+    told = "".join(running.communicate(timeout=PATIENCE))
     assert running.returncode == CODES[name]
     assert "Traceback" not in told
     if name != "KILL":
@@ -52,7 +55,8 @@ def test_the_next_command_finishes_what_was_interrupted(
     assert prenorm(hub, home, *command).returncode == 0
     where = "refs/pr/1" if pull_request else "main"
     assert on_hub(hub, REPO, where) == on_disk(folder) and untouched(folder) == before
-    time.sleep(1.2 if phase == "commit" and not done else 0)
+    if phase == "commit" and not done:
+        wait_until(lambda: any(logged.fault for logged in hub.log), "the late commit")
     assert [commit.title for commit in hub.commits(REPO, where)].count(OURS) == 1
     assert len(hub.pull_requests(REPO)) == pull_request
 

@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from part_files import SHARD, save_shards
-from prenorm.checkpoint import open_checkpoint
+from helpers.part_files import SHARD, save_shards
+from prenorm.parts import open_checkpoint
+from prenorm.parts.grid import Counts, find_files
 from prenorm.parts.model_parallel import CUTS, join_parts, vocabulary_multiple
-from prenorm.parts.place import Counts, Place, find_grid
+from prenorm.parts.names import PartName
 from prenorm.rules.derived import JoinedTensor
 from prenorm.rules.rules import match
 from prenorm.source.arguments import Arguments
@@ -103,12 +104,12 @@ def test_the_copies_of_fairseq_0_12_are_joined_as_what_they_copy(tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("name", "place"),
+    ("name", "expected"),
     [
-        ("checkpoint_last-shard0.pt", Place("checkpoint_last", None, 0)),
-        ("checkpoint_3_1500-model_part-12.pt", Place("checkpoint_3_1500", 12, None)),
-        ("a-model_part-1-shard10.pt", Place("a", 1, 10)),
-        ("a-shard1-shard2.pt", Place("a-shard1", None, 2)),
+        ("checkpoint_last-shard0.pt", PartName("checkpoint_last", None, 0)),
+        ("checkpoint_3_1500-model_part-12.pt", PartName("checkpoint_3_1500", 12, None)),
+        ("a-model_part-1-shard10.pt", PartName("a", 1, 10)),
+        ("a-shard1-shard2.pt", PartName("a-shard1", None, 2)),
         ("checkpoint_last.pt", None),
         ("a-shard01.pt", None),
         ("a-shard1.bin", None),
@@ -117,20 +118,20 @@ def test_the_copies_of_fairseq_0_12_are_joined_as_what_they_copy(tmp_path: Path)
         ("a-shard1\N{ARABIC-INDIC DIGIT ONE}.pt", None),
     ],
 )
-def test_names(name: str, place: Place | None) -> None:
-    assert Place.of(name) == place
-    if place is not None:
-        assert place.name(place.part or 0, place.shard or 0) == name
+def test_names(name: str, expected: PartName | None) -> None:
+    assert PartName.of(name) == expected
+    if expected is not None:
+        assert expected.sibling(expected.part or 0, expected.shard or 0) == name
 
 
 def test_a_whole_grid_of_files(tmp_path: Path) -> None:
     names = [f"a-model_part-{part}-shard{shard}.pt" for part in range(2) for shard in range(12)]
     for name in names:
         (tmp_path / name).touch()
-    place = Place.of(names[0])
-    assert place is not None
+    name = PartName.of(names[0])
+    assert name is not None
     for counts in (Counts(), Counts(2), Counts(2, 12)):
-        grid = find_grid(tmp_path / names[0], place, counts)
+        grid = find_files(tmp_path / names[0], name, counts)
         assert [path.name for shards in grid.paths for path in shards] == names
         assert grid.words == "2 model-parallel parts of 12 FSDP shards"
 

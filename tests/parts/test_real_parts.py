@@ -13,15 +13,19 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from conftest import BPE, load_trusted, run_command
-from part_files import ENCODER, FSDP, PARALLEL, copy, files_of, plain_checkpoint
+from helpers.checkpoints import load_trusted
+from helpers.commands import run_command
+from helpers.part_files import ENCODER, FSDP, PARALLEL, copy, files_of, plain_checkpoint
+from helpers.paths import BPE
+from helpers.variants import VARIANTS
+from helpers.waiting import PATIENCE
 from prenorm import convert
-from prenorm.checkpoint import LazyTensor, open_checkpoint
+from prenorm.checkpoint import LazyTensor
 from prenorm.checkpoint.tensors import SourceTensor
 from prenorm.errors import UnreadableCheckpoint
+from prenorm.parts import open_checkpoint
 from prenorm.rules.derived import JoinedTensor
 from prenorm.source.contents import model_tensors
-from variants import VARIANTS
 
 TABLE, HEAD = ENCODER + "embed_tokens.weight", "encoder.lm_head.weight"
 WORDS = {
@@ -99,7 +103,7 @@ def test_inspect_lists_the_files_and_does_not_load_torch() -> None:
     assert (found["file"], found["refusal"]) == ("checkpoint_last-shard0.pt", None)
     assert all(f"checkpoint_last-shard{n}.pt" in run_command("inspect", path).stdout for n in range(4))
     code = f"import sys, prenorm; prenorm.inspect({str(path)!r}); sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], timeout=PATIENCE).returncode == 0
 
 
 def test_what_lies_in_one_shard_stays_a_view_of_it() -> None:

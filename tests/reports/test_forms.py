@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from report_cases import Report, bare, hostile, synthetic
 
+from helpers.report_cases import Report, bare, hostile, synthetic
 from prenorm.errors import UsageProblem
 from prenorm.reports import SUFFIXES, check_suffix, render, write_report
 from prenorm.reports.reading import read

@@ -10,8 +10,8 @@ from html.parser import HTMLParser
 from importlib.resources import files
 
 import pytest
-from report_cases import HOSTILE_TEXTS, Report, bare, hostile, synthetic
 
+from helpers.report_cases import HOSTILE_TEXTS, Report, bare, hostile, synthetic
 from prenorm.reports import render
 from prenorm.reports.text import visible
 

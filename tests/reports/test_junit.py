@@ -5,8 +5,7 @@ from __future__ import annotations
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
-from report_cases import bare, hostile, synthetic
-
+from helpers.report_cases import bare, hostile, synthetic
 from prenorm.reports import render
 
 

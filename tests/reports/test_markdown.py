@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
-from report_cases import HOSTILE_TEXTS, Report, bare, hostile, synthetic
 
+from helpers.report_cases import HOSTILE_TEXTS, Report, bare, hostile, synthetic
 from prenorm.reports import render
 
 STEP_SUMMARY_LIMIT = 1024 * 1024

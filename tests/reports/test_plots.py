@@ -20,8 +20,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from PIL import Image
-from report_cases import hostile, synthetic
 
+from helpers.report_cases import hostile, synthetic
 from prenorm.reports.plots import plot_png, plot_svg, position_svg
 from prenorm.reports.plots.error_plot import draw_points
 from prenorm.reports.plots.heat_map import draw_grid

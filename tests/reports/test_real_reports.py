@@ -9,10 +9,10 @@ from typing import Any
 
 import jsonschema
 import pytest
-from report_cases import OPTIONAL, Report, bare, hostile, synthetic
 
 import prenorm_model.torch.embeddings
-from conftest import BPE, MLM
+from helpers.paths import BPE, MLM
+from helpers.report_cases import OPTIONAL, Report, bare, hostile, synthetic
 from prenorm import convert
 from prenorm.errors import ParityFailed
 from prenorm.reports import render

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from conftest import FAIRSEQ_PYTHON
+from helpers.paths import FAIRSEQ_PYTHON, SCRIPTS
+from helpers.waiting import PATIENCE
 
 Fairseq = Callable[..., Any]
 
@@ -19,7 +19,7 @@ Fairseq = Callable[..., Any]
 def fairseq() -> Iterator[Fairseq]:
     """Asks it: `fairseq("encode", name=..., texts=...)`."""
     assert FAIRSEQ_PYTHON.exists(), "real fairseq is not installed: run `make fairseq-env`"
-    script = Path(__file__).with_name("fairseq_tokenizer.py")
+    script = SCRIPTS / "fairseq_tokenizer.py"
     process = subprocess.Popen(
         [str(FAIRSEQ_PYTHON), str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8"
     )
@@ -34,4 +34,4 @@ def fairseq() -> Iterator[Fairseq]:
 
     yield ask
     process.stdin.close()
-    process.wait(timeout=60)
+    process.wait(timeout=PATIENCE)

@@ -13,11 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from helpers.tokenizer_cases import KINDS, differing, encode, free_of_special_tokens, planned
+from helpers.tokenizer_texts import TEXTS, TRAINING, WORDS
 from prenorm.tokenization.dictionary import UNK
 from prenorm.tokenization.sentencepiece.model import read_sentencepiece
-
-from .cases import KINDS, differing, encode, free_of_special_tokens, planned
-from .texts import TEXTS, TRAINING, WORDS
 
 Fairseq = Callable[..., Any]
 # Models beside those of the fixtures: options of the sentencepiece trainer.

@@ -13,13 +13,14 @@ import numpy as np
 import pytest
 import torch
 
-from conftest import OLD_TRANSFORMERS_PYTHON, run_main, run_worker
+from helpers.commands import run_main
+from helpers.paths import OLD_TRANSFORMERS_PYTHON, SCRIPTS
+from helpers.tokenizer_cases import KINDS, MODELS, UNIGRAM, encode, free_of_special_tokens, planned
+from helpers.tokenizer_texts import TEXTS
+from helpers.workers import run_worker
 from prenorm import convert
 from prenorm.commands.verify import verify
 from prenorm.errors import UsageProblem
-
-from .cases import KINDS, MODELS, UNIGRAM, encode, free_of_special_tokens, planned
-from .texts import TEXTS
 
 Folders = dict[str, Path]
 
@@ -40,7 +41,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Folders:
 @pytest.mark.parametrize("python", [sys.executable, OLD_TRANSFORMERS_PYTHON], ids=["5", "4.57"])
 def test_auto_tokenizer_gives_the_same_in_both_transformers(python: Path, folders: Folders) -> None:
     texts = ["a", *free_of_special_tokens(TEXTS)]
-    script = Path(__file__).with_name("auto_tokenizer.py")
+    script = SCRIPTS / "auto_tokenizer.py"
     found = run_worker(Path(python), script, *folders.values(), stdin=texts)
     assert found["version"].startswith("5." if python == sys.executable else "4.57")
     for kind, seen in zip(folders, found["folders"], strict=True):

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from prenorm.checkpoint.container.mapped_file import ByteRange, MappedFile
+from prenorm.checkpoint.dtypes import ITEM_SIZES, torch_dtype
 from prenorm.checkpoint.limits import MAX_DIMENSIONS
 from prenorm.checkpoint.pickle.shown import shown
 from prenorm.errors import UnreadableCheckpoint
@@ -18,22 +19,8 @@ from prenorm.errors import UnreadableCheckpoint
 if TYPE_CHECKING:
     import torch
 
-# Bytes per element; the names are torch's (`torch.float32` ...), which are also those of config.json's `dtype`.
-ITEM_SIZES = {
-    "float64": 8,
-    "float32": 4,
-    "float16": 2,
-    "bfloat16": 2,
-    "int64": 8,
-    "int32": 4,
-    "int16": 2,
-    "int8": 1,
-    "uint8": 1,
-    "bool": 1,
-    "complex64": 8,
-    "complex128": 16,
-}
 _MOST_ELEMENTS = 1 << 62
+_ROWS_AT_ONCE = 1024
 
 
 @dataclass(frozen=True)
@@ -121,7 +108,7 @@ class LazyTensor:
         """The tensor as a view of the mapped file: no copy, and no page is read before it is used."""
         import torch
 
-        dtype: torch.dtype = getattr(torch, self.dtype)
+        dtype = torch_dtype(self.dtype)
         if self.numel == 0:
             return torch.empty(self.shape, dtype=dtype)
         flat = torch.frombuffer(self.file.map, dtype=dtype, count=self._reach, offset=self.place.start)
@@ -149,6 +136,39 @@ def is_same_place(left: SourceTensor, right: SourceTensor) -> bool:
         return left is right
     mine = (left.file, left.place, left.shape, left.stride, left.dtype)
     return mine == (right.file, right.place, right.shape, right.stride, right.dtype)
+
+
+def have_same_bytes(left: SourceTensor, right: SourceTensor) -> bool:
+    """Say whether two tensors are of one type and shape and hold the same bytes.
+
+    Args:
+        left: a tensor.
+        right: another one.
+
+    Returns:
+        True if they are the same bit by bit. Both are read in blocks of rows.
+    """
+    if is_same_place(left, right):
+        return True
+    if (left.shape, left.dtype) != (right.shape, right.dtype):
+        return False
+    if not left.shape:
+        return bytes_of(left) == bytes_of(right)
+    rows = left.shape[0]
+    blocks = ((start, min(_ROWS_AT_ONCE, rows - start)) for start in range(0, rows, _ROWS_AT_ONCE))
+    return all(bytes_of(left.narrow(*block)) == bytes_of(right.narrow(*block)) for block in blocks)
+
+
+def bytes_of(tensor: SourceTensor) -> bytes:
+    """Copy the bytes of a small tensor, or of a few rows of a large one.
+
+    Args:
+        tensor: the tensor.
+
+    Returns:
+        The elements' bytes in row-major order.
+    """
+    return b"".join(map(bytes, tensor.chunks()))
 
 
 def tensor_bytes(tensor: torch.Tensor) -> memoryview:

@@ -1,0 +1,1 @@
+"""The command line. Everything that prints is here."""

@@ -1,24 +1,75 @@
-"""A terminated run ends as an interrupted one does: what it had begun is cleared away first."""
+"""Ends that come from outside: a terminated command ends as an interrupted one does, and clears away what it had begun."""
 
 from __future__ import annotations
 
 import signal
+from collections.abc import Generator
+from contextlib import contextmanager
 from types import FrameType
+
+from prenorm.errors import ExitCode
 
 
 class Terminated(BaseException):
-    """The process was told to end. No `Exception`, like KeyboardInterrupt, so that nothing takes it for a fault.
+    """The process was told to end. Like KeyboardInterrupt it is no `Exception`, so that no handler takes it for a fault.
 
-    `exit_code` is what the shell expects: 128 and the signal's number.
+    Attributes:
+        exit_code: what the shell expects: 128 and the signal's number.
     """
 
     def __init__(self, number: int) -> None:
+        """Keep the exit code.
+
+        Args:
+            number: the signal.
+        """
         self.exit_code = 128 + number
         super().__init__(signal.Signals(number).name)
 
 
+class PushInterrupted(BaseException):
+    """A push was interrupted or terminated after the folder was proven; the same push can go on.
+
+    Attributes:
+        folder: what is being pushed.
+        exit_code: what the shell expects.
+    """
+
+    def __init__(self, folder: object, exit_code: int) -> None:
+        """Keep the fields.
+
+        Args:
+            folder: what is being pushed.
+            exit_code: what the shell expects.
+        """
+        self.folder = folder
+        self.exit_code = exit_code
+        super().__init__(folder)
+
+
+@contextmanager
+def resumable_push(folder: object) -> Generator[None, None, None]:
+    """Tell an interruption of a push from one of any other work.
+
+    Args:
+        folder: what is being pushed.
+
+    Yields:
+        None: the block runs.
+
+    Raises:
+        PushInterrupted: if the block is interrupted or terminated.
+    """
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise PushInterrupted(folder, ExitCode.INTERRUPTED) from error
+    except Terminated as error:
+        raise PushInterrupted(folder, error.exit_code) from error
+
+
 def raise_on_termination() -> None:
-    """Lets SIGTERM (batch systems, containers) and SIGHUP (a lost terminal) raise `Terminated` in the main thread.
+    """Let SIGTERM (batch systems, containers) and SIGHUP (a lost terminal) raise `Terminated` in the main thread.
 
     A signal that is ignored, as SIGHUP is under nohup, stays ignored.
     """

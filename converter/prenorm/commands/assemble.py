@@ -6,39 +6,39 @@ import hashlib
 from dataclasses import replace
 from pathlib import Path
 
-from prenorm.errors import UnreadableCheckpoint
+from prenorm.errors import ParityFailed
+from prenorm.files import CARD_FILE, CONFIG_FILE, PLOT_FILE, REPORT_FILE, TOKENIZER_CONFIG_FILE, TOKENIZER_FILE
 from prenorm.folder.card.model_card import model_card
 from prenorm.folder.card.names import PublicNames
 from prenorm.folder.card.options import OwnText
 from prenorm.folder.digests import Digests
-from prenorm.folder.files import (
-    CARD_FILE,
-    CONFIG_FILE,
-    PLOT_FILE,
-    REPORT_FILE,
-    row_nbytes,
-    write_bytes,
-    write_json,
-    write_text,
-    write_weights,
-)
-from prenorm.mapping.plan import ConversionPlan
+from prenorm.folder.files import row_nbytes, write_bytes, write_json, write_text, write_weights
 from prenorm.mapping.understood import Prepared
-from prenorm.options import ReferenceOptions
+from prenorm.options import ConvertOptions
 from prenorm.progress import Progress
-from prenorm.proof.prove import operation_count, prove, stage_count
-from prenorm.proof.references import open_reference
+from prenorm.proof.by_checkpoint import prove_by_checkpoint
+from prenorm.proof.prove import JudgedFolder
 from prenorm.reports import render
-from prenorm.reports.model import Check, ParityReport
-from prenorm.tokenization import TOKENIZER_CONFIG_FILE, TOKENIZER_FILE, count_wrong_ids, tokenizer_config
+from prenorm.reports.model import ParityReport
+from prenorm.tokenization import tokenizer_config
 
 
-def write_folder(prepared: Prepared, staging: Path, *, allow_nonfinite: bool, watch: Progress) -> None:
-    """Writes weights, config and tokenizer."""
+def write_folder(prepared: Prepared, staging: Path, *, allow_nonfinite: bool, progress: Progress) -> None:
+    """Write weights, config and tokenizer.
+
+    Args:
+        prepared: the checkpoint and its plan.
+        staging: the folder to write to.
+        allow_nonfinite: whether NaN and infinity are written, too.
+        progress: receives the bytes written.
+
+    Raises:
+        UnreadableCheckpoint: if the weights hold NaN or infinity, and must not.
+    """
     plan = prepared.plan
-    watch.stage("Writing", sum(row_nbytes(row) for row in plan.rows))
+    progress.stage("Writing", sum(row_nbytes(row) for row in plan.rows))
     name = prepared.checkpoint.file.name
-    write_weights(staging, plan.rows, source=name, allow_nonfinite=allow_nonfinite, tick=watch.advance)
+    write_weights(staging, plan.rows, source=name, allow_nonfinite=allow_nonfinite, tick=progress.advance)
     write_json(staging / CONFIG_FILE, plan.config)
     if prepared.tokenization is not None:
         tokenizer = prepared.tokenization.build()
@@ -48,107 +48,62 @@ def write_folder(prepared: Prepared, staging: Path, *, allow_nonfinite: bool, wa
 
 
 def prove_folder(
-    prepared: Prepared, staging: Path, options: ReferenceOptions, watch: Progress, *, own: OwnText, command: str
+    prepared: Prepared, staging: Path, options: ConvertOptions, *, user_text: OwnText, command: str
 ) -> ParityReport:
-    """Proves the staging folder and, if it agrees, adds model card and report to it.
+    """Prove the staging folder and, if it agrees, add plot, model card and report to it.
 
     Args:
-        options: what computes the checkpoint.
-        own, command: what the user brings for the card, and the command that it shows.
+        prepared: the checkpoint and its plan.
+        staging: the folder, as `write_folder` left it.
+        options: what computes the checkpoint, and who is told of the work.
+        user_text: what the user brings for the card.
+        command: the command that the card shows.
+
+    Returns:
+        The report, whatever its verdict.
 
     Raises:
         UnreadableCheckpoint: if the checkpoint's bytes turn out to be damaged.
-        ValueError: if the written files do not fit the model.
+        ParityFailed: if the written files do not fit the model, so that nothing can be compared.
     """
-    plan = prepared.plan
-    watch.stage("Proving", stage_count(plan))
-    with (
-        Digests(prepared.checkpoint) as digests,
-        open_reference(prepared, prepared.tensors, options) as reference,
-    ):
-        digests.check(prepared.tensors.values())
-        digests.hash_folder(staging)
-        report = prove(
-            plan,
-            prepared.tensors,
-            staging,
-            reference=reference,
-            source=source_facts(prepared),
-            target=_target_facts(plan),
-            more_checks=_tokenizer_check(prepared, staging),
-            tick=digests.beside(watch.advance, stage_count(plan), operation_count(plan, prepared.tensors)),
-        )
-        sums, file_digests = digests.result()
-    report = replace(report, source={**report.source, **source_digests(prepared, sums)})
-    if report.agrees:
-        card, names = staging / CARD_FILE, PublicNames.of_keys(prepared.tensors)
-        shown = report.to_dict()
-        from prenorm.reports.plots import plot_png  # it brings matplotlib, which verify has no use for
-
-        write_bytes(staging / PLOT_FILE, plot_png(shown))
-        file_digests[PLOT_FILE] = hashlib.sha256((staging / PLOT_FILE).read_bytes()).hexdigest()
-        has_tokenizer = prepared.tokenization is not None
-        write_text(card, model_card(plan, report, has_tokenizer=has_tokenizer, own=own, command=command, names=names))
-        file_digests[card.name] = hashlib.sha256(card.read_bytes()).hexdigest()
-        files = [
-            {"name": name, "bytes": (staging / name).stat().st_size, "sha256": digest}
-            for name, digest in sorted(file_digests.items())
-        ]
-        report = replace(report, target={**report.target, "files": files})
-        published = names.told(report.to_dict())
-        assert isinstance(published, dict)
-        write_text(staging / REPORT_FILE, render(published, ".json"))
-    return report
+    try:
+        report, file_digests = _prove(prepared, staging, options)
+    except ValueError as error:
+        output = Path(options.output)
+        raise ParityFailed(f"the written model cannot be compared: {error}", subject=output) from error
+    return _complete(prepared, staging, report, file_digests, user_text, command) if report.agrees else report
 
 
-def source_facts(prepared: Prepared) -> dict[str, object]:
-    """What a report says of the checkpoint."""
-    description = prepared.description
-    return {
-        "file": prepared.checkpoint.file.name,
-        **({"hub": dict(prepared.checkpoint.origin)} if prepared.checkpoint.origin else {}),
-        "bytes": prepared.checkpoint.file.size,
-        "container": description.container,
-        "layout": description.layout,
-        "producer": description.producer,
-        "dtype": description.dtype,
-    }
+def _prove(prepared: Prepared, staging: Path, options: ConvertOptions) -> tuple[ParityReport, dict[str, str]]:
+    """Return the report, and the SHA-256 of each file in the staging folder."""
+    folder = JudgedFolder.staged(staging, prepared.plan)
+    with Digests(prepared.checkpoint) as digests:
+        return prove_by_checkpoint(prepared, folder, options, digests, progress=options.listener)
 
 
-def source_digests(prepared: Prepared, digests: list[str]) -> dict[str, object]:
-    """The file's SHA-256; of a checkpoint in several files the first one's, and `parts` with all of them.
+def _complete(
+    prepared: Prepared,
+    staging: Path,
+    report: ParityReport,
+    file_digests: dict[str, str],
+    user_text: OwnText,
+    command: str,
+) -> ParityReport:
+    """Write plot, card and report, and return the report with the digests of all other files."""
+    from prenorm.reports.plots import plot_png  # it brings matplotlib, which verify has no use for
 
-    Raises:
-        UnreadableCheckpoint: if a downloaded file is not the one that the Hub announced.
-    """
-    announced = prepared.checkpoint.announced
-    if announced is not None and announced not in digests:
-        raise UnreadableCheckpoint(
-            "did not arrive as it is on the Hub: its SHA-256 differs",
-            subject=prepared.checkpoint.file.path,
-            advice="Remove it from the cache of huggingface_hub, and try again",
-        )
-    parts = [
-        {"name": file.name, "bytes": file.size, "sha256": digest}
-        for file, digest in zip(prepared.checkpoint.files, digests, strict=True)
+    names = PublicNames.of_keys(prepared.tensors)
+    has_tokenizer = prepared.tokenization is not None
+    card = model_card(prepared.plan, report, has_tokenizer=has_tokenizer, own=user_text, command=command, names=names)
+    for name, content in ((PLOT_FILE, plot_png(report.to_dict())), (CARD_FILE, card.encode())):
+        write_bytes(staging / name, content)
+        file_digests[name] = hashlib.sha256(content).hexdigest()
+    files = [
+        {"name": name, "bytes": (staging / name).stat().st_size, "sha256": digest}
+        for name, digest in sorted(file_digests.items())
     ]
-    return {"sha256": digests[0], **({"parts": parts} if len(parts) > 1 else {})}
-
-
-def _target_facts(plan: ConversionPlan) -> dict[str, object]:
-    return {
-        "model_type": plan.model_type,
-        "architectures": [plan.architecture],
-        "task": plan.task.kind.value,
-        "head": plan.task.head.name if plan.task.head else None,
-        "vocab_size": plan.config["vocab_size"],
-        "extra_rows": plan.extra_rows,
-    }
-
-
-def _tokenizer_check(prepared: Prepared, staging: Path) -> tuple[Check, ...]:
-    parts = prepared.tokenization
-    if parts is None:
-        return ()
-    tokens, wrong = count_wrong_ids(staging / TOKENIZER_FILE, parts)
-    return (Check("tokenizer ids", wrong == 0, {"tokens": tokens, "wrong": wrong}),)
+    report = replace(report, target={**report.target, "files": files})
+    published = names.told(report.to_dict())
+    assert isinstance(published, dict)
+    write_text(staging / REPORT_FILE, render(published, ".json"))
+    return report

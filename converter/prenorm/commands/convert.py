@@ -1,15 +1,15 @@
-"""The flow: read, normalize, describe, plan, write, prove, publish. Each step takes values and returns values."""
+"""`convert`: open, understand, plan, write, prove, publish. Each step takes values and returns values."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prenorm.commands.keywords import takes_keywords
+from prenorm.commands.keywords import with_keywords
 from prenorm.commands.opening import open_source
 from prenorm.errors import ParityFailed
 from prenorm.folder.card.command import command
@@ -20,7 +20,7 @@ from prenorm.hub.addresses import hub_file
 from prenorm.mapping.plan import ConversionPlan
 from prenorm.mapping.understood import Prepared, prepare
 from prenorm.mapping.warnings import NOT_JUDGED
-from prenorm.options import ConvertOptions, StrPath
+from prenorm.options import ConvertOptions
 
 if TYPE_CHECKING:
     from prenorm.reports.model import ParityReport
@@ -28,7 +28,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Conversion:
-    """A finished conversion. `seconds` says how long each stage took."""
+    """A finished conversion.
+
+    Attributes:
+        output: the folder.
+        plan: what was written, tensor by tensor.
+        report: the proof.
+        warnings: what the user should know.
+        seconds: how long each stage took.
+    """
 
     output: Path
     plan: ConversionPlan
@@ -37,75 +45,85 @@ class Conversion:
     seconds: dict[str, float] = field(default_factory=dict)
 
 
-@takes_keywords(ConvertOptions)
-def convert(checkpoint: StrPath, output: StrPath, options: ConvertOptions) -> Conversion:
+class ConversionFailed(ParityFailed):
+    """The written model does not compute what the checkpoint computes; `report` says where they part."""
+
+    report: ParityReport
+
+    def __init__(self, report: ParityReport, output: Path) -> None:
+        """Say what failed.
+
+        Args:
+            report: the proof that failed.
+            output: the folder that was not made.
+        """
+        failed = ", ".join(check.name for check in report.checks if not check.passed)
+        module = report.modules.first_divergence
+        unequal = [row.target or row.source for row in report.audit.rows if row.equal is False]
+        super().__init__(
+            f"the converted model does not compute what the checkpoint computes (failed: {failed}"
+            + (f"; first diverging module: {module}" if module else "")
+            + f"), so {output} was not written",
+            problems=[*report.audit.problems, *(f"'{name}' is not bit-equal to its source" for name in unequal)],
+            advice="This is a fault of prenorm: please report it with the output of prenorm inspect",
+        )
+        self.report = report
+
+
+@with_keywords(ConvertOptions)
+def convert(options: ConvertOptions) -> Conversion:
     """Convert a checkpoint into a proven folder at `output`, or leave `output` as it was and raise.
 
     Args:
-        checkpoint: the file that fairseq or DinkyTrain saved; on the Hub, `hf://org/name/path.pt[@revision]`.
-        output: the folder to make.
-        options: what a user can choose.
+        options: the arguments and keywords.
 
     Returns:
         The folder, its plan and the report that proves it.
 
     Raises:
-        UsageProblem: an argument or a file that does not fit.
-        NotRepresentable: no Hugging Face architecture computes exactly the same.
-        UnreadableCheckpoint: the file is damaged, incomplete or unsafe.
-        ParityFailed: the written model does not compute the same; its `report` says where.
-        HubProblem: the Hub does not hand out the checkpoint.
+        UsageProblem: if an argument or a file does not fit.
+        NotRepresentable: if no Hugging Face architecture computes exactly the same.
+        UnreadableCheckpoint: if the checkpoint is damaged, incomplete or unsafe.
+        ConversionFailed: if the written model does not compute the same; its `report` says where. It is a ParityFailed.
+        HubProblem: if the Hub does not hand out the checkpoint.
     """
-    target, watch, clock = Path(output), options.progress, _Clock()
-    here = [] if hub_file(str(checkpoint)) else [Path(checkpoint)]
+    output, progress, clock = Path(options.output), options.listener, _Clock()
     with clock.measure("read"):
-        check_output(target, overwrite=options.overwrite, inputs=[*here, *options.paths])
-        own = read_own_text(options, options.repo_id)
-        prepared = prepare(open_source(checkpoint, watch), options)
-        told = (*prepared.warnings, *own.warnings())
-        for text in told:
-            watch.warn(text)
-        again = _again(checkpoint, prepared, options)
+        progress.stage("Reading", 1)
+        check_output(output, overwrite=options.overwrite, inputs=[*_local(options), *options.paths])
+        user_text = read_own_text(options, options.repo_id)
+        prepared = prepare(open_source(options.checkpoint, progress), options)
+        warnings = [*prepared.warnings, *user_text.warnings()]
+        for text in warnings:
+            progress.warn(text)
+        shown_command = _command(prepared, options)
     with clock.measure("import"):  # torch, which inspect and refusals do not wait for
         from prenorm.commands.assemble import prove_folder, write_folder
-    with staging_folder(target) as staging:
+    with staging_folder(output) as staging:
         with clock.measure("write"):
-            write_folder(prepared, staging, allow_nonfinite=options.allow_nonfinite, watch=watch)
+            write_folder(prepared, staging, allow_nonfinite=options.allow_nonfinite, progress=progress)
         with clock.measure("prove"):
-            try:
-                report = prove_folder(prepared, staging, options, watch, own=own, command=again)
-            except ValueError as error:
-                raise ParityFailed(f"the written model cannot be compared: {error}", subject=target) from error
+            report = prove_folder(prepared, staging, options, user_text=user_text, command=shown_command)
         if not report.agrees:
-            raise _failure(report, target)
+            raise ConversionFailed(report, output)
         with clock.measure("publish"):
-            publish(staging, target, overwrite=options.overwrite)
+            publish(staging, output, overwrite=options.overwrite)
     if not report.judged:
-        told = (*told, NOT_JUDGED)
-        watch.warn(NOT_JUDGED)
-    return Conversion(target, prepared.plan, report, told, clock.seconds)
+        warnings.append(NOT_JUDGED)
+        progress.warn(NOT_JUDGED)
+    return Conversion(output, prepared.plan, report, tuple(warnings), clock.seconds)
 
 
-def _again(checkpoint: StrPath, prepared: Prepared, options: ConvertOptions) -> str:
-    """Return the command that makes the folder again; a checkpoint of the Hub is named with its commit."""
+def _local(options: ConvertOptions) -> list[Path]:
+    """Return the checkpoint's path, if it does not lie on the Hub."""
+    return [] if hub_file(str(options.checkpoint)) else [Path(options.checkpoint)]
+
+
+def _command(prepared: Prepared, options: ConvertOptions) -> str:
+    """Return the command that makes the same folder; a checkpoint of the Hub is named with its commit."""
     origin = prepared.checkpoint.origin
-    place = "hf://{repo_id}/{path}@{commit}".format(**origin) if origin else Path(checkpoint)
-    return command(place, options, tells=PublicNames.of_keys(prepared.tensors).tells)
-
-
-def _failure(report: ParityReport, output: Path) -> ParityFailed:
-    failed = [check.name for check in report.checks if not check.passed]
-    where = report.modules.first_divergence
-    unequal = [row.target or row.source for row in report.audit.rows if row.equal is False]
-    error = ParityFailed(
-        f"the converted model does not compute what the checkpoint computes (failed: {', '.join(failed)}"
-        + (f"; first diverging module: {where}" if where else "")
-        + f"), so {output} was not written",
-        problems=[*report.audit.problems, *(f"'{name}' is not bit-equal to its source" for name in unequal)],
-        advice="This is a fault of prenorm: please report it with the output of prenorm inspect",
-    )
-    error.report = report
-    return error
+    address = "hf://{repo_id}/{path}@{commit}".format(**origin) if origin else Path(options.checkpoint)
+    return command(address, options, tells=PublicNames.of_keys(prepared.tensors).tells)
 
 
 class _Clock:
@@ -115,7 +133,8 @@ class _Clock:
         self.seconds: dict[str, float] = {}
 
     @contextmanager
-    def measure(self, stage: str) -> Iterator[None]:
+    def measure(self, stage: str) -> Generator[None, None, None]:
+        """Keep the seconds that the block takes."""
         start = time.perf_counter()
         yield
         self.seconds[stage] = time.perf_counter() - start

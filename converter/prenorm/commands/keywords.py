@@ -1,98 +1,166 @@
-"""Python functions whose keywords are the fields of an option group, so that no option is listed a second time."""
+"""Python functions whose parameters are the fields of an option group, so that no option is listed a second time."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
 import inspect
+import re
 import textwrap
-from collections.abc import Callable
-from typing import Any, Concatenate, ParamSpec, TypeVar, cast, get_type_hints
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ParamSpec, Protocol, TypeVar, cast, get_type_hints
 
-from prenorm.options import Options, option_fields, option_of
+from prenorm.errors import UsageProblem
+from prenorm.options import Kind, Modes, Options, argument_fields, field_of, flag_of, option_fields, option_of
 
 _P = ParamSpec("_P")
-_A = TypeVar("_A")
-_B = TypeVar("_B")
 _Group = TypeVar("_Group", bound=Options)
 _Result = TypeVar("_Result")
+_GroupIn = TypeVar("_GroupIn", bound=Options, contravariant=True)
+_ResultOut = TypeVar("_ResultOut", covariant=True)
 
 
-def takes_keywords(
+class KeywordFunction(Protocol[_P, _GroupIn, _ResultOut]):
+    """A function of arguments and keywords, which can also be called with an option group."""
+
+    def __call__(self, *arguments: _P.args, **keywords: _P.kwargs) -> _ResultOut:
+        """Call it as its signature says."""
+
+    def with_options(self, options: _GroupIn, /) -> _ResultOut:
+        """Call it with arguments and keywords as one group.
+
+        Args:
+            options: the group.
+
+        Returns:
+            What the function returns.
+        """
+
+
+def with_keywords(
     group: Callable[_P, _Group],
-) -> Callable[[Callable[[_A, _B, _Group], _Result]], Callable[Concatenate[_A, _B, _P], _Result]]:
-    """Let a function of two arguments and an option group be called with the group's fields as keywords.
+) -> Callable[[Callable[[_Group], _Result]], KeywordFunction[_P, _Group, _Result]]:
+    """Let a function of an option group be called with the group's fields: its arguments, and its options as keywords.
 
     Args:
         group: a subclass of `Options`.
 
     Returns:
-        A decorator. The decorated function shows the keywords in its signature and documents each of them.
+        A decorator. The decorated function shows every keyword in its signature and documents it. A keyword that there is
+        none of is a TypeError, a value that does not fit a UsageProblem; both name it.
     """
 
-    def decorate(function: Callable[[_A, _B, _Group], _Result]) -> Callable[Concatenate[_A, _B, _P], _Result]:
-        return cast(Callable[Concatenate[_A, _B, _P], _Result], _with_keywords(function, group))
+    def decorate(function: Callable[[_Group], _Result]) -> KeywordFunction[_P, _Group, _Result]:
+        return cast("KeywordFunction[_P, _Group, _Result]", keyword_function(function, Modes((group,))))
 
     return decorate
 
 
-def takes_keywords_alone(
-    group: Callable[_P, _Group],
-) -> Callable[[Callable[[_A, _Group], _Result]], Callable[Concatenate[_A, _P], _Result]]:
-    """Do what `takes_keywords` does, for a function of one argument and an option group.
+def keyword_function(function: Callable[[Any], Any], modes: Modes[Any]) -> Callable[..., Any]:
+    """Return a function that makes an option group of its arguments and keywords, and calls `function` with it.
 
     Args:
-        group: a subclass of `Options`.
+        function: takes any of the groups.
+        modes: the groups. The keywords decide which is meant, and a keyword of another one is a UsageProblem.
 
     Returns:
-        A decorator.
+        The function, without a type: `with_keywords` gives it one where there is one mode. It raises what `with_keywords`
+        says.
+
+    Raises:
+        TypeError: if the function is called with a keyword that there is none of.
     """
-
-    def decorate(function: Callable[[_A, _Group], _Result]) -> Callable[Concatenate[_A, _P], _Result]:
-        return cast(Callable[Concatenate[_A, _P], _Result], _with_keywords(function, group))
-
-    return decorate
-
-
-def _with_keywords(function: Callable[..., Any], group: Callable[..., Options]) -> Callable[..., Any]:
-    """Return `function` with its last parameter replaced by the group's fields."""
-    assert isinstance(group, type)
-    *leading, last = inspect.signature(function).parameters.values()
-    assert last.name == "options"
-    hints = get_type_hints(group)
-    shown = [
-        inspect.Parameter(
-            item.name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=None if item.default is dataclasses.MISSING else item.default,
-            annotation=hints[item.name],
-        )
-        for item in dataclasses.fields(group)
-    ]
-    signature = inspect.Signature([*leading, *shown], return_annotation=inspect.signature(function).return_annotation)
+    signature = _signature(function, modes)
+    modes = dataclasses.replace(modes, advice=_calls(function.__name__, modes))
 
     @functools.wraps(function)
-    def call(*arguments: Any, **keywords: Any) -> Any:
-        bound = signature.bind(*arguments, **keywords)
-        positional = [bound.arguments[parameter.name] for parameter in leading]
-        chosen = {name: value for name, value in bound.arguments.items() if name not in {p.name for p in leading}}
-        if chosen.get("progress", ...) is None:
-            del chosen["progress"]
-        return function(*positional, group(**chosen))
+    def call(*arguments: object, **keywords: object) -> Any:
+        if unknown := keywords.keys() - signature.parameters.keys():
+            raise TypeError(f"{function.__name__}() got an unexpected keyword argument '{unknown.pop()}'")
+        try:
+            options = _options(function.__name__, modes, arguments, keywords)
+        except UsageProblem as error:
+            raise _in_keywords(error, modes) from None
+        return function(options)
 
+    call.with_options = function  # type: ignore[attr-defined]
     call.__signature__ = signature  # type: ignore[attr-defined]
-    call.__doc__ = _documented(function.__doc__ or "", group)
+    call.__doc__ = _documented(function.__doc__ or "", modes)
     return call
 
 
-def _documented(text: str, group: type[Options]) -> str:
-    """Return the docstring with the options in place of the argument `options`."""
-    lines = []
-    for item in option_fields(group):
-        facts = option_of(item)
-        choices = f" One of {', '.join(facts.choices)}." if facts.choices else ""
-        default = facts.unset if item.default in (None, ()) and facts.unset else repr(item.default)
-        lines.append(f"{item.name}: {facts.help}{choices} Default: {default}.")
-    lines.append("progress: told of the work while it goes on. Default: nothing is.")
-    described = textwrap.indent("\n".join(lines), " " * 8)
+def _options(name: str, modes: Modes[Any], arguments: Sequence[object], keywords: Mapping[str, object]) -> Options:
+    """Return the group that the call means."""
+    selectors = {group.selected_by for group in modes.groups}
+    # A selecting option that is None or False selects nothing, so that a caller can pass on its own default.
+    explicit = {key: value for key, value in keywords.items() if key not in selectors or value not in (None, False)}
+    group = modes.choose(explicit.keys() - {"progress"})
+    try:
+        bound = inspect.signature(group).bind(*arguments, **explicit)
+    except TypeError as error:
+        if modes.purpose:
+            raise modes.misuse() from error
+        raise TypeError(f"{name}() {error}") from None
+    options: Options = group(*bound.args, **bound.kwargs)
+    return options
+
+
+def _calls(name: str, modes: Modes[Any]) -> str:
+    """Return the calls that the modes allow, as a person would write them."""
+    calls = []
+    for group in modes.groups:
+        words = [item.name for item in argument_fields(group)]
+        words += [f"{group.selected_by}=..."] if group.selected_by else []
+        calls.append(f"{name}({', '.join(words)})")
+    return " or ".join(calls)
+
+
+def _signature(function: Callable[..., Any], modes: Modes[Any]) -> inspect.Signature:
+    """Return the first mode's parameters, with what the other modes have besides."""
+    parameters: dict[str, inspect.Parameter] = {}
+    for group in modes.groups:
+        hints = get_type_hints(group)
+        for name, parameter in inspect.signature(group).parameters.items():
+            if name not in parameters:
+                added = parameter.replace(annotation=hints[name])
+                if group is not modes.groups[0]:
+                    facts = option_of(field_of([group], name))
+                    default = False if facts.kind is Kind.FLAG else None
+                    added = added.replace(kind=inspect.Parameter.KEYWORD_ONLY, default=default)
+                parameters[name] = added
+    returned = inspect.signature(function).return_annotation
+    return inspect.Signature(sorted(parameters.values(), key=lambda item: item.kind), return_annotation=returned)
+
+
+def _documented(text: str, modes: Modes[Any]) -> str:
+    """Return the docstring with all arguments and options in place of the argument `options`."""
+    lines: dict[str, str] = {}
+    for group in modes.groups:
+        for item in (*argument_fields(group), *option_fields(group)):
+            lines.setdefault(item.name, f"{item.name}: {_explained(item)}")
+    lines["progress"] = "progress: Receives the stages of the work. Default: nothing does."
+    described = textwrap.indent("\n".join(lines.values()), " " * 8)
     return "\n".join(described if line.strip().startswith("options:") else line for line in text.split("\n"))
+
+
+def _explained(item: dataclasses.Field[Any]) -> str:
+    facts = option_of(item)
+    parts = [facts.keyword_help or facts.help]
+    if facts.choices:
+        parts.append(f"One of {', '.join(facts.choices)}.")
+    if item.default is None or item.default == ():
+        parts.append(f"Default: {facts.unset}.")
+    elif item.default is not dataclasses.MISSING:
+        parts.append(f"Default: {item.default!r}.")
+    return " ".join(parts)
+
+
+def _in_keywords(error: UsageProblem, modes: Modes[Any]) -> UsageProblem:
+    """Return the error with keywords where it names options of the command line."""
+    names = {flag_of(item): item.name for group in modes.groups for item in option_fields(group)}
+
+    def named(text: str) -> str:
+        return re.sub(r"--[a-z][a-z-]*", lambda matched: names.get(matched[0], matched[0]), text)
+
+    subject = None if error.subject is None else named(error.subject)
+    return UsageProblem(named(error.cause), subject=subject, advice=named(error.advice))

@@ -1,20 +1,33 @@
-"""Where a checkpoint comes from: a file here, or one on the Hub, which is brought here first."""
+"""Where checkpoints and model folders come from: a path, or a place on the Hub, which is downloaded first."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
-from prenorm.checkpoint import Checkpoint, open_checkpoint
-from prenorm.hub.addresses import hub_file
+from prenorm.checkpoint import Checkpoint
+from prenorm.errors import UsageProblem
+from prenorm.folder.staging import check_not_set_aside
+from prenorm.hub import download_checkpoint, download_folder, hub_file, is_repo
+from prenorm.parts import are_siblings, open_checkpoint
 from prenorm.progress import Progress
+from prenorm.tokenization.dictionary import DICTIONARY_FILE
+
+if TYPE_CHECKING:
+    from prenorm.folder.published import Published
 
 
 def open_source(place: str | Path, progress: Progress | None = None) -> Checkpoint:
-    """Opens a checkpoint without running anything it carries.
+    """Open a checkpoint without running anything it carries.
 
     Args:
-        place: a file, or `hf://org/name/path.pt[@revision]`. On the Hub `dict.txt` beside it comes along.
+        place: a file, or `hf://org/name/path.pt[@revision]`. On the Hub `dict.txt` beside it is downloaded, too.
+        progress: receives a warning for each download that is tried again.
+
+    Returns:
+        The opened checkpoint.
 
     Raises:
         UsageProblem: if there is no such file.
@@ -23,8 +36,47 @@ def open_source(place: str | Path, progress: Progress | None = None) -> Checkpoi
     """
     file = hub_file(str(place))
     if file is None:
+        check_not_set_aside(Path(place))
         return open_checkpoint(place)
-    from prenorm.hub.download import download_checkpoint
-
-    path, origin = download_checkpoint(file, progress=progress)
+    path, origin = download_checkpoint(file, _is_read_with(file.path), progress=progress)
     return replace(open_checkpoint(path), origin=origin.to_dict(), announced=origin.sha256)
+
+
+def _is_read_with(checkpoint: str) -> Callable[[str], bool]:
+    """Return a test for the names of files that are read with a checkpoint: its dictionary, and its other parts."""
+    name = PurePosixPath(checkpoint).name
+    return lambda other: other == DICTIONARY_FILE or are_siblings(name, other)
+
+
+def open_folder(
+    place: str | Path, scratch: Path, revision: str | None = None, progress: Progress | None = None
+) -> Published:
+    """Open a model folder.
+
+    Args:
+        place: a local folder, or a repo id of the Hub.
+        scratch: an empty folder for what has to be downloaded or rewritten first; it must outlive the result.
+        revision: branch, tag or commit of a repo.
+        progress: receives a warning for each download that is tried again.
+
+    Returns:
+        The opened folder; one of the Hub notes its commit.
+
+    Raises:
+        UsageProblem: if it is no model folder, or a killed run left it set aside.
+        UnreadableCheckpoint: if its pickled weights are damaged or unsafe.
+        HubProblem: if the Hub does not have it, or does not answer.
+    """
+    from prenorm.folder.published import open_published  # it brings torch
+
+    downloaded, rewritten = scratch / "downloaded", scratch / "rewritten"
+    downloaded.mkdir()
+    rewritten.mkdir()
+    check_not_set_aside(Path(place))  # before `out/model`, which a killed run left absent, is taken for a repo
+    if not is_repo(place):
+        if revision is not None:
+            raise UsageProblem("--revision is for a repo on the Hub", subject=place, advice="Leave it out")
+        return open_published(Path(place), rewritten)
+    commit = download_folder(str(place), revision, downloaded, progress=progress)
+    published = open_published(downloaded, rewritten)
+    return replace(published, name=str(place), notes=(f"commit {commit} on the Hub", *published.notes))

@@ -1,4 +1,4 @@
-"""`verify`: a folder against its checkpoint. It reads only, and lists everything that disagrees.
+"""`verify`: a folder against its checkpoint, a golden file, or by itself. It reads only, and lists everything that disagrees.
 
 The checkpoint's checksum is begun before what computes is imported: that takes torch most of a second on one core.
 """
@@ -6,45 +6,118 @@ The checkpoint's checksum is begun before what computes is imported: that takes 
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, cast, overload
 
-from prenorm.commands.keywords import takes_keywords
-from prenorm.commands.opening import open_source
+from prenorm.commands.keywords import keyword_function
+from prenorm.commands.opening import open_folder, open_source
 from prenorm.folder.digests import Digests
-from prenorm.mapping.understood import Prepared, prepare
-from prenorm.options import SourceOptions, StrPath, VerifyOptions
+from prenorm.mapping.understood import prepare
+from prenorm.options import (
+    AUTO,
+    VERIFY_MODES,
+    FolderOnlyOptions,
+    GoldenOptions,
+    Modes,
+    Options,
+    VerifyOptions,
+)
 
 if TYPE_CHECKING:
+    from prenorm.fitness.finding import FitnessReport
     from prenorm.reports.model import ParityReport
 
+_ByCheckpoint = ParamSpec("_ByCheckpoint")
+_ByGolden = ParamSpec("_ByGolden")
+_ByItself = ParamSpec("_ByItself")
 
-@takes_keywords(VerifyOptions)
-def verify(checkpoint: StrPath, folder: StrPath, options: VerifyOptions) -> ParityReport:
-    """Judge a folder by its checkpoint; nothing is written.
+
+class Verify(Protocol[_ByCheckpoint, _ByGolden, _ByItself]):
+    """The type of `verify`, which can be called in three ways."""
+
+    @overload
+    def __call__(self, *arguments: _ByCheckpoint.args, **keywords: _ByCheckpoint.kwargs) -> ParityReport: ...
+    @overload
+    def __call__(self, *arguments: _ByGolden.args, **keywords: _ByGolden.kwargs) -> ParityReport: ...
+    @overload
+    def __call__(self, *arguments: _ByItself.args, **keywords: _ByItself.kwargs) -> FitnessReport: ...
+
+    def with_options(
+        self, options: VerifyOptions | GoldenOptions | FolderOnlyOptions, /
+    ) -> ParityReport | FitnessReport:
+        """Call it with arguments and keywords as one group.
+
+        Args:
+            options: the group.
+
+        Returns:
+            The report.
+        """
+
+
+def _with_modes(
+    modes: Modes[tuple[Callable[_ByCheckpoint, Options], Callable[_ByGolden, Options], Callable[_ByItself, Options]]],
+) -> Callable[[Callable[[Any], Any]], Verify[_ByCheckpoint, _ByGolden, _ByItself]]:
+    """Return a decorator that gives a function of any of the groups the type of `verify`."""
+    return lambda function: cast("Verify[_ByCheckpoint, _ByGolden, _ByItself]", keyword_function(function, modes))
+
+
+@_with_modes(VERIFY_MODES)
+def verify(options: VerifyOptions | GoldenOptions | FolderOnlyOptions) -> ParityReport | FitnessReport:
+    """Judge a model folder, and list everything that disagrees; nothing is written.
+
+    There are three ways to call it. A keyword that one of them cannot use is an error:
+
+        verify(checkpoint, folder, ...)       by the checkpoint: config, tokenizer, every tensor, and the numbers
+        verify(folder, golden=FILE, ...)      by a file that `record` made; takes `runtime` and `revision`
+        verify(folder, folder_only=True, ...) by whether it works in the installed transformers; takes `revision`
 
     Args:
-        checkpoint: the file that fairseq or DinkyTrain saved; on the Hub, `hf://org/name/path.pt[@revision]`.
-        folder: a local model folder or a repo id of the Hub, by whoever made it.
-        options: as for `convert`; `task` is the folder's own unless it is chosen.
+        options: the arguments and keywords; `task` is the folder's own unless it is chosen.
 
     Returns:
-        The report, whatever its verdict.
+        The report, whatever its verdict: a `FitnessReport` for `folder_only`, else a `ParityReport`.
 
     Raises:
-        UsageProblem: as for `convert`.
-        NotRepresentable: as for `convert`.
-        UnreadableCheckpoint: as for `convert`.
-        HubProblem: as for `convert`.
+        UsageProblem: if an argument or a file does not fit, or there is not one thing to judge by.
+        NotRepresentable: if no Hugging Face architecture computes what the checkpoint computes.
+        UnreadableCheckpoint: if checkpoint, golden file or pickled weights are damaged, incomplete or unsafe.
+        HubProblem: if the Hub does not hand out the checkpoint or the folder.
     """
-    opened = open_source(checkpoint, options.progress)
+    if isinstance(options, FolderOnlyOptions):
+        from prenorm.commands.verify_folder import verify_folder
 
-    def prepared(options: SourceOptions, rows: int | None) -> Prepared:
-        return prepare(opened, options, rows)
+        return verify_folder(options)
+    if isinstance(options, GoldenOptions):
+        from prenorm.commands.record import verify_golden
 
-    with Digests(opened) as digests, tempfile.TemporaryDirectory(prefix="prenorm-") as scratch:
-        from prenorm.commands.verify_by_checkpoint import judge_published
-        from prenorm.folder.published import open_published
+        return verify_golden.with_options(options)
+    return _verify_by_checkpoint(options)
 
-        published = open_published(folder, Path(scratch), options.revision)
-        return judge_published(prepared, published, options, digests)
+
+def _verify_by_checkpoint(options: VerifyOptions) -> ParityReport:
+    """Judge a folder by its checkpoint."""
+    options.listener.stage("Reading", 1)
+    checkpoint = open_source(options.checkpoint, options.listener)
+    with Digests(checkpoint) as digests, tempfile.TemporaryDirectory(prefix="prenorm-") as scratch:
+        from prenorm.proof.by_checkpoint import prove_by_checkpoint
+        from prenorm.proof.checks.weights import vocabulary_rows
+        from prenorm.proof.prove import JudgedFolder
+        from prenorm.proof.runtimes import CHOICES
+
+        published = open_folder(options.folder, Path(scratch), options.revision, options.listener)
+        understood = replace(options, task=published.kind.value) if options.task == AUTO else options
+        prepared = prepare(checkpoint, understood, vocabulary_rows(published.tensors))
+        facts = {"task": prepared.plan.task.kind.value, "notes": list(published.notes)}
+        report, _ = prove_by_checkpoint(
+            prepared,
+            JudgedFolder.opened(published, facts),
+            options,
+            digests,
+            CHOICES[options.runtime],
+            compute=options.compute,
+            progress=options.listener,
+        )
+    return report

@@ -14,8 +14,10 @@ from prenorm.errors import PrenormError
 from prenorm.fitness import config_fields, files, loading, onnx_export, pipelines, sentence_vectors, text, training
 from prenorm.fitness.finding import Check, Finding, FitnessReport, NotRun, Unfit, first_line, versions
 from prenorm.fitness.subject import Subject, quiet, require_transformers
-from prenorm.folder.published import open_published
+from prenorm.folder.published import Published, open_published
 from prenorm.options import TaskKind
+
+__all__ = ["CHECKS", "FitnessReport", "judge_folder", "require_transformers"]
 
 EVERY = tuple(TaskKind)
 MASKED, CLASSIFIER, CHOICE, ENCODER = (
@@ -50,22 +52,26 @@ CHECKS: tuple[tuple[str, tuple[TaskKind, ...], Callable[[Subject], Finding]], ..
 )
 
 
-def judge_folder(place: str | Path, *, revision: str | None = None, without: Sequence[str] = ()) -> FitnessReport:
-    """Tries a folder out in everything that its readers use; nothing in it is written, and no code of it is run.
+def judge_folder(folder: str | Path | Published, *, without: Sequence[str] = ()) -> FitnessReport:
+    """Try a folder out in everything that its readers use. Nothing in it is written, and no code of it is run.
 
     Args:
-        place: a local model folder, or a repo id of the Hub.
-        revision: branch, tag or commit of a repo.
+        folder: a model folder, or one that is open already.
         without: names of `CHECKS` that are not to be run, and are shown so.
 
+    Returns:
+        The outcome of every check that is for the folder's task.
+
     Raises:
-        UsageProblem: if transformers is not installed, or `place` is no model folder.
-        HubProblem: if the Hub does not have it, or does not answer.
+        UsageProblem: if transformers is not installed, or `folder` is no model folder.
+        UnreadableCheckpoint: if its pickled weights are damaged or unsafe.
     """
     require_transformers()
     with tempfile.TemporaryDirectory(prefix="prenorm-") as scratch, quiet():
-        published = open_published(place, Path(scratch), revision)
-        subject = Subject.of(published, Path(place), Path(scratch))
+        rewritten = Path(scratch, "rewritten")
+        rewritten.mkdir()
+        published = folder if isinstance(folder, Published) else open_published(Path(folder), rewritten)
+        subject = Subject.of(published, Path(scratch))
         checks = [
             _run(name, subject, run, wanted=name not in without) for name, kinds, run in CHECKS if subject.kind in kinds
         ]

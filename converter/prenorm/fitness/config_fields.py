@@ -10,11 +10,10 @@ import torch
 
 from prenorm.fitness.finding import Finding, Unfit
 from prenorm.fitness.subject import Subject
-from prenorm.mapping.targets import roberta_prelayernorm, xlm_roberta_xl
+from prenorm.mapping.targets import TARGETS, target_of_type
 from prenorm.options import TaskKind
 from prenorm.proof.checks.config import check_dtype
 
-_TARGETS = {target.MODEL_TYPE: target for target in (roberta_prelayernorm, xlm_roberta_xl)}
 # What the shapes do not show, and transformers has a default of its own for, mostly a wrong one.
 _NEEDED = ("num_attention_heads", "hidden_act", "layer_norm_eps", "max_position_embeddings", "pad_token_id")
 
@@ -36,17 +35,17 @@ def check_config(subject: Subject) -> Finding:
 
 def _type_problems(subject: Subject) -> Iterator[str]:
     model_type, named = subject.config.get("model_type"), subject.config.get("architectures")
-    target = _TARGETS.get(str(model_type))
+    target = target_of_type(model_type)
     if target is None:
         why = (
             "AutoModel loads that with LayerNorm behind each block" if model_type in ("roberta", "xlm-roberta") else ""
         )
         yield (
             f"model_type is {model_type}, which is neither of the pre-LayerNorm types "
-            f"({' and '.join(_TARGETS)}){': ' + why if why else ''}"
+            f"({' and '.join(target.model_type for target in TARGETS)}){': ' + why if why else ''}"
         )
-    elif named != [target.ARCHITECTURES[subject.kind]]:
-        yield f"architectures is {named}, must be ['{target.ARCHITECTURES[subject.kind]}']"
+    elif named != [target.architectures[subject.kind]]:
+        yield f"architectures is {named}, must be ['{target.architectures[subject.kind]}']"
 
 
 def _id_problems(config: dict[str, Any]) -> Iterator[str]:

@@ -10,10 +10,9 @@ from typing import Any
 import torch
 from safetensors import safe_open
 
+from prenorm.files import CONFIG_FILE, INDEX_FILE, TOKENIZER_CONFIG_FILE, WEIGHTS_FILE
 from prenorm.fitness.finding import Finding, Unfit
 from prenorm.fitness.subject import CODE_KEYS, Subject, read_json
-from prenorm.folder.files import CONFIG_FILE, INDEX_FILE
-from prenorm.tokenization import TOKENIZER_CONFIG_FILE
 
 _READABLE = stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH
 # Attention by these names is transformers' own; any other is a kernel that it would fetch and run.
@@ -43,8 +42,8 @@ def _unmarked(weights: list[Path]) -> Iterator[str]:
 def _shard_problems(folder: Path, weights: list[Path]) -> Iterator[str]:
     index = read_json(folder / INDEX_FILE)
     if index is None:
-        if weights and not (folder / "model.safetensors").exists():
-            yield f"{weights[0].name}: transformers looks for model.safetensors or {INDEX_FILE}, and there is neither"
+        if weights and not (folder / WEIGHTS_FILE).exists():
+            yield f"{weights[0].name}: transformers looks for {WEIGHTS_FILE} or {INDEX_FILE}, and there is neither"
         return
     listed = set(index.get("weight_map", {}).values())
     here = {path.name for path in weights}

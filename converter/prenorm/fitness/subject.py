@@ -24,17 +24,11 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from prenorm.errors import UsageProblem
+from prenorm.files import CONFIG_FILE, INDEX_FILE, TOKENIZER_CONFIG_FILE, TOKENIZER_SOURCES, TOKENIZER_SUPPLEMENTS
 from prenorm.fitness.finding import NotRun
-from prenorm.folder.files import CONFIG_FILE, INDEX_FILE
 from prenorm.folder.published import Published
 from prenorm.options import AUTO_CLASSES, TaskKind
-from prenorm.tokenization import TOKENIZER_CONFIG_FILE
 
-# What transformers builds a tokenizer from, whichever there are.
-TOKENIZER_FILES = (
-    "tokenizer.json", "vocab.json", "merges.txt", "vocab.txt", "sentencepiece.bpe.model", "spiece.model", "tokenizer.model",
-)  # fmt: skip
-_BESIDE_THEM = ("special_tokens_map.json", "added_tokens.json")
 # Keys of config.json and tokenizer_config.json that name code to be loaded from the folder or the Hub.
 CODE_KEYS = ("auto_map", "custom_pipelines", "attn_implementation", "_attn_implementation", "experts_implementation")
 _MOST_LEVELS = 3  # a config holds sub-configs at most this deep
@@ -50,13 +44,13 @@ class Subject:
     scratch: Path
 
     @classmethod
-    def of(cls, published: Published, place: Path, scratch: Path) -> Subject:
+    def of(cls, published: Published, scratch: Path) -> Subject:
         """Lays out the view."""
-        home = place if place.is_dir() else published.path
+        home = published.source
         view, free = scratch / "view", scratch / "free"
         view.mkdir()
         free.mkdir()
-        names = [*TOKENIZER_FILES, *_BESIDE_THEM]
+        names = [*TOKENIZER_SOURCES, *TOKENIZER_SUPPLEMENTS]
         weights = [*published.path.glob("*.safetensors"), published.path / INDEX_FILE]
         for path in (*(home / name for name in names), *weights):
             if path.is_file():
@@ -84,7 +78,7 @@ class Subject:
         Raises:
             NotRun: if it has no tokenizer.
         """
-        if not any((self.view / name).exists() for name in TOKENIZER_FILES):
+        if not any((self.view / name).exists() for name in TOKENIZER_SOURCES):
             raise NotRun("the folder has no tokenizer")
         return library("transformers").AutoTokenizer.from_pretrained(str(self.view), **LOCAL)
 
@@ -193,7 +187,8 @@ def require_transformers() -> None:
         library("transformers")
     except ImportError as error:
         raise UsageProblem(
-            "--folder-only needs transformers, which is not installed", advice="pip install transformers"
+            "--folder-only needs transformers, which is not installed",
+            advice='Install it with pip install "prenorm[fitness]"',
         ) from error
 
 

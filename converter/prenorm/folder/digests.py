@@ -1,6 +1,6 @@
-"""Checksums, computed beside the proof: of the source, of the written files, and of the bytes that were read.
+"""Checksums of the source, of the written files, and of the bytes that were read, computed while the proof runs.
 
-The proof keeps the processor busy for longer than these keep the disk; nobody has to wait for them. While they last, torch
+The proof keeps the processor busy for longer than these keep the disk, so nobody waits for them. While they last, torch
 leaves them a core: a matrix product that has to wait for one of its threads loses more than that core does.
 """
 
@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-import queue
 import threading
 from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from prenorm.checkpoint import Checkpoint
@@ -26,52 +26,67 @@ class Digests:
     """A thread that reads and hashes. Leaving the context stops it early."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
-        """The checkpoint is hashed whole; `check` and `hash_folder` add to the work."""
+        """Prepare to hash the whole checkpoint; `check` and `hash_folder` add to the work.
+
+        Args:
+            checkpoint: an open checkpoint.
+        """
         self._checkpoint = checkpoint
-        self._found: dict[str, str] = {}
-        self._sources: list[str] = []
-        self._failure: Exception | None = None
-        self._stop = threading.Event()
-        self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._work.put(self._hash_sources)
-        self._more_bytes = 0
-        self._thread = threading.Thread(target=self._run, name="digests", daemon=True)
+        self._stopped = threading.Event()
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="digests")
+        self._sources: Future[list[str]]
+        self._checks: list[Future[None]] = []
+        self._files: Future[dict[str, str]] | None = None
+        self._folder_bytes = 0
         self._torch_threads = 0
 
     def __enter__(self) -> Digests:
-        self._thread.start()
+        self._sources = self._thread.submit(self._hash_sources)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._work.put(None)
-        self._thread.join()
+        self._stopped.set()
+        self._thread.shutdown(cancel_futures=True)
         if self._torch_threads:
             import torch
 
             torch.set_num_threads(self._torch_threads)
 
     def check(self, tensors: Iterable[SourceTensor]) -> None:
-        """Holds the bytes of these tensors against the container's checksums, too."""
-        views = [view for tensor in tensors for view in tensor.views]
-        self._work.put(lambda: self._check(views))
-
-    def hash_folder(self, folder: Path) -> None:
-        """Hashes every file of the folder, too, and waits until it is on the disk."""
-        self._more_bytes += sum(path.stat().st_size for path in folder.iterdir())
-        self._work.put(lambda: self._hash_folder(folder))
-
-    def beside(self, tick: Callable[[int], None], stages: int, operations: float) -> Callable[[int], None]:
-        """`tick`, for a computation that begins now and calls it after each of its stages: in the first of them torch leaves
-        a core to the work here. In how many is computed, not measured: with another number of threads another last digit
-        comes out, and the same input has to give the same report. Threads are the computing thread's own to set.
+        """Compare the bytes of tensors with the container's checksums, too.
 
         Args:
+            tensors: the checkpoint's tensors that were read.
+        """
+        views = [view for tensor in tensors for view in tensor.views]
+        self._checks.append(self._thread.submit(self._check, views))
+
+    def hash_folder(self, folder: Path) -> None:
+        """Hash every file of a folder, too, and wait until each is on the disk.
+
+        Args:
+            folder: the staging folder, with all files that the proof reads.
+        """
+        self._folder_bytes += sum(path.stat().st_size for path in folder.iterdir())
+        self._files = self._thread.submit(self._hash_folder, folder)
+
+    def beside(self, tick: Callable[[int], None], stages: int, operations: float) -> Callable[[int], None]:
+        """Let torch leave a core to the checksums during the first stages of a computation that begins now.
+
+        During how many is computed, not measured: with another number of threads another last digit comes out, and the same
+        input has to give the same report. The calling thread is the one that computes: torch's number of threads is its own.
+
+        Args:
+            tick: what the computation calls after each stage, with the number of stages done.
+            stages: how many the computation has.
             operations: of the whole computation, in floating point.
+
+        Returns:
+            What the computation has to call instead of `tick`.
         """
         import torch
 
-        size = sum(file.size for file in self._checkpoint.files) + self._more_bytes
+        size = sum(file.size for file in self._checkpoint.files) + self._folder_bytes
         left = min(stages, round(stages * size * _OPERATIONS_PER_BYTE / operations))
         if left == 0:
             return tick
@@ -88,46 +103,41 @@ class Digests:
         return counted
 
     def result(self) -> tuple[list[str], dict[str, str]]:
-        """SHA-256 of the checkpoint's files in their order, and of the folder's by name, in hexadecimal; waits for them.
+        """Wait for all checksums.
+
+        Returns:
+            SHA-256, in hexadecimal, of the checkpoint's files in their order, and of the folder's files by name.
 
         Raises:
             UnreadableCheckpoint: if the tensors' bytes are not what was saved.
             OSError: if a file could not be read to its end.
         """
-        self._work.put(None)
-        self._thread.join()
-        if self._failure is not None:
-            raise self._failure
-        return self._sources, self._found
-
-    def _run(self) -> None:
-        while (work := self._work.get()) is not None:
-            try:
-                if self._failure is None:
-                    work()
-            except Exception as error:  # noqa: PERF203 - raised again in the thread that asks for the result
-                self._failure = error
+        sources = self._sources.result()
+        for check in self._checks:
+            check.result()
+        return sources, {} if self._files is None else self._files.result()
 
     def _check(self, views: Iterable[LazyTensor]) -> None:
+        """Compare each range of bytes once."""
         checked: set[tuple[MappedFile, ByteRange]] = set()
         for view in views:
-            if (view.file, view.span) not in checked and not self._stop.is_set():
+            if (view.file, view.span) not in checked and not self._stopped.is_set():
                 self._checkpoint.check_integrity(view)
                 checked.add((view.file, view.span))
 
-    def _hash_folder(self, folder: Path) -> None:
-        for path in sorted(folder.iterdir()):
-            self._found[path.name] = self._sha256(path, on_disk=True)
+    def _hash_folder(self, folder: Path) -> dict[str, str]:
+        return {path.name: self._sha256(path, on_disk=True) for path in sorted(folder.iterdir())}
 
-    def _hash_sources(self) -> None:
-        self._sources += [self._sha256(file.path) for file in self._checkpoint.files]
+    def _hash_sources(self) -> list[str]:
+        return [self._sha256(file.path) for file in self._checkpoint.files]
 
     def _sha256(self, path: Path, *, on_disk: bool = False) -> str:
+        """Hash a file, and wait until it is on the disk, so that publishing finds it there already."""
         digest = hashlib.sha256()
         buffer = bytearray(_CHUNK)
         with path.open("rb", buffering=0) as handle:
             if on_disk:
-                os.fsync(handle.fileno())  # so that publishing finds it on the disk already
-            while (size := handle.readinto(buffer)) and not self._stop.is_set():
+                os.fsync(handle.fileno())
+            while (size := handle.readinto(buffer)) and not self._stopped.is_set():
                 digest.update(memoryview(buffer)[:size])
         return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""The folder's files: streamed safetensors, JSON, text. Their modes follow the umask."""
+"""Writing the folder's files: streamed safetensors, JSON, text. Their modes follow the umask."""
 
 from __future__ import annotations
 
@@ -8,48 +8,46 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prenorm.checkpoint.tensors import ITEM_SIZES, SourceTensor, tensor_bytes
+from prenorm.checkpoint.dtypes import SAFETENSORS_NAMES, byte_count, torch_dtype
+from prenorm.checkpoint.tensors import SourceTensor, tensor_bytes
 from prenorm.errors import UnreadableCheckpoint
-from prenorm.rules.apply import Row
+from prenorm.files import INDEX_FILE, WEIGHTS_FILE
+from prenorm.rules.rows import Row
 
 if TYPE_CHECKING:
     import torch
 
-WEIGHTS_FILE = "model.safetensors"
-INDEX_FILE = "model.safetensors.index.json"
-CONFIG_FILE = "config.json"
-REPORT_FILE = "parity_report.json"
-CARD_FILE = "README.md"
-PLOT_FILE = "parity.png"
 MAX_SHARD_BYTES = 5_000_000_000  # the Hub's and transformers' usual shard size
-
-_SAFETENSORS_DTYPES = {
-    "float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16",
-    "int64": "I64", "int32": "I32", "int16": "I16", "int8": "I8", "uint8": "U8", "bool": "BOOL",
-}  # fmt: skip
 
 Tick = Callable[[int], None]
 
 
 def row_nbytes(row: Row) -> int:
-    """Bytes of the target tensor."""
-    size = ITEM_SIZES[row.dtype]
-    for extent in row.shape:
-        size *= extent
-    return size
+    """Return the bytes of a row's target tensor.
+
+    Args:
+        row: a row of the plan.
+
+    Returns:
+        Its size in the file.
+    """
+    return byte_count(row.dtype, row.shape)
 
 
 def write_weights(folder: Path, rows: Sequence[Row], *, source: str, allow_nonfinite: bool, tick: Tick) -> None:
-    """Writes the planned tensors, one at a time: `model.safetensors`, or shards and their index.
+    """Write the planned tensors, one at a time: `model.safetensors`, or shards and their index.
 
     On the way, each tensor is searched for NaN and infinity.
 
     Args:
+        folder: the folder to write into.
+        rows: the rows of the plan, one for each target tensor.
         source: the checkpoint's name, for messages.
+        allow_nonfinite: whether tensors may hold NaN or infinity.
         tick: called with the number of bytes written since the last call.
 
     Raises:
-        UnreadableCheckpoint: if there are some and that is not allowed.
+        UnreadableCheckpoint: if some hold NaN or infinity, and that is not allowed.
     """
     shards = _shards(rows)
     inspector = _Inspector()
@@ -84,12 +82,12 @@ def _shards(rows: Sequence[Row]) -> list[list[Row]]:
 
 
 def _write_safetensors(path: Path, rows: Sequence[Row], inspector: _Inspector, tick: Tick) -> None:
-    """One safetensors file: header length, JSON header, the tensors in the header's order (format: safetensors 0.x)."""
+    """Write one safetensors file: header length, JSON header, the tensors in the header's order (format: safetensors 0.x)."""
     header: dict[str, object] = {"__metadata__": {"format": "pt"}}
     at = 0
     for row in rows:
         header[row.target] = {
-            "dtype": _SAFETENSORS_DTYPES[row.dtype],
+            "dtype": SAFETENSORS_NAMES[row.dtype],
             "shape": list(row.shape),
             "data_offsets": [at, at + row_nbytes(row)],
         }
@@ -106,17 +104,24 @@ def _write_safetensors(path: Path, rows: Sequence[Row], inspector: _Inspector, t
 
 
 def _row_pieces(row: Row, inspector: _Inspector) -> Iterator[bytes | memoryview]:
-    """The bytes of one target tensor, in pieces, and a look at its values."""
+    """Inspect the values of one target tensor, and yield its bytes in pieces."""
     if row.moved is not None:
         inspector.inspect(row.moved.tensor, row.source or row.target)
     yield from row_pieces(row)
 
 
 def row_pieces(row: Row) -> Iterator[bytes | memoryview]:
-    """The bytes of one target tensor, in pieces."""
+    """Yield the bytes of one target tensor in pieces, and release the memory of its source.
+
+    Args:
+        row: a row of the plan.
+
+    Yields:
+        bytes | memoryview: the next piece, little-endian, rows first.
+    """
     import torch
 
-    dtype: torch.dtype = getattr(torch, row.dtype)
+    dtype = torch_dtype(row.dtype)
     if row.moved is not None:
         yield from row.moved.tensor.chunks()
     else:
@@ -138,7 +143,7 @@ def _extra_rows(row: Row, dtype: torch.dtype) -> torch.Tensor:
 
 
 class _Inspector:
-    """Looks at every tensor once as it passes, for NaN and infinity."""
+    """Searches every tensor for NaN and infinity as it passes."""
 
     def __init__(self) -> None:
         self.nonfinite: list[str] = []
@@ -155,22 +160,37 @@ class _Inspector:
 
 
 def write_json(path: Path, content: Mapping[str, object]) -> None:
-    """Writes `content` as indented JSON."""
+    """Write indented JSON.
+
+    Args:
+        path: a file that does not exist.
+        content: the JSON object.
+    """
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes UTF-8 text."""
+    """Write UTF-8 text.
+
+    Args:
+        path: a file that does not exist.
+        text: its content.
+    """
     _write_file(path, iter([text.encode("utf-8")]), lambda size: None)
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Writes a file as it is."""
+    """Write a file.
+
+    Args:
+        path: a file that does not exist.
+        content: its content.
+    """
     _write_file(path, iter([content]), lambda size: None)
 
 
 def _write_file(path: Path, pieces: Iterator[bytes | memoryview], tick: Tick) -> None:
-    """Writes a new file. It reaches the disk for sure when the folder is published (`staging.publish`)."""
+    """Write a new file. `staging.publish` waits until it is on the disk."""
     with path.open("xb", buffering=0) as handle:
         for piece in pieces:
             view = memoryview(piece).cast("B")

@@ -1,4 +1,4 @@
-"""What all-or-nothing needs of the system: folder locks, a rename that replaces nothing, a swap, a sync."""
+"""What atomic publication needs of the system: folder locks, a rename that replaces nothing, an exchange, a sync."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ _RENAME_NOREPLACE, _RENAME_EXCHANGE = 1, 2
 
 
 def lock_folder(folder: Path) -> int | None:
-    """Locks the folder for this process; the system releases the lock when the process ends, however it ends.
+    """Lock the folder for this process; the system releases the lock when the process ends, however it ends.
+
+    Args:
+        folder: an existing folder.
 
     Returns:
         The handle that holds the lock until it is closed, or None where folders cannot be locked.
@@ -35,7 +38,7 @@ def lock_folder(folder: Path) -> int | None:
     except BlockingIOError:
         os.close(handle)
         raise
-    except OSError:  # a file system without folder locks, as NFS: leftovers are not cleaned there
+    except OSError:  # a file system without folder locks, such as NFS: leftovers are not removed there
         os.close(handle)
         return None
     return handle
@@ -43,9 +46,16 @@ def lock_folder(folder: Path) -> int | None:
 
 @contextlib.contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """Lets one process after the other into the block, for a folder: as far as folders can be locked.
+    """Hold a folder's lock during the block, as far as folders can be locked.
 
-    Whoever has it locked for longer than a minute is none of us, and is not waited for.
+    A process that has held the lock for a minute is not one of prenorm's, which hold it for two renames, and the block is
+    entered without the lock.
+
+    Args:
+        folder: an existing folder.
+
+    Yields:
+        None: once the lock is held.
     """
     lock: int | None = None
     try:
@@ -62,10 +72,15 @@ def alone_in(folder: Path) -> Iterator[None]:
 
 
 def rename_new(old: Path, new: Path) -> None:
-    """Renames, but never onto something that exists (plain rename would replace an empty folder).
+    """Rename, but never onto something that exists (a plain rename would replace an empty folder).
+
+    Args:
+        old: what is renamed.
+        new: its new name.
 
     Raises:
-        FileExistsError: if there is something.
+        FileExistsError: if `new` exists.
+        OSError: if the system refuses for another reason.
     """
     if _renameat2(old, new, _RENAME_NOREPLACE):
         return
@@ -80,12 +95,23 @@ def rename_new(old: Path, new: Path) -> None:
 
 
 def exchange(one: Path, other: Path) -> bool:
-    """Swaps the names of two folders in one step; False where the system or the file system cannot."""
+    """Exchange the names of two folders in one step.
+
+    Args:
+        one: an existing folder.
+        other: another one, on the same file system.
+
+    Returns:
+        False where the system or the file system cannot do that.
+
+    Raises:
+        OSError: if it can, and refuses.
+    """
     return _renameat2(one, other, _RENAME_EXCHANGE)
 
 
 def _renameat2(old: Path, new: Path, flags: int) -> bool:
-    """Linux's renameat2; False where the system or the file system has none."""
+    """Call Linux's renameat2; return False where the system or the file system does not have it."""
     if not sys.platform.startswith("linux"):
         return False
     call = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
@@ -100,7 +126,14 @@ def _renameat2(old: Path, new: Path, flags: int) -> bool:
 
 
 def sync(path: Path) -> None:
-    """Makes sure that a file or folder is on the disk."""
+    """Wait until a file or folder is on the disk.
+
+    Args:
+        path: the file or folder.
+
+    Raises:
+        OSError: if it cannot be opened or written.
+    """
     if os.name == "nt" and path.is_dir():  # Windows opens no folders, and syncs them by itself
         return
     handle = os.open(path, os.O_RDONLY)

@@ -1,4 +1,4 @@
-"""A published folder as it is: its config, its tensors, its tokenizer; local, or a repo on the Hub.
+"""A published folder as it is: its config, its tensors, its tokenizer.
 
 Weights may be safetensors or an old `pytorch_model.bin`. The latter is read by the reader that runs nothing, and written to a
 scratch folder as safetensors, so that everything behind sees one form.
@@ -8,30 +8,27 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-from prenorm.checkpoint import LazyTensor, open_checkpoint
+from prenorm.checkpoint import LazyTensor, open_file
+from prenorm.checkpoint.dtypes import SAFETENSORS_TYPES
 from prenorm.errors import UsageProblem
-from prenorm.folder.files import CONFIG_FILE, write_weights
-from prenorm.hub import download_folder, is_repo_id
+from prenorm.files import CONFIG_FILE, TOKENIZER_CONFIG_FILE, TOKENIZER_FILE
+from prenorm.folder.files import write_weights
+from prenorm.folder.staging import check_not_set_aside
 from prenorm.options import TaskKind
-from prenorm.rules.apply import Moved, Row
-from prenorm.tokenization import TOKENIZER_CONFIG_FILE, TOKENIZER_FILE
+from prenorm.rules.rows import COPY, Moved, Row
 
 _PICKLES = "pytorch_model*.bin"
 _MOST_CONFIG_BYTES = 16 << 20
-_DTYPES = {
-    "F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16",
-    "I64": "int64", "I32": "int32", "I16": "int16", "I8": "int8", "U8": "uint8", "BOOL": "bool",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class StoredTensor:
-    """A tensor of the folder: the file that holds it, and its type and shape."""
+    """A tensor of the folder: the file that holds it, its type (as torch names it) and its shape."""
 
     file: Path
     dtype: str
@@ -40,9 +37,20 @@ class StoredTensor:
 
 @dataclass(frozen=True)
 class Published:
-    """A folder. `path` has its safetensors and config.json; `name` is what messages call it."""
+    """A model folder.
+
+    Attributes:
+        path: where its weights lie as safetensors, with config.json.
+        source: the folder itself, which is `path` unless pickled weights had to be rewritten.
+        name: what messages call it.
+        config: the content of config.json.
+        tensors: its tensors by name.
+        notes: what a reader of the report should know about where it comes from.
+        damage: what is wrong with its weight files, a sentence each.
+    """
 
     path: Path
+    source: Path
     name: str
     config: dict[str, object]
     tensors: dict[str, StoredTensor]
@@ -51,7 +59,11 @@ class Published:
 
     @property
     def kind(self) -> TaskKind:
-        """What the folder is for, by the class that `architectures` names."""
+        """What the folder is for, by the class that `architectures` names.
+
+        Raises:
+            UsageProblem: if it names a class of another task, or none.
+        """
         named = self.config.get("architectures")
         name = str(named[0]) if isinstance(named, list) and named else ""
         for suffix, kind in _SUFFIXES:
@@ -72,34 +84,25 @@ _SUFFIXES = (
 )
 
 
-def open_published(place: str | Path, scratch: Path, revision: str | None = None) -> Published:
-    """Opens a folder.
+def open_published(folder: Path, scratch: Path) -> Published:
+    """Open a model folder.
 
     Args:
-        place: a local folder, or a repo id of the Hub.
-        scratch: an empty folder for what has to be downloaded or rewritten first.
-        revision: branch, tag or commit of a repo.
+        folder: the folder.
+        scratch: an empty folder, for weights that have to be rewritten first.
+
+    Returns:
+        What it holds; no tensor is read yet.
 
     Raises:
-        UsageProblem: if it is no model folder.
-        HubProblem: if the Hub does not have it, or does not answer.
+        UsageProblem: if it is no model folder, or a killed run left it set aside.
         UnreadableCheckpoint: if its pickled weights are damaged or unsafe.
     """
-    (scratch / "rewritten").mkdir()
-    if not is_repo_id(str(place)):
-        if revision is not None:
-            raise UsageProblem("--revision is for a repo on the Hub", subject=place, advice="Leave it out")
-        return _open(Path(place), scratch / "rewritten")
-    (scratch / "downloaded").mkdir()
-    commit = download_folder(str(place), revision, scratch / "downloaded")
-    found = _open(scratch / "downloaded", scratch / "rewritten")
-    return replace(found, name=str(place), notes=(f"commit {commit} on the Hub", *found.notes))
-
-
-def _open(folder: Path, scratch: Path) -> Published:
+    check_not_set_aside(folder)
     if not folder.is_dir():
         raise UsageProblem("is no folder", subject=folder, advice="Give a model folder, or a repo id such as org/name")
-    name, config = folder.name, _read_config(folder)
+    config = _read_config(folder)
+    path = folder
     notes: tuple[str, ...] = ()
     if not any(folder.glob("*.safetensors")):
         pickles = sorted(folder.glob(_PICKLES))
@@ -110,13 +113,14 @@ def _open(folder: Path, scratch: Path) -> Published:
                 advice="Give a model folder",
             )
         _rewrite(folder, pickles, scratch)
-        notes = (f"weights read from {', '.join(path.name for path in pickles)}; nothing in them was run",)
-        folder = scratch
-    tensors, damage = _tensors(folder)
-    return Published(folder, name, config, tensors, notes, damage)
+        path = scratch
+        notes = (f"weights read from {', '.join(pickle.name for pickle in pickles)}; nothing in them was run",)
+    tensors, damage = _tensors(path)
+    return Published(path, folder, folder.name, config, tensors, notes, damage)
 
 
 def _read_config(folder: Path) -> dict[str, object]:
+    """Return the content of config.json."""
     path = folder / CONFIG_FILE
     try:
         if path.stat().st_size > _MOST_CONFIG_BYTES:
@@ -132,39 +136,41 @@ def _read_config(folder: Path) -> dict[str, object]:
 
 
 def _tensors(folder: Path) -> tuple[dict[str, StoredTensor], tuple[str, ...]]:
-    """The folder's tensors by name, and what is wrong with its files."""
-    found: dict[str, StoredTensor] = {}
+    """Return the folder's tensors by name, and what is wrong with its files."""
+    tensors: dict[str, StoredTensor] = {}
     damage: list[str] = []
     for path in sorted(folder.glob("*.safetensors")):
         held, problem = _read_header(path)
         damage += [problem] if problem else []
-        damage += [f"tensor '{name}' is in {found[name].file.name} and in {path.name}" for name in held.keys() & found]
-        found |= held
-    return found, tuple(damage)
+        damage += [
+            f"tensor '{name}' is in {tensors[name].file.name} and in {path.name}" for name in held.keys() & tensors
+        ]
+        tensors |= held
+    return tensors, tuple(damage)
 
 
 def _read_header(path: Path) -> tuple[dict[str, StoredTensor], str]:
-    """The tensors of one file, or what is wrong with it."""
-    found = {}
+    """Return the tensors of one file, and what is wrong with it (nothing: an empty text)."""
+    tensors = {}
     try:
         with safe_open(path, framework="pt") as file:
             for name in file.keys():  # noqa: SIM118 - safe_open is no dictionary
                 part = file.get_slice(name)
-                dtype = _DTYPES.get(part.get_dtype(), str(part.get_dtype()))
-                found[name] = StoredTensor(path, dtype, tuple(part.get_shape()))
+                dtype = SAFETENSORS_TYPES.get(part.get_dtype(), str(part.get_dtype()))
+                tensors[name] = StoredTensor(path, dtype, tuple(part.get_shape()))
     except (SafetensorError, OSError) as error:
-        return found, f"{path.name} cannot be read: {error}"
-    return found, ""
+        return tensors, f"{path.name} cannot be read: {error}"
+    return tensors, ""
 
 
 def _rewrite(folder: Path, pickles: list[Path], scratch: Path) -> None:
-    """The pickled tensors as safetensors in `scratch`, with the files beside them that matter."""
+    """Write the pickled tensors to `scratch` as safetensors, and copy config and tokenizer there."""
     rows: dict[str, Row] = {}
     for path in pickles:
-        opened = open_checkpoint(path)
+        opened = open_file(path)
         for name, value in opened.content.items():
             if isinstance(value, LazyTensor):
-                rows[name] = Row(name, value.shape, value.dtype, "copy", moved=Moved(value, name))
+                rows[name] = Row(name, value.shape, value.dtype, COPY, moved=Moved(value, name))
                 opened.check_integrity(value)
     ordered = sorted(rows.values(), key=lambda row: row.target)
     write_weights(scratch, ordered, source=folder.name, allow_nonfinite=True, tick=lambda size: None)

@@ -1,10 +1,11 @@
-"""All or nothing: a staging folder beside OUTPUT, and the one step that makes it OUTPUT.
+"""Atomic publication: a staging folder next to OUTPUT, and the one step that makes it OUTPUT.
 
 A run works in `.OUTPUT.prenorm-staging-X` and holds a lock on it, which the system releases when the process ends, however
 it ends. So whatever is not locked was left behind by a killed run, and the next run into the same OUTPUT removes it.
 
-Where the system cannot swap two folders in one step (NFS, macOS), replacing takes two renames, and the old OUTPUT stands
-aside as `.OUTPUT.prenorm-old-X` between them. A run killed just there leaves no OUTPUT; the next run puts it back first.
+Where the system cannot exchange two folders in one step (NFS, macOS), replacing takes two renames, and the old OUTPUT is
+set aside as `.OUTPUT.prenorm-old-X` between them. A run killed just there leaves no OUTPUT. The next run puts it back first,
+and whoever reads OUTPUT before that is told where it is (`check_not_set_aside`).
 """
 
 from __future__ import annotations
@@ -17,15 +18,21 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from prenorm.errors import UsageProblem
+from prenorm.files import CONFIG_FILE, REPORT_FILE
 from prenorm.folder.filesystem import alone_in, exchange, lock_folder, rename_new, sync
 
 _STAGING, _OLD = "prenorm-staging", "prenorm-old"
 # What shows that an existing folder is a model folder, so that --overwrite cannot eat somebody's home directory.
-_MODEL_FILES = ("config.json", "parity_report.json")
+_MODEL_FILES = (CONFIG_FILE, REPORT_FILE)
 
 
 def check_output(output: Path, *, overwrite: bool, inputs: Iterable[Path]) -> None:
-    """Refuses an OUTPUT that cannot be made, before any work is done; puts back one that a killed run left aside.
+    """Refuse an OUTPUT that cannot be made, before any work is done. Put back one that a killed run set aside.
+
+    Args:
+        output: the folder to make.
+        overwrite: whether it may replace a model folder.
+        inputs: files and folders that the run reads.
 
     Raises:
         UsageProblem: if it exists and may not be overwritten, its parent is missing or read-only, or an input lies in it.
@@ -52,7 +59,31 @@ def check_output(output: Path, *, overwrite: bool, inputs: Iterable[Path]) -> No
             )
 
 
+def check_not_set_aside(folder: Path) -> None:
+    """Refuse to read a folder that is absent because a run was killed while it replaced the folder in two renames.
+
+    A run that is between the two renames at this moment is waited for.
+
+    Args:
+        folder: the folder to read; it may exist, or never have existed.
+
+    Raises:
+        UsageProblem: if the folder was set aside; it says where the old content is.
+    """
+    if os.path.lexists(folder) or not _named(folder, _OLD):
+        return
+    with alone_in(folder.absolute().parent):
+        remains = [] if os.path.lexists(folder) else _named(folder, _OLD)
+    if remains:
+        raise UsageProblem(
+            f"is missing: prenorm convert was killed while it replaced the folder, and the old one is {remains[0]}",
+            subject=folder,
+            advice="Run that prenorm convert again, or rename the old folder back",
+        )
+
+
 def _check_existing(output: Path, *, overwrite: bool) -> None:
+    """Refuse an existing OUTPUT that may not be replaced."""
     if not overwrite:
         raise UsageProblem(
             "exists already", subject=output, advice="Pass --overwrite to replace it, or choose another OUTPUT"
@@ -75,9 +106,15 @@ def _check_existing(output: Path, *, overwrite: bool) -> None:
 
 @contextlib.contextmanager
 def staging_folder(output: Path) -> Iterator[Path]:
-    """A new folder beside OUTPUT, held by a lock for as long as the process lives, and gone when the block is left.
+    """Make a new folder next to OUTPUT, locked for as long as the process lives, and remove it at the end of the block.
 
     Leftovers of killed runs, which hold no lock any more, are removed first.
+
+    Args:
+        output: the folder that it is to become.
+
+    Yields:
+        Path: the empty folder.
 
     Raises:
         UsageProblem: if no folder can be made there.
@@ -85,14 +122,14 @@ def staging_folder(output: Path) -> Iterator[Path]:
     _remove_leftovers(output)
     lock: int | None = None
     # Named before it is made, so that an interruption in between leaves nothing.
-    folder = _beside(output, _STAGING)
+    folder = _new_name(output, _STAGING)
     try:
         while True:
             try:
                 lock = _make_locked(folder)
                 break
             except (BlockingIOError, FileNotFoundError):  # another run took it for a leftover before it was locked
-                folder = _beside(output, _STAGING)
+                folder = _new_name(output, _STAGING)
         yield folder
     finally:
         _remove(folder)
@@ -101,7 +138,12 @@ def staging_folder(output: Path) -> Iterator[Path]:
 
 
 def publish(folder: Path, output: Path, *, overwrite: bool) -> None:
-    """Makes the staging folder OUTPUT, in one step; an existing OUTPUT is exchanged for it, and goes with the staging folder.
+    """Make the staging folder OUTPUT in one step. An existing OUTPUT takes its place, and is removed with it.
+
+    Args:
+        folder: the staging folder, complete.
+        output: the folder that it becomes.
+        overwrite: whether an existing model folder may be replaced.
 
     Raises:
         UsageProblem: if OUTPUT came into being meanwhile and may not be replaced.
@@ -115,10 +157,11 @@ def publish(folder: Path, output: Path, *, overwrite: bool) -> None:
 
 
 def _take_place(folder: Path, output: Path, *, overwrite: bool) -> None:
+    """Rename the staging folder to OUTPUT, or exchange the two."""
     if overwrite and os.path.lexists(output):
         _check_existing(output, overwrite=True)  # it may be another one than at the start
         if not exchange(folder, output):
-            _swap(folder, output)
+            _replace_in_two_steps(folder, output)
         return
     try:
         rename_new(folder, output)
@@ -130,9 +173,9 @@ def _take_place(folder: Path, output: Path, *, overwrite: bool) -> None:
         ) from error
 
 
-def _swap(folder: Path, output: Path) -> None:
-    """Replaces OUTPUT by two renames. Whatever fails between them, OUTPUT is put back; if we are killed, by the next run."""
-    aside = _beside(output, _OLD)
+def _replace_in_two_steps(folder: Path, output: Path) -> None:
+    """Replace OUTPUT by two renames. Whatever fails between them, OUTPUT is put back; after a kill, by the next run."""
+    aside = _new_name(output, _OLD)
     try:
         output.rename(aside)
         folder.rename(output)
@@ -145,7 +188,7 @@ def _swap(folder: Path, output: Path) -> None:
 
 
 def _settle_old(output: Path) -> None:
-    """Ends what a run began that was killed in `_swap`: the old OUTPUT is put back, or goes if there is a new one."""
+    """Put the OUTPUT back that a run set aside before it was killed; remove it if there is a new one."""
     for aside in _named(output, _OLD):
         if os.path.lexists(output):
             _remove(aside)
@@ -154,11 +197,11 @@ def _settle_old(output: Path) -> None:
 
 
 def _remove_leftovers(output: Path) -> None:
-    """Removes the staging folders of killed runs; those of running ones are locked."""
+    """Remove the staging folders of killed runs; those of running ones are locked."""
     for entry in _named(output, _STAGING):
         try:
             lock = lock_folder(entry)
-        except OSError:  # held by a running conversion, gone meanwhile, or no folder of ours
+        except OSError:  # locked by a running conversion, removed meanwhile, or not a folder
             continue
         if lock is not None:
             _remove(entry)
@@ -166,12 +209,15 @@ def _remove_leftovers(output: Path) -> None:
 
 
 def _named(output: Path, kind: str) -> list[Path]:
+    """Return what the runs into OUTPUT left next to it, of one kind."""
     path = output.absolute()
+    if not os.access(path.parent, os.R_OK):
+        return []
     return [entry for entry in sorted(path.parent.iterdir()) if entry.name.startswith(f".{path.name}.{kind}-")]
 
 
 def _remove(folder: Path) -> None:
-    """Removes the folder, as far as that is allowed. An interruption waits until it is done, a second one does not."""
+    """Remove the folder, as far as permitted. A first interruption waits until that is done, a second one does not."""
     try:
         shutil.rmtree(folder, ignore_errors=True)
     except BaseException as error:
@@ -181,18 +227,25 @@ def _remove(folder: Path) -> None:
         raise interruption or error from None
 
 
-def _beside(output: Path, kind: str) -> Path:
-    """A new name beside OUTPUT, hidden."""
+def _new_name(output: Path, kind: str) -> Path:
+    """Return a new hidden name next to OUTPUT."""
     path = output.absolute()
     return path.parent / f".{path.name}.{kind}-{os.urandom(8).hex()}"
 
 
 def _make_locked(folder: Path) -> int | None:
-    """Makes the folder and locks it.
+    """Make the folder and lock it.
+
+    Args:
+        folder: the folder to make.
+
+    Returns:
+        The handle that holds the lock; None where folders cannot be locked.
 
     Raises:
         UsageProblem: if it cannot be made.
-        BlockingIOError, FileNotFoundError: if another run removes it before it is locked.
+        BlockingIOError: if another run has locked it, to remove it.
+        FileNotFoundError: if another run has removed it before it was locked.
     """
     try:
         folder.mkdir()

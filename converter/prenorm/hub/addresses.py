@@ -10,7 +10,6 @@ from urllib.parse import unquote
 from prenorm.errors import UsageProblem
 
 SCHEME = "hf://"
-_REPO_ID = re.compile(r"[\w.\-]+/[\w.\-]+")
 _FILE = re.compile(
     r"(?P<repo>[\w.\-]+/[\w.\-]+)(@(?P<early>refs/[^@/]+/[^@/]+|[^@/]+))?/(?P<path>[^@]+)(@(?P<late>[^@]+))?"
 )
@@ -29,29 +28,78 @@ class HubFile:
 
 
 def is_repo_id(text: str) -> bool:
-    """Whether `text` can be `org/name`, and is no path here."""
-    return _REPO_ID.fullmatch(text) is not None and not Path(text).exists()
+    """Return whether huggingface_hub takes `text` as a repo id: `name`, or `org/name`.
+
+    Args:
+        text: any text.
+
+    Returns:
+        True if it does; nothing is asked of the Hub.
+    """
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
+
+    try:
+        validate_repo_id(text)
+    except HFValidationError:
+        return False
+    return True
+
+
+def check_repo_id(text: str) -> None:
+    """Refuse a text that is not a repo id.
+
+    Args:
+        text: what the user wrote.
+
+    Raises:
+        UsageProblem: if it is not one.
+    """
+    if not is_repo_id(text):
+        raise UsageProblem("is no repo id of the Hub", subject=text, advice="It has the form org/name")
+
+
+def is_repo(place: str | Path) -> bool:
+    """Return whether `place` means a repo of the Hub: it is written `org/name`, and no such path exists.
+
+    Args:
+        place: a path, or a repo id.
+
+    Returns:
+        False for a path.
+    """
+    text = str(place)
+    return text.count("/") == 1 and not Path(text).exists() and is_repo_id(text)
 
 
 def hub_file(text: str) -> HubFile | None:
-    """The file that `hf://org/name/path.pt[@revision]` names; None for what does not start so.
+    """Read an address of the form `hf://org/name/path.pt[@revision]`.
 
-    The revision may also stand behind the repo's name, as in huggingface_hub's own addresses.
+    The revision may also stand behind the repo's name, as in huggingface_hub's own addresses; a slash in it is then
+    written %2F.
+
+    Args:
+        text: a path, or an address.
+
+    Returns:
+        The file; None for a text that does not start with `hf://`.
 
     Raises:
-        UsageProblem: if the rest is no such address.
+        UsageProblem: if it does, and the rest is not the address of a file.
     """
     if not text.startswith(SCHEME):
         return None
-    found = _FILE.fullmatch(text.removeprefix(SCHEME))
-    if found is None or (found["early"] and found["late"]) or not _is_inside(found["path"]):
+    matched = _FILE.fullmatch(text.removeprefix(SCHEME))
+    if matched is None or (matched["early"] and matched["late"]) or not _is_inside_repo(matched["path"]):
         raise UsageProblem(
             "is no file on the Hub", subject=text, advice="Write hf://org/name/checkpoint.pt, and @revision behind it"
         )
-    early = unquote(found["early"]) if found["early"] else None  # a slash in it is written %2F there
-    return HubFile(found["repo"], found["path"], early or found["late"])
+    check_repo_id(matched["repo"])
+    early = unquote(matched["early"]) if matched["early"] else None
+    return HubFile(matched["repo"], matched["path"], early or matched["late"])
 
 
-def _is_inside(path: str) -> bool:
+def _is_inside_repo(path: str) -> bool:
+    """Return whether a path names a file below the repo's root."""
     parts = PurePosixPath(path).parts
     return not path.endswith("/") and ".." not in parts and not path.startswith("/")

@@ -9,8 +9,9 @@ from prenorm.mapping.targets import Target, target_for
 from prenorm.mapping.targets.heads import VOCABULARY_BIASES, check_activation, sizes
 from prenorm.mapping.task import Task
 from prenorm.options import TaskKind
-from prenorm.rules.apply import Application, Dropped, Row, apply_target, extend
+from prenorm.rules.apply import Application, apply_target
 from prenorm.rules.derived import cast
+from prenorm.rules.rows import Dropped, Row, extend
 from prenorm.source.description import SourceDescription
 from prenorm.source.layouts import Canonical
 from prenorm.tokenization.dictionary import UNK
@@ -29,8 +30,17 @@ class ConversionPlan:
     dropped: tuple[Dropped, ...]
     extra_rows: int
     config: dict[str, object]
-    model_type: str
-    architecture: str
+    target: Target
+
+    @property
+    def model_type(self) -> str:
+        """The target's name in config.json."""
+        return self.target.model_type
+
+    @property
+    def architecture(self) -> str:
+        """The class of transformers that the folder is for."""
+        return self.target.architectures[self.task.kind]
 
 
 def plan_conversion(
@@ -48,7 +58,7 @@ def plan_conversion(
     """
     check_activation(description, task)
     target = target_for(description)
-    architecture = target.ARCHITECTURES[task.kind]
+    architecture = target.architectures[task.kind]
     application = apply_target(
         target.rules(description, task), canonical.tensors, sizes(description, task), description.layers,
         description.dtype,
@@ -56,7 +66,7 @@ def plan_conversion(
     _refuse_problems(application, architecture)
     rows = [_with_extra_rows(_widened(row, description.dtype), extra_rows, target) for row in application.rows]
     if task.kind is TaskKind.ENCODER:  # the headless model is at the top, so its names have no prefix
-        rows = [replace(row, target=row.target.removeprefix(target.PREFIX)) for row in rows]
+        rows = [replace(row, target=row.target.removeprefix(target.prefix)) for row in rows]
     return ConversionPlan(
         description,
         task,
@@ -64,8 +74,7 @@ def plan_conversion(
         (*canonical.dropped, *application.dropped),
         extra_rows,
         target.config(description, task, extra_rows),
-        target.MODEL_TYPE,
-        architecture,
+        target,
     )
 
 
@@ -74,12 +83,11 @@ def _widened(row: Row, dtype: str) -> Row:
     if row.moved is None or row.dtype == dtype:
         return row
     moved = replace(row.moved, tensor=cast(row.moved.tensor, dtype))
-    operation = f"widened from {row.dtype}" if row.operation == "copy" else f"{row.operation}, widened from {row.dtype}"
-    return replace(row, moved=moved, dtype=dtype, operation=operation)
+    return replace(row, moved=moved, dtype=dtype, operation=row.operation.widened(row.dtype))
 
 
 def _with_extra_rows(row: Row, count: int, target: Target) -> Row:
-    if count and row.target in target.VOCABULARY_MATRICES:
+    if count and row.target in target.vocabulary_matrices:
         return extend(row, count, copy_row=UNK)
     if count and row.target in VOCABULARY_BIASES:
         return extend(row, count, fill=EXTRA_ROW_BIAS)

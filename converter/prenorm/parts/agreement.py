@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from prenorm.checkpoint import Checkpoint
 from prenorm.checkpoint.pickle.shown import shown
 from prenorm.errors import UnreadableCheckpoint
-from prenorm.parts.place import Grid, recorded
+from prenorm.parts.grid import PartFiles, recorded
 from prenorm.source.arguments import Arguments
 
 # What all processes of a run record alike, with the section that holds it; sizes and what tells runs apart.
@@ -40,7 +40,7 @@ def check_agreement(files: Sequence[Checkpoint], arguments: Sequence[Arguments])
             )
 
 
-def check_rank(file: Checkpoint, arguments: Arguments, *, part: int, shard: int, grid: Grid) -> None:
+def check_rank(file: Checkpoint, arguments: Arguments, *, part: int, shard: int, grid: PartFiles) -> None:
     """Refuses a file that another process saved than its name says: a copy, or renamed.
 
     Megatron numbers the processes of one model consecutively; so process = shard * parts + part.

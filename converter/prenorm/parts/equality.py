@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Iterable, Mapping, Sequence
 
-from prenorm.checkpoint.tensors import ITEM_SIZES, SourceTensor
+from prenorm.checkpoint.dtypes import byte_count
+from prenorm.checkpoint.tensors import SourceTensor
 from prenorm.errors import UnreadableCheckpoint
 
 
@@ -19,7 +19,7 @@ def refuse_unequal(keys: Iterable[str], parts: Sequence[Mapping[str, SourceTenso
     keys = list(keys)
     # Reading them costs what they claim to hold, which for a file made to do harm could be many times its size.
     for part, file in zip(parts, files, strict=True):
-        claimed = sum(_bytes(part[key]) for key in keys)
+        claimed = sum(byte_count(part[key].dtype, part[key].shape) for key in keys)
         held = sum({id(view.file): view.file.size for key in keys for view in part[key].views}.values())
         if claimed > held:
             raise UnreadableCheckpoint(
@@ -36,10 +36,6 @@ def refuse_unequal(keys: Iterable[str], parts: Sequence[Mapping[str, SourceTenso
                     subject=file,
                     advice="The parts are of different runs or damaged, or the processes drifted apart in training",
                 )
-
-
-def _bytes(tensor: SourceTensor) -> int:
-    return math.prod(tensor.shape) * ITEM_SIZES[tensor.dtype]
 
 
 def _fingerprint(tensor: SourceTensor) -> tuple[str, tuple[int, ...], str]:

@@ -14,7 +14,7 @@ from prenorm.checkpoint.container.mapped_file import MappedFile
 from prenorm.checkpoint.tensors import LazyTensor, SourceTensor
 from prenorm.errors import NotRepresentable, UnreadableCheckpoint
 from prenorm.parts.equality import refuse_unequal
-from prenorm.parts.place import recorded
+from prenorm.parts.grid import recorded
 from prenorm.rules.derived import JoinedTensor
 from prenorm.rules.rules import match
 from prenorm.source.arguments import Arguments, find_arguments

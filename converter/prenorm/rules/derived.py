@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from prenorm.checkpoint.dtypes import torch_dtype
 from prenorm.checkpoint.tensors import LazyTensor, SourceTensor, tensor_bytes
 
 if TYPE_CHECKING:
@@ -114,8 +115,6 @@ def cast(tensor: SourceTensor, dtype: str) -> ComputedTensor:
     """`tensor` in another floating-point type, rounded or widened."""
 
     def compute() -> torch.Tensor:
-        import torch
-
-        return tensor.read().to(getattr(torch, dtype))
+        return tensor.read().to(torch_dtype(dtype))
 
     return ComputedTensor(dtype, tensor.shape, compute, (tensor,))

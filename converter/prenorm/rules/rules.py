@@ -1,13 +1,13 @@
 """Rules: mappings as data. Each row says where one tensor family goes, and why.
 
 A rule's names are patterns: `{n}` stands for a layer number, `{p}` for `weight` or `bias`, `{head}` for a head's name,
-`{rest}` for the rest of a key. `mapping.py` applies them.
+`{rest}` for the rest of a key. `apply.py` applies rules from source to target, `inversion.py` turns them round.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
@@ -38,10 +38,14 @@ class Split:
 
 @dataclass(frozen=True)
 class Drop:
-    """The tensor is left out, for this reason."""
+    """The tensor is left out, for this reason.
+
+    Where it holds the same bytes as another source tensor, `same_as` names that one, so that nothing is lost.
+    """
 
     source: str
     reason: str
+    same_as: str | None = None
 
 
 @dataclass(frozen=True)
@@ -54,25 +58,6 @@ class Constant:
     reason: str
 
 
-@dataclass(frozen=True)
-class Join:
-    """The tensors of `sources` become one, one after another along dimension 0: a `Split` turned round."""
-
-    sources: tuple[str, ...]
-    target: str
-
-
-def invert(rules: Sequence[Rename | Split | Drop | Constant]) -> list[Rename | Join]:
-    """The rules turned round, target to source; what is dropped or constant has no way back."""
-    turned: list[Rename | Join] = []
-    for rule in rules:
-        if isinstance(rule, Rename):
-            turned.append(Rename(rule.targets[0], (rule.source,), rule.shape, rule.reason))
-        elif isinstance(rule, Split):
-            turned.append(Join(rule.targets, rule.source))
-    return turned
-
-
 @cache
 def _regex(pattern: str) -> re.Pattern[str]:
     parts = re.split(r"\{(\w+)\}", pattern)
@@ -80,13 +65,29 @@ def _regex(pattern: str) -> re.Pattern[str]:
 
 
 def match(pattern: str, key: str) -> dict[str, str] | None:
-    """The fields with which `pattern` becomes `key`, or None."""
-    found = _regex(pattern).fullmatch(key)
-    return None if found is None else found.groupdict()
+    """Hold a key against a pattern.
+
+    Args:
+        pattern: a rule's name for a family of tensors.
+        key: the whole name of one tensor.
+
+    Returns:
+        The fields with which `pattern` becomes `key`, or None.
+    """
+    matched = _regex(pattern).fullmatch(key)
+    return None if matched is None else matched.groupdict()
 
 
 def expand(pattern: str, layers: int) -> Iterator[dict[str, str]]:
-    """All fields a pattern of `{n}` and `{p}` takes in a model of `layers` layers."""
+    """List the members of a tensor family.
+
+    Args:
+        pattern: a rule's name for the family, with no other fields than `{n}` and `{p}`.
+        layers: the model's number of layers.
+
+    Yields:
+        The fields of each member.
+    """
     numbers = [{"n": str(n)} for n in range(layers)] if "{n}" in pattern else [{}]
     for number in numbers:
         for part in [{"p": "weight"}, {"p": "bias"}] if "{p}" in pattern else [{}]:

@@ -9,12 +9,13 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from prenorm.checkpoint.dtypes import torch_dtype
 from prenorm.checkpoint.tensors import SourceTensor
-from prenorm.rules.apply import Moved
 from prenorm.rules.derived import ComputedTensor
+from prenorm.rules.rows import Moved, Operation, OperationKind, constant
 from prenorm.source.description import SourceDescription
 from prenorm.source.layouts import HEADS, Canonical
-from prenorm.source.positions import LEARNED, NONE, sinusoids
+from prenorm.source.positions import PositionKind, sinusoids
 from prenorm.source.sizes import LM_MATRIX, POSITIONS, TABLE
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def fold(canonical: Canonical, description: SourceDescription) -> Canonical:
     tensors = dict(canonical.tensors)
     if description.scaled_embedding:
         _scale_embedding(tensors, description)
-    if description.positions.kind != LEARNED:
+    if description.positions.kind is not PositionKind.LEARNED:
         tensors[POSITIONS] = _position_table(description)
     for head in description.heads:
         if head.spectral_norm:
@@ -47,7 +48,7 @@ def _scale_embedding(tensors: dict[str, Moved], description: SourceDescription) 
     tensors[TABLE] = replace(
         plain,
         tensor=ComputedTensor(plain.tensor.dtype, plain.tensor.shape, compute, (plain.tensor,)),
-        operation=f"times sqrt({description.hidden_size})",
+        operation=Operation(OperationKind.COMPUTED, f"times sqrt({description.hidden_size})"),
         reason="no_scale_embedding=False: fairseq scales word embeddings, the target does not",
     )
 
@@ -59,17 +60,22 @@ def _position_table(description: SourceDescription) -> Moved:
     def compute() -> torch.Tensor:
         import torch
 
-        wanted: torch.dtype = getattr(torch, description.dtype)
-        if table.kind == NONE:
+        wanted = torch_dtype(description.dtype)
+        if table.kind is PositionKind.NONE:
             return torch.zeros(table.rows, width, dtype=wanted)
         return sinusoids(table, width, description.pad_id).to(wanted)
 
     tensor = ComputedTensor(description.dtype, (table.rows, width), compute)
-    if table.kind == NONE:
+    if table.kind is PositionKind.NONE:
         return Moved(
-            tensor, None, "constant 0", "no_token_positional_embeddings: the model adds nothing for a position"
+            tensor, None, constant(0.0), "no_token_positional_embeddings: the model adds nothing for a position"
         )
-    return Moved(tensor, None, "sinusoids", "encoder_learned_pos=False: fairseq computes this table")
+    return Moved(
+        tensor,
+        None,
+        Operation(OperationKind.COMPUTED, "sinusoids"),
+        "encoder_learned_pos=False: fairseq computes this table",
+    )
 
 
 def _divide_by_spectral_norm(tensors: dict[str, Moved], key: str) -> None:
@@ -89,7 +95,7 @@ def _divide_by_spectral_norm(tensors: dict[str, Moved], key: str) -> None:
     tensors[key] = replace(
         weight,
         tensor=ComputedTensor(weight.tensor.dtype, weight.tensor.shape, compute, known),
-        operation="divided by its spectral norm",
+        operation=Operation(OperationKind.COMPUTED, "divided by its spectral norm"),
         reason="spectral norm: fairseq divides by sigma = u W v whenever the head runs",
         also_from=(*left.sources, *right.sources),
     )

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from prenorm.checkpoint.pickle.shown import shown
 from prenorm.errors import UnreadableCheckpoint
-from prenorm.rules.apply import Dropped
+from prenorm.rules.rows import Dropped
 from prenorm.source.arguments import Arguments
 from prenorm.source.layouts import ENCODER, Canonical
 from prenorm.source.sizes import count_layers

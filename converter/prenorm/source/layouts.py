@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from prenorm.checkpoint.tensors import SourceTensor
 from prenorm.errors import UnreadableCheckpoint
-from prenorm.rules.apply import Dropped, Moved, apply_layout, as_moved
+from prenorm.rules.apply import apply_layout
+from prenorm.rules.rows import Dropped, Moved, as_moved
 from prenorm.rules.rules import Drop, Rename, Split, match
 
 ENCODER = "encoder.sentence_encoder."
@@ -21,17 +22,18 @@ HEADS = "classification_heads."
 
 # fairseq 0.12.2 overwrites these copies from the real weights whenever it loads a model, and its fused kernel is for
 # post-LayerNorm layers only; so whatever they hold, nothing is ever computed with what the file says.
-_FUSED = (
-    "fairseq 0.12's copy for a fused kernel that pre-LayerNorm never takes; the layer computes with the real weights"
+FUSED = tuple(
+    Drop(
+        f"{LAYER}{name}_{part}",
+        "fairseq 0.12's copy for a fused kernel that pre-LayerNorm never takes; the layer computes with the real weights",
+    )
+    for name in ("in_proj", "out_proj", "fc1", "fc2")
+    for part in ("weight", "bias")
 )
 _EVERYWHERE = (
     Drop(ENCODER + "version", "fairseq's marker of its own state-dict version; not a weight"),
     Drop(ENCODER + "embed_positions._float_tensor", "fairseq's marker of type and device; holds no weight"),
-    *(
-        Drop(f"{LAYER}{name}_{part}", _FUSED)
-        for name in ("in_proj", "out_proj", "fc1", "fc2")
-        for part in ("weight", "bias")
-    ),
+    *FUSED,
 )
 
 # Before 2019 the encoder was called a decoder (fairseq, RobertaModel.upgrade_state_dict_named).
@@ -96,6 +98,7 @@ class Layout:
     rules: tuple[Rename | Split | Drop, ...]
 
 
+EVERYWHERE = Layout("standard", _EVERYWHERE)
 DEEPSPEED = Layout("deepspeed", _DEEPSPEED)
 LAYOUTS = (
     Layout("decoder prefix", _PREFIX),
@@ -130,7 +133,7 @@ def normalize(tensors: Mapping[str, SourceTensor]) -> Canonical:
     moved = as_moved(tensors)
     met: list[Layout] = []
     dropped: list[Dropped] = []
-    for layout in (*LAYOUTS, Layout("standard", _EVERYWHERE)):
+    for layout in (*LAYOUTS, EVERYWHERE):
         if layout in LAYOUTS:
             if not any(match(rule.source, key) is not None for rule in layout.rules for key in moved):
                 continue

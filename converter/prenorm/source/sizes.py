@@ -7,16 +7,15 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from prenorm.checkpoint.tensors import SourceTensor, is_same_place
+from prenorm.checkpoint.dtypes import FLOATING_TYPES
+from prenorm.checkpoint.tensors import SourceTensor, bytes_of, have_same_bytes
 from prenorm.errors import NotRepresentable, UnreadableCheckpoint
-from prenorm.rules.apply import Moved
+from prenorm.rules.rows import Moved
 from prenorm.source.layouts import ENCODER, HEADS
 
 TABLE = ENCODER + "embed_tokens.weight"
 POSITIONS = ENCODER + "embed_positions.weight"
 LM_MATRIX = "encoder.lm_head.weight"
-_ROWS_AT_ONCE = 1024
-_FLOATS = ("float64", "float32", "float16", "bfloat16")
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ def common_dtype(tensors: Mapping[str, Moved]) -> str:
     types: dict[str, str] = {}
     for key, item in tensors.items():
         types.setdefault(item.tensor.dtype, item.source or key)
-    odd = next((name for name in types if name not in _FLOATS), None)
+    odd = next((name for name in types if name not in FLOATING_TYPES), None)
     if odd is not None:
         raise NotRepresentable(
             f"'{types[odd]}' is of type {odd}: quantized weights compute something else than what they stand for",
@@ -83,27 +82,17 @@ def common_dtype(tensors: Mapping[str, Moved]) -> str:
 def is_tied(tensors: Mapping[str, Moved]) -> bool:
     """Whether the LM head's matrix is the embedding: the same place in the file, or the same bytes."""
     head, table = tensors.get(LM_MATRIX), tensors.get(TABLE)
-    if head is None or table is None or is_same_place(head.tensor, table.tensor):
-        return True
-    if (head.tensor.shape, head.tensor.dtype) != (table.tensor.shape, table.tensor.dtype):
-        return False
-    rows = head.tensor.shape[0]
-    blocks = ((start, min(_ROWS_AT_ONCE, rows - start)) for start in range(0, rows, _ROWS_AT_ONCE))
-    return all(_rows(head, *block) == _rows(table, *block) for block in blocks)
+    return head is None or table is None or have_same_bytes(head.tensor, table.tensor)
 
 
 def is_zero_row(item: Moved, row: int) -> bool:
     """Whether a row of a matrix is zero throughout, as the pad's rows are in tables that fairseq trains."""
-    return row < item.tensor.shape[0] and not any(_rows(item, row, 1))
-
-
-def _rows(item: Moved, start: int, length: int) -> bytes:
-    return b"".join(bytes(piece) for piece in item.tensor.narrow(start, length).chunks())
+    return row < item.tensor.shape[0] and not any(bytes_of(item.tensor.narrow(row, 1)))
 
 
 def first_number(tensor: SourceTensor) -> float:
     """The first element of a floating-point tensor, read without torch."""
-    raw = b"".join(bytes(piece) for piece in tensor.narrow(0, 1).chunks()) if tensor.shape else b""
+    raw = bytes_of(tensor.narrow(0, 1)) if tensor.shape else b""
     form = {"float64": "<d", "float32": "<f", "float16": "<e"}.get(tensor.dtype)
     if tensor.dtype == "bfloat16":  # the upper half of a float32
         form, raw = "<f", b"\0\0" + raw[:2]

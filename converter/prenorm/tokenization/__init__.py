@@ -13,16 +13,12 @@ from prenorm.tokenization.vocabulary import Tokenization
 from prenorm.tokenization.words import plan_words
 
 __all__ = [
-    "TOKENIZER_CONFIG_FILE",
-    "TOKENIZER_FILE",
     "Tokenization",
     "count_wrong_ids",
     "named_options",
     "plan_tokenization",
     "tokenizer_config",
 ]
-
-TOKENIZER_FILE, TOKENIZER_CONFIG_FILE = "tokenizer.json", "tokenizer_config.json"
 
 
 def named_options(bpe_dir: Path | None, sentencepiece: Path | None, words: bool) -> str | None:

@@ -10,12 +10,13 @@ import struct
 from dataclasses import dataclass
 
 from prenorm.checkpoint.container.mapped_file import ByteRange, MappedFile
+from prenorm.checkpoint.dtypes import ITEM_SIZES
 from prenorm.checkpoint.limits import MAX_HEADER_OPERATIONS, MAX_STORAGES
 from prenorm.checkpoint.pickle.placeholders import GlobalName
 from prenorm.checkpoint.pickle.reader import PickleReader
 from prenorm.checkpoint.pickle.rebuild import Rebuilder
 from prenorm.checkpoint.pickle.shown import shown
-from prenorm.checkpoint.tensors import ITEM_SIZES, Storage
+from prenorm.checkpoint.tensors import Storage
 from prenorm.errors import UnreadableCheckpoint
 
 MAGIC_NUMBER = 0x1950A86A20F9469CFC6C

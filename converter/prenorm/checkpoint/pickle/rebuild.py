@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from prenorm.checkpoint.container.mapped_file import ByteRange, MappedFile
+from prenorm.checkpoint.dtypes import ITEM_SIZES, STORAGE_TYPES
 from prenorm.checkpoint.limits import (
     MAX_COPIED_ENTRIES,
     MAX_KEY_CHARACTERS,
@@ -20,26 +21,10 @@ from prenorm.checkpoint.limits import (
 from prenorm.checkpoint.pickle.machine import Rebuild
 from prenorm.checkpoint.pickle.placeholders import GlobalName
 from prenorm.checkpoint.pickle.shown import shown
-from prenorm.checkpoint.tensors import ITEM_SIZES, LazyTensor, Storage, check_view
+from prenorm.checkpoint.tensors import LazyTensor, Storage, check_view
 from prenorm.errors import UnreadableCheckpoint
 
 _STORAGE_MODULES = ("torch", "torch.storage", "torch.cuda")
-
-_STORAGE_DTYPES = {
-    "DoubleStorage": "float64",
-    "FloatStorage": "float32",
-    "HalfStorage": "float16",
-    "BFloat16Storage": "bfloat16",
-    "LongStorage": "int64",
-    "IntStorage": "int32",
-    "ShortStorage": "int16",
-    "CharStorage": "int8",
-    "ByteStorage": "uint8",
-    "BoolStorage": "bool",
-    "ComplexFloatStorage": "complex64",
-    "ComplexDoubleStorage": "complex128",
-    "UntypedStorage": "uint8",
-}
 
 Locate = Callable[[Storage], ByteRange]
 
@@ -75,7 +60,7 @@ class Rebuilder:
             raise _damaged("a persistent reference is no storage")
         kind, key, numel = pid[1], pid[2], pid[4]
         known_kind = isinstance(kind, GlobalName) and kind.module in _STORAGE_MODULES
-        dtype = _STORAGE_DTYPES.get(kind.name) if known_kind else None
+        dtype = STORAGE_TYPES.get(kind.name) if known_kind else None
         if dtype is None:
             raise _damaged(f"storage type '{shown(kind)}' is not one of torch's plain types")
         if type(key) is not str or type(numel) is not int or not 0 <= numel < 1 << 62 or len(key) > 256:

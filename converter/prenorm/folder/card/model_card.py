@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from prenorm.files import PLOT_FILE
 from prenorm.folder.card.front_matter import front_matter
 from prenorm.folder.card.limits import limits
 from prenorm.folder.card.names import PublicNames
 from prenorm.folder.card.options import OwnText
 from prenorm.folder.card.source import labels, source, title, training
 from prenorm.folder.card.usage import usage
-from prenorm.folder.files import PLOT_FILE
 from prenorm.reports.markdown_text import escape
 from prenorm.reports.model import ParityReport, package_version
 from prenorm.reports.plots.series import plot_description
 from prenorm.reports.table import parity_rows
+from prenorm.source.training import Producer
 
 if TYPE_CHECKING:
     from prenorm.mapping.plan import ConversionPlan
@@ -51,7 +52,7 @@ def model_card(
 
 def _introduction(plan: ConversionPlan) -> list[str]:
     return [
-        f"A RoBERTa with LayerNorm in front of each block (`--encoder-normalize-before`), trained with "
+        f"{plan.target.card.introduction}, trained with "
         f"{_program(plan)} and converted with prenorm {package_version('prenorm')}. It loads in transformers without "
         "custom code, and was compared with what the checkpoint computes before it was written: see [Parity](#parity).",
         "",
@@ -60,7 +61,9 @@ def _introduction(plan: ConversionPlan) -> list[str]:
 
 def _program(plan: ConversionPlan) -> str:
     producer = plan.description.producer
-    return "fairseq or DinkyTrain" if producer == "unknown" else "DinkyTrain" if "Dinky" in producer else "fairseq"
+    if producer is Producer.UNKNOWN:
+        return "fairseq or DinkyTrain"
+    return "DinkyTrain" if producer.is_dinkytrain else "fairseq"
 
 
 def _parity(report: ParityReport) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from prenorm.errors import UsageProblem
 from prenorm.folder.card.licenses import doubt
+from prenorm.hub import check_repo_id, is_repo_id
 from prenorm.options import CardOptions
 
 MAX_FILE_BYTES = 1 << 20
@@ -65,8 +66,8 @@ def read_own_text(options: CardOptions, repo_id: str | None = None) -> OwnText:
                     advice="Say it in one place",
                 )
             front_matter[key] = value
-    if repo_id is not None and not _is_repo_id(repo_id):
-        raise UsageProblem("is no repo id of the Hub", subject=repo_id, advice="It has the form org/name")
+    if repo_id is not None:
+        check_repo_id(repo_id)
     has_title = _look_through(Path(options.card), body) if options.card is not None else False
     return OwnText(front_matter, body, has_title, repo_id)
 
@@ -132,7 +133,7 @@ def _check(key: str, value: object, named: str, path: Path | None = None) -> Non
             raise refuse(
                 f"is {_shown(text)}, no language code of ISO 639", "They are two or three small letters: en, de, swh"
             )
-        if key == "base_model" and not _is_repo_id(text):
+        if key == "base_model" and not is_repo_id(text):
             raise refuse(f"is {_shown(text)}, no repo id of the Hub", "It has the form org/name")
 
 
@@ -169,17 +170,6 @@ def _look_through(path: Path, body: str) -> bool:
             advice="Close it",
         )
     return tokens[0].type == "heading_open" and tokens[0].tag == "h1" and bool(body.strip())
-
-
-def _is_repo_id(text: str) -> bool:
-    from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils._validators import validate_repo_id
-
-    try:
-        validate_repo_id(text)
-    except HFValidationError:
-        return False
-    return True
 
 
 def _texts(value: object) -> list[str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from prenorm.options import AUTO_CLASSES, TaskKind
-from prenorm.proof.runtimes.bundled import BUNDLED_CLASSES
 from prenorm.source.positions import USUAL_PAD_ID
 from prenorm.tokenization.dictionary import MASK_TOKEN
 
@@ -123,7 +122,7 @@ def _without_tokenizer(plan: ConversionPlan) -> list[str]:
 
 
 def _bundled(plan: ConversionPlan, has_tokenizer: bool) -> list[str]:
-    bundled = BUNDLED_CLASSES[plan.task.kind]
+    bundled = plan.target.bundled_classes[plan.task.kind]
     load = f"model = {bundled}.from_pretrained(model_id{_options(plan)})"
     if not has_tokenizer:
         return ["import torch", f"from prenorm_model import {bundled}", "", _HERE, load, *_call_on_ids(plan)]

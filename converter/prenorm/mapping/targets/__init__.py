@@ -1,33 +1,50 @@
-"""One module per Hugging Face architecture that a checkpoint can become: its rule table and its config."""
+"""The Hugging Face architectures that a checkpoint can become: one `Target` in one file each, and their registry."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol
-
-from prenorm.mapping.task import Task
-from prenorm.options import TaskKind
-from prenorm.rules.rules import Constant, Drop, Rename
+from prenorm.errors import NotRepresentable
+from prenorm.mapping.targets.roberta_prelayernorm import ROBERTA_PRELAYERNORM
+from prenorm.mapping.targets.target import Target
+from prenorm.mapping.targets.xlm_roberta_xl import XLM_ROBERTA_XL
 from prenorm.source.description import SourceDescription
 
+__all__ = ["TARGETS", "Target", "target_for", "target_of_type"]
 
-class Target(Protocol):
-    """What a target's module has. `PREFIX` is the headless model's name in the models with a head, with its dot."""
-
-    MODEL_TYPE: str
-    PREFIX: str
-    ARCHITECTURES: Mapping[TaskKind, str]
-    VOCABULARY_MATRICES: tuple[str, ...]
-
-    def rules(self, description: SourceDescription, task: Task) -> tuple[Rename | Drop | Constant, ...]:
-        """The rule table for a task, with `PREFIX` before the encoder's names."""
-
-    def config(self, description: SourceDescription, task: Task, extra_rows: int) -> dict[str, object]:
-        """The content of config.json."""
+TARGETS: tuple[Target, ...] = (
+    ROBERTA_PRELAYERNORM,
+    XLM_ROBERTA_XL,
+)
 
 
 def target_for(description: SourceDescription) -> Target:
-    """The architecture that computes exactly what the model computes; the norm after the embeddings decides."""
-    from prenorm.mapping.targets import roberta_prelayernorm, xlm_roberta_xl
+    """Return the architecture that computes exactly what the model computes.
 
-    return roberta_prelayernorm if description.embedding_norm else xlm_roberta_xl
+    Args:
+        description: the source model.
+
+    Returns:
+        The first target of the registry that fits.
+
+    Raises:
+        NotRepresentable: if none does.
+    """
+    for target in TARGETS:
+        if target.fits(description):
+            return target
+    raise NotRepresentable(
+        "no Hugging Face architecture computes what this model computes",
+        problems=[target.model_type for target in TARGETS],
+        advice="None of these fits:",
+    )
+
+
+def target_of_type(model_type: object) -> Target | None:
+    """Return the target with that `model_type`.
+
+    Args:
+        model_type: what a config.json says, whatever it is.
+
+    Returns:
+        The target, or None if prenorm has none of that type.
+    """
+    return next((target for target in TARGETS if target.model_type == model_type), None)

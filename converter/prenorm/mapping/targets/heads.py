@@ -7,7 +7,7 @@ from prenorm.mapping.task import Task
 from prenorm.options import ACTIVATIONS, TaskKind
 from prenorm.rules.rules import Drop, Rename
 from prenorm.source.description import SourceDescription
-from prenorm.source.layouts import HEADS
+from prenorm.source.layouts import ENCODER, HEADS
 
 # The rows of the vocabulary, which grow when the tokenizer needs tokens that the dictionary lacks.
 VOCABULARY_BIASES = ("lm_head.bias", "lm_head.decoder.bias")
@@ -17,7 +17,11 @@ _LM_BODY: tuple[Rename, ...] = (
     Rename("encoder.lm_head.layer_norm.{p}", ("lm_head.layer_norm.{p}",), ("hidden",)),
 )
 _TIED: tuple[Rename | Drop, ...] = (
-    Drop("encoder.lm_head.weight", "tied: the same bytes as the word embeddings, which the target shares"),
+    Drop(
+        "encoder.lm_head.weight",
+        "tied: the same bytes as the word embeddings, which the target shares",
+        same_as=ENCODER + "embed_tokens.weight",
+    ),
     Rename("encoder.lm_head.bias", ("lm_head.bias",), ("vocab",)),
 )
 # transformers 5 wants all three of an untied head: the matrix, and the bias under both of its names.

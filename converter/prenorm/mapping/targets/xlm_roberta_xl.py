@@ -8,32 +8,22 @@ goes to the architecture that has none.
 
 from __future__ import annotations
 
-from prenorm.mapping.targets import roberta_prelayernorm
-from prenorm.mapping.targets.heads import head_rules
-from prenorm.mapping.task import Task
+from prenorm.mapping.targets.roberta_prelayernorm import CARD, CLASSES, MODULES
+from prenorm.mapping.targets.target import ROBERTA_DEFAULTS, StageModules, Target
 from prenorm.options import TaskKind
-from prenorm.rules.rules import Constant, Drop, Rename
-from prenorm.source.description import SourceDescription
+from prenorm.rules.rules import Constant, Rename
 from prenorm.source.layouts import ENCODER, LAYER
 
-MODEL_TYPE = "xlm-roberta-xl"
-PREFIX = "roberta."
-ARCHITECTURES = {
-    TaskKind.MASKED_LM: "XLMRobertaXLForMaskedLM",
-    TaskKind.SEQUENCE_CLASSIFICATION: "XLMRobertaXLForSequenceClassification",
-    TaskKind.MULTIPLE_CHOICE: "XLMRobertaXLForMultipleChoice",
-    TaskKind.ENCODER: "XLMRobertaXLModel",
-}
+_BASE = "roberta."
+_BODY = _BASE + "encoder.layer.{n}."
 
-_BODY = "roberta.encoder.layer.{n}."
-
-ENCODER_RULES: tuple[Rename | Constant, ...] = (
-    Rename(ENCODER + "embed_tokens.weight", ("roberta.embeddings.word_embeddings.weight",), ("vocab", "hidden")),
+_ENCODER_RULES: tuple[Rename | Constant, ...] = (
+    Rename(ENCODER + "embed_tokens.weight", (_BASE + "embeddings.word_embeddings.weight",), ("vocab", "hidden")),
     Rename(
-        ENCODER + "embed_positions.weight", ("roberta.embeddings.position_embeddings.weight",), ("positions", "hidden")
+        ENCODER + "embed_positions.weight", (_BASE + "embeddings.position_embeddings.weight",), ("positions", "hidden")
     ),
     Constant(
-        "roberta.embeddings.token_type_embeddings.weight",
+        _BASE + "embeddings.token_type_embeddings.weight",
         ("token_types", "hidden"),
         0.0,
         "fairseq has no token types; the one row that transformers adds is zero",
@@ -46,18 +36,38 @@ ENCODER_RULES: tuple[Rename | Constant, ...] = (
     Rename(LAYER + "final_layer_norm.{p}", (_BODY + "LayerNorm.{p}",), ("hidden",)),
     Rename(LAYER + "fc1.{p}", (_BODY + "intermediate.dense.{p}",), ("ffn", "hidden")),
     Rename(LAYER + "fc2.{p}", (_BODY + "output.dense.{p}",), ("hidden", "ffn")),
-    Rename(ENCODER + "layer_norm.{p}", ("roberta.encoder.LayerNorm.{p}",), ("hidden",)),
+    Rename(ENCODER + "layer_norm.{p}", (_BASE + "encoder.LayerNorm.{p}",), ("hidden",)),
 )
 
-VOCABULARY_MATRICES = ("roberta.embeddings.word_embeddings.weight", "lm_head.decoder.weight")
-
-
-def rules(description: SourceDescription, task: Task) -> tuple[Rename | Drop | Constant, ...]:
-    """The rule table for a task."""
-    return (*ENCODER_RULES, *head_rules(description, task, PREFIX))
-
-
-def config(description: SourceDescription, task: Task, extra_rows: int) -> dict[str, object]:
-    """The content of config.json: the same fields as roberta-prelayernorm's, with the same meaning."""
-    stated = roberta_prelayernorm.config(description, task, extra_rows)
-    return {**stated, "architectures": [ARCHITECTURES[task.kind]], "model_type": MODEL_TYPE}
+XLM_ROBERTA_XL = Target(
+    model_type="xlm-roberta-xl",
+    fits=lambda description: not description.embedding_norm,
+    prefix=_BASE,
+    architectures={
+        TaskKind.MASKED_LM: "XLMRobertaXLForMaskedLM",
+        TaskKind.SEQUENCE_CLASSIFICATION: "XLMRobertaXLForSequenceClassification",
+        TaskKind.MULTIPLE_CHOICE: "XLMRobertaXLForMultipleChoice",
+        TaskKind.ENCODER: "XLMRobertaXLModel",
+    },
+    bundled_classes=CLASSES,  # each computes both architectures
+    encoder_rules=_ENCODER_RULES,
+    vocabulary_matrices=(_BASE + "embeddings.word_embeddings.weight", "lm_head.decoder.weight"),
+    defaults={
+        **ROBERTA_DEFAULTS, "vocab_size": 250880, "hidden_size": 2560, "num_hidden_layers": 36,
+        "num_attention_heads": 32, "intermediate_size": 10240, "max_position_embeddings": 514, "type_vocab_size": 1,
+        "layer_norm_eps": 1e-5,
+    },
+    mistaken="that architecture has no norm after the embeddings, and the checkpoint has one",
+    modules={
+        "bundled": MODULES,
+        "transformers": StageModules(
+            base=_BASE,
+            final_norm="encoder.LayerNorm",
+            heads={
+                TaskKind.SEQUENCE_CLASSIFICATION: "classifier.dense",
+                TaskKind.MULTIPLE_CHOICE: _BASE + "pooler.dense",
+            },
+        ),
+    },
+    card=CARD,
+)  # fmt: skip

@@ -15,7 +15,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from prenorm.checkpoint.tensors import SourceTensor, is_same_place
-from prenorm.rules.apply import Dropped, Row
+from prenorm.rules.rows import Dropped, Row
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def audit(
                 with safe_open(path, framework="pt") as file:
                     equal = _is_as_planned(planned[name], file.get_tensor(name))
                 row = planned[name]
-                found.append(AuditRow(row.source, name, row.operation, row.reason, equal))
+                found.append(AuditRow(row.source, name, str(row.operation), row.reason, equal))
     moved = {source for row in planned.values() for source in row.sources}
     table = next((row.moved.tensor for row in planned.values() if row.moved and row.target.endswith(_TABLE)), None)
     table = table if tied else None

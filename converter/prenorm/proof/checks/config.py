@@ -6,24 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from prenorm.mapping.plan import ConversionPlan
+from prenorm.mapping.targets import Target, target_of_type
 from prenorm.options import TaskKind
 
-# What transformers takes where config.json is silent, for the fields that decide what is computed.
-_COMMON: Mapping[str, object] = {
-    "attention_probs_dropout_prob": 0.1, "bos_token_id": 0, "eos_token_id": 2, "pad_token_id": 1,
-    "hidden_act": "gelu", "hidden_dropout_prob": 0.1, "tie_word_embeddings": True, "classifier_dropout": None,
-    "position_embedding_type": "absolute", "is_decoder": False, "add_cross_attention": False, "problem_type": None,
-}  # fmt: skip
-_DEFAULTS: Mapping[str, Mapping[str, object]] = {
-    "roberta-prelayernorm": {
-        **_COMMON, "vocab_size": 50265, "hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12,
-        "intermediate_size": 3072, "max_position_embeddings": 512, "type_vocab_size": 2, "layer_norm_eps": 1e-12,
-    },
-    "xlm-roberta-xl": {
-        **_COMMON, "vocab_size": 250880, "hidden_size": 2560, "num_hidden_layers": 36, "num_attention_heads": 32,
-        "intermediate_size": 10240, "max_position_embeddings": 514, "type_vocab_size": 1, "layer_norm_eps": 1e-5,
-    },
-}  # fmt: skip
 # Set here and not by the checkpoint: these make another model of the same weights.
 _MUST_BE: Mapping[str, object] = {
     "position_embedding_type": "absolute",
@@ -36,8 +21,6 @@ _OTHER_TYPES = {
     "roberta": "AutoModel would load it as RoBERTa with LayerNorm behind each block (post-LayerNorm), and it would "
     "compute something else from the same weights, without a word",
     "xlm-roberta": "AutoModel would load it as XLM-RoBERTa, a post-LayerNorm model",
-    "roberta-prelayernorm": "that architecture has a norm after the embeddings, and the checkpoint has none",
-    "xlm-roberta-xl": "that architecture has no norm after the embeddings, and the checkpoint has one",
 }
 
 
@@ -45,7 +28,7 @@ _OTHER_TYPES = {
 class ExpectedConfig:
     """What config.json must say. `labels` are None where nobody has named them."""
 
-    model_type: str
+    target: Target
     architecture: str
     kind: TaskKind
     fields: Mapping[str, object]
@@ -58,7 +41,7 @@ class ExpectedConfig:
         task = plan.task
         labels = task.labels if task.labels_given else None
         outputs = task.head.outputs if task.head else 0
-        return cls(plan.model_type, plan.architecture, task.kind, plan.config, outputs, labels)
+        return cls(plan.target, plan.architecture, task.kind, plan.config, outputs, labels)
 
 
 def check_config(config: Mapping[str, object], expected: ExpectedConfig, stored: Mapping[str, int]) -> Iterator[str]:
@@ -69,12 +52,11 @@ def check_config(config: Mapping[str, object], expected: ExpectedConfig, stored:
         stored: how many tensors the folder has of each type.
     """
     model_type = config.get("model_type")
-    if model_type != expected.model_type:
-        why = _OTHER_TYPES.get(str(model_type), "it would load as another architecture")
-        yield f"config: model_type is {model_type}, must be {expected.model_type}: {why}"
+    if model_type != expected.target.model_type:
+        yield f"config: model_type is {model_type}, must be {expected.target.model_type}: {_why_not(model_type)}"
     if config.get("architectures") != [expected.architecture]:
         yield f"config: architectures is {config.get('architectures')}, must be ['{expected.architecture}']"
-    defaults = _DEFAULTS[expected.model_type]
+    defaults = expected.target.defaults
     for name, value in {**expected.fields, **_MUST_BE}.items():
         if name in _SKIPPED or (name == "tie_word_embeddings" and expected.kind is not TaskKind.MASKED_LM):
             continue
@@ -85,6 +67,12 @@ def check_config(config: Mapping[str, object], expected: ExpectedConfig, stored:
     yield from check_dtype(config, stored)
     if expected.kind is TaskKind.SEQUENCE_CLASSIFICATION:
         yield from _check_labels(config, expected)
+
+
+def _why_not(model_type: object) -> str:
+    """Return what comes of a folder that says it is of another type than it must be."""
+    target = target_of_type(model_type)
+    return target.mistaken if target else _OTHER_TYPES.get(str(model_type), "it would load as another architecture")
 
 
 def _same(found: object, wanted: object) -> bool:

@@ -16,9 +16,9 @@ def comparison_checks(found: Comparison, suffix: str = "") -> tuple[Check, ...]:
         suffix: what tells these checks from those of another runtime.
     """
     checks = [modules_check(found.modules, suffix)]
-    if found.subject.kind is not TaskKind.ENCODER:
+    if found.computation.kind is not TaskKind.ENCODER:
         checks.insert(0, _check(found.logits, suffix))
-    if found.subject.extra_rows and found.subject.kind is TaskKind.MASKED_LM:
+    if found.computation.extra_rows and found.computation.kind is TaskKind.MASKED_LM:
         checks.append(_check(found.extra, suffix))
     return tuple(checks)
 

@@ -10,8 +10,9 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
+from prenorm.files import TOKENIZER_CONFIG_FILE, TOKENIZER_FILE
 from prenorm.reports.model import Check
-from prenorm.tokenization import TOKENIZER_CONFIG_FILE, TOKENIZER_FILE, Tokenization, count_wrong_ids
+from prenorm.tokenization import Tokenization, count_wrong_ids
 from prenorm.tokenization.dictionary import MASK_TOKEN, SPECIAL_TOKENS
 
 _TEXTS = (

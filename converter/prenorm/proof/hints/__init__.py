@@ -14,16 +14,18 @@ from torch import Tensor
 
 from prenorm.checkpoint.tensors import SourceTensor
 from prenorm.mapping.plan import ConversionPlan
-from prenorm.proof.comparison import Comparison, Divergence, reference_arguments
+from prenorm.proof.comparison import Comparison, FirstDivergence
 from prenorm.proof.hints.permutations import describe_order, row_order
-from prenorm.proof.references.builtin import Arguments, Reference
+from prenorm.proof.references.builtin import BuiltinReference, ReferenceSettings
+from prenorm.proof.references.settings import settings_of
+from prenorm.proof.runtimes import BUNDLED
 from prenorm.reports.model import Diagnosis
 
 # A mistake explains a divergence if it leaves no more than this share of the values' range; mistakes differ by far more.
 _EXPLAINED = 1e-6
 
 
-class _OtherEpsilon(Reference):
+class _OtherEpsilon(BuiltinReference):
     """LayerNorm with Hugging Face's default of 1e-12 for this architecture."""
 
     eps = 1e-12
@@ -34,14 +36,14 @@ class _OtherEpsilon(Reference):
         return centred * scale * self._get(weight) + self._get(bias)
 
 
-class _PositionsFromZero(Reference):
+class _PositionsFromZero(BuiltinReference):
     """Positions that start at the pad's row."""
 
     def _positions(self, input_ids: Tensor, real: Tensor) -> Tensor:
         return super()._positions(input_ids, real) - real.long()
 
 
-class _PositionsOneOn(Reference):
+class _PositionsOneOn(BuiltinReference):
     """Positions that start one row too late."""
 
     def _positions(self, input_ids: Tensor, real: Tensor) -> Tensor:
@@ -49,14 +51,14 @@ class _PositionsOneOn(Reference):
         return (super()._positions(input_ids, real) + real.long()).clamp(max=rows - 1)
 
 
-class _MaskIgnored(Reference):
+class _MaskIgnored(BuiltinReference):
     """Attention that sees the pads. To fairseq they are blank; to Hugging Face, which masks them, they are not."""
 
     def _embed(self, input_ids: Tensor, real: Tensor) -> Tensor:
         return super()._embed(input_ids, torch.ones_like(real))
 
     def _positions(self, input_ids: Tensor, real: Tensor) -> Tensor:
-        return super()._positions(input_ids, input_ids != self.arguments.pad)
+        return super()._positions(input_ids, input_ids != self.settings.pad)
 
     def _computed(self, x: Tensor, real: Tensor) -> Tensor:
         return torch.ones_like(real)
@@ -65,27 +67,27 @@ class _MaskIgnored(Reference):
         return super()._attend(q, k, v, torch.ones_like(real))
 
 
-class _HeadsInterleaved(Reference):
+class _HeadsInterleaved(BuiltinReference):
     """Heads that take every n-th value instead of neighbours."""
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, real: Tensor) -> Tensor:
-        heads, width = self.arguments.attention_heads, q.shape[-1]
+        heads, width = self.settings.attention_heads, q.shape[-1]
         order = torch.arange(width).reshape(width // heads, heads).T.reshape(-1)
         mixed = super()._attend(q[..., order], k[..., order], v[..., order], real)
         return mixed[..., order.argsort()]
 
 
-class _NoEmbeddingNorm(Reference):
+class _NoEmbeddingNorm(BuiltinReference):
     """The norm after the embeddings left out."""
 
     def _norm(self, x: Tensor, weight: str, bias: str) -> Tensor:
         return x if "emb" in weight.rpartition(".")[0].rpartition(".")[2] else super()._norm(x, weight, bias)
 
 
-def _swapped(first: str, second: str) -> type[Reference]:
+def _swapped(first: str, second: str) -> type[BuiltinReference]:
     """Two parts of every layer taken for each other."""
 
-    class Swapped(Reference):
+    class Swapped(BuiltinReference):
         def _names(self, n: int) -> dict[str, tuple[str, str]]:
             names = super()._names(n)
             if first in names and second in names:
@@ -95,7 +97,7 @@ def _swapped(first: str, second: str) -> type[Reference]:
     return Swapped
 
 
-Suspect = tuple[str, Callable[[Mapping[str, SourceTensor], Arguments], Reference]]
+Suspect = tuple[str, Callable[[Mapping[str, SourceTensor], ReferenceSettings], BuiltinReference]]
 
 _MISTAKES: tuple[Suspect, ...] = (
     ("layer_norm_eps is 1e-12; fairseq's is 1e-5", _OtherEpsilon),
@@ -112,20 +114,20 @@ _MISTAKES: tuple[Suspect, ...] = (
 _ACTIVATIONS = {"gelu": "the exact GELU", "gelu_new": "the tanh form of GELU", "relu": "relu", "tanh": "tanh"}
 
 
-def _suspects(arguments: Arguments, hidden_size: int) -> Iterator[Suspect]:
+def _suspects(settings: ReferenceSettings, hidden_size: int) -> Iterator[Suspect]:
     yield from _MISTAKES
     for name, words in _ACTIVATIONS.items():
-        yield f"the activation is {words}, not {arguments.activation}", _with(replace(arguments, activation=name))
+        yield f"the activation is {words}, not {settings.activation}", _with(replace(settings, activation=name))
     for heads in range(1, min(hidden_size, 128) + 1):
-        if hidden_size % heads == 0 and heads != arguments.attention_heads:
-            other = replace(arguments, attention_heads=heads)
-            yield f"attention has {heads} heads, not {arguments.attention_heads}", _with(other)
-    if arguments.scaled:
-        yield "the embedding is not scaled by the square root of the width", _with(replace(arguments, scaled=False))
+        if hidden_size % heads == 0 and heads != settings.attention_heads:
+            other = replace(settings, attention_heads=heads)
+            yield f"attention has {heads} heads, not {settings.attention_heads}", _with(other)
+    if settings.scaled:
+        yield "the embedding is not scaled by the square root of the width", _with(replace(settings, scaled=False))
 
 
-def _with(arguments: Arguments) -> Callable[[Mapping[str, SourceTensor], Arguments], Reference]:
-    return lambda tensors, _: Reference(tensors, arguments)
+def _with(settings: ReferenceSettings) -> Callable[[Mapping[str, SourceTensor], ReferenceSettings], BuiltinReference]:
+    return lambda tensors, _: BuiltinReference(tensors, settings)
 
 
 def diagnose(found: Comparison, plan: ConversionPlan, tensors: Mapping[str, SourceTensor]) -> Diagnosis | None:
@@ -138,31 +140,32 @@ def diagnose(found: Comparison, plan: ConversionPlan, tensors: Mapping[str, Sour
 
 def rule_of(module: str, plan: ConversionPlan) -> str | None:
     """What the module's first tensor was made of."""
-    names = {module, module.replace("roberta_prelayernorm.", "roberta."), module.removeprefix("roberta_prelayernorm.")}
+    inner = module.removeprefix(plan.target.modules[BUNDLED].base)
+    names = {module, plan.target.prefix + inner, inner}
     for row in plan.rows:
         if any(row.target.startswith(f"{name}.") for name in names):
             return f"{' + '.join(row.sources) or row.operation} -> {row.target} ({row.operation})"
     return None
 
 
-def _hint(at: Divergence, plan: ConversionPlan, tensors: Mapping[str, SourceTensor]) -> str | None:
+def _hint(at: FirstDivergence, plan: ConversionPlan, tensors: Mapping[str, SourceTensor]) -> str | None:
     if not torch.isfinite(at.actual).all():
         return "the folder computes NaN or infinity there"
     if at.stage == "head":
         return None  # a linear map and nothing else: the audit of its tensors says all there is to say
-    arguments = reference_arguments(plan.description)
+    settings = settings_of(plan.description)
     real = at.batch != plan.description.pad_id
     with torch.inference_mode():
-        before = _before(Reference(tensors, arguments), at)
-        for words, mistake in _suspects(arguments, plan.description.hidden_size):
-            mistaken = mistake(tensors, arguments)
+        before = _before(BuiltinReference(tensors, settings), at)
+        for words, mistake in _suspects(settings, plan.description.hidden_size):
+            mistaken = mistake(tensors, settings)
             own = _before(mistaken, at) if isinstance(mistaken, _MaskIgnored) else before
             if _explains(mistaken, at, own, real):
                 return words
-        return _other_order(Reference(tensors, arguments), at, before, real)
+        return _other_order(BuiltinReference(tensors, settings), at, before, real)
 
 
-def _other_order(reference: Reference, at: Divergence, before: Tensor | None, real: Tensor) -> str | None:
+def _other_order(reference: BuiltinReference, at: FirstDivergence, before: Tensor | None, real: Tensor) -> str | None:
     """Rows, or whole heads, that changed places."""
     expected = reference.stage(at.stage, at.batch, before)[at.part]
     if at.part == "out" or expected.shape != at.actual.shape:
@@ -171,10 +174,10 @@ def _other_order(reference: Reference, at: Divergence, before: Tensor | None, re
     if order is None:
         return None
     by_head = at.part in ("q_proj", "k_proj", "v_proj")
-    return describe_order(order, reference.arguments.attention_heads if by_head else None)
+    return describe_order(order, reference.settings.attention_heads if by_head else None)
 
 
-def _before(reference: Reference, at: Divergence) -> Tensor | None:
+def _before(reference: BuiltinReference, at: FirstDivergence) -> Tensor | None:
     """What goes into the stage that diverges: the output of the stage before, on which both sides agree."""
     before = None
     for name, parts in reference.stages(at.batch):
@@ -184,7 +187,7 @@ def _before(reference: Reference, at: Divergence) -> Tensor | None:
     return before
 
 
-def _explains(mistaken: Reference, at: Divergence, before: Tensor | None, real: Tensor) -> bool:
+def _explains(mistaken: BuiltinReference, at: FirstDivergence, before: Tensor | None, real: Tensor) -> bool:
     """Whether the mistaken reference computes at the divergence what the folder computed."""
     try:
         expected = mistaken.stage(at.stage, at.batch, before).get(at.part)

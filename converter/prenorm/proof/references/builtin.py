@@ -1,10 +1,10 @@
 """The built-in reference: what fairseq's pre-LayerNorm RoBERTa computes, from the source tensors under their own names.
 
-It is here to disagree with us when we are wrong. So it shares no code with `model/` and none with the mapping tables: it
-reads the checkpoint's own keys (`reference_names.py`), uses plain operations, and knows the constants
-of fairseq (LayerNorm epsilon 1e-5, erf GELU, positions that count non-pad tokens) by itself. The formulas follow the
-behaviour of fairseq's TransformerEncoder, MultiheadAttention and RobertaLMHead; tests hold it against outputs that real
-fairseq and DinkyTrain recorded.
+It is here to disagree with us when we are wrong. So it shares no code with `prenorm_model` and none with the mapping
+tables: it reads the checkpoint's own keys (`builtin_names.py`), uses plain operations, and knows the constants of fairseq
+(LayerNorm epsilon 1e-5, erf GELU, positions that count non-pad tokens) by itself. The formulas follow the behaviour of
+fairseq's TransformerEncoder, MultiheadAttention and RobertaLMHead; tests hold it against outputs that real fairseq and
+DinkyTrain recorded.
 """
 
 from __future__ import annotations
@@ -22,11 +22,9 @@ from prenorm.proof.references.builtin_names import embedding_norm, encoder_prefi
 _EPS = 1e-5
 _ROWS_AT_ONCE = 8192
 
-Stage = tuple[str, dict[str, Tensor]]
-
 
 @dataclass(frozen=True)
-class Arguments:
+class ReferenceSettings:
     """What the tensors cannot tell, in fairseq's terms.
 
     `positions` is `learned`, `sinusoidal` or `none`, and `position_rows` the sinusoidal table's length; `scaled`: word
@@ -43,21 +41,29 @@ class Arguments:
     layers: tuple[int, ...] | None = None
 
 
-class Reference:
-    """fairseq's forward in float64 (or, to measure what that costs, in `dtype`), one layer's weights at a time."""
+class BuiltinReference:
+    """fairseq's forward in float64 (or, to measure what that costs, in `dtype`), one layer's weights at a time.
+
+    Attributes:
+        tensors: the source tensors under the checkpoint's names.
+        settings: what they cannot tell.
+        used: the names of those that entered the computation.
+    """
+
+    name = "builtin"
 
     def __init__(
-        self, tensors: Mapping[str, SourceTensor], arguments: Arguments, dtype: torch.dtype = torch.float64
+        self, tensors: Mapping[str, SourceTensor], settings: ReferenceSettings, dtype: torch.dtype = torch.float64
     ) -> None:
         """Takes the source tensors as they are: the checkpoint's `model`, under the checkpoint's names."""
         self._dtype = dtype
         self.tensors = tensors
-        self.arguments = arguments
+        self.settings = settings
         self.used: set[str] = set()
         self._matrices: dict[tuple[int, ...], Tensor] = {}
         self._at, self._lm = encoder_prefix(tensors)
 
-    def stages(self, input_ids: Tensor) -> Iterator[Stage]:
+    def stages(self, input_ids: Tensor) -> Iterator[tuple[str, dict[str, Tensor]]]:
         """The encoder on one batch, stage by stage: embedding, each layer with its parts, final norm.
 
         Args:
@@ -78,7 +84,7 @@ class Reference:
         Args:
             x: [batch, length, width], the stage before's output; None for the first.
         """
-        real = input_ids != self.arguments.pad
+        real = input_ids != self.settings.pad
         if x is None:
             return {"out": self._embed(input_ids, real)}
         if name == "layer_norm":
@@ -99,7 +105,7 @@ class Reference:
     def logit_pieces(self, features: Tensor) -> Iterator[Tensor]:
         """The same, some of the vocabulary at a time: in float64 its matrix would be several layers' worth of memory."""
         x = self._linear(features, f"{self._lm}dense.weight", f"{self._lm}dense.bias")
-        x = _activate(x, self.arguments.head_activation)
+        x = _activate(x, self.settings.head_activation)
         x = self._norm(x, f"{self._lm}layer_norm.weight", f"{self._lm}layer_norm.bias")
         own = f"{self._lm}weight"
         table = own if own in self.tensors else f"{self._at}embed_tokens.weight"
@@ -133,6 +139,21 @@ class Reference:
         )
         return {"dense": inner, "out": torch.tanh(inner) @ weight.T + self._get(f"{at}out_proj.bias")}
 
+    def noise(self, stage: str, part: str) -> float:
+        """Return 0: in float64 the reference computes exactly.
+
+        Args:
+            stage: any stage.
+            part: any part.
+
+        Returns:
+            0.
+        """
+        return 0.0
+
+    def floor(self) -> None:
+        """Return None: what float32 costs is not measured."""
+
     def _without_spectral_norm(self, name: str) -> Tensor:
         """W / (u W v) with the vectors that training left (Miyato et al. 2018), in the type the quotient is used in."""
         weight, u, v = (self._get(f"{name}_{part}") for part in ("orig", "u", "v"))
@@ -140,23 +161,23 @@ class Reference:
         return (weight / torch.dot(u, torch.mv(weight, v))).to(stored).to(self._dtype)
 
     def _layers(self) -> Sequence[int]:
-        if self.arguments.layers is not None:
-            return self.arguments.layers
+        if self.settings.layers is not None:
+            return self.settings.layers
         number = 0
         while self._has(f"{self._at}layers.{number}."):
             number += 1
         return range(number)
 
     def _embed(self, input_ids: Tensor, real: Tensor) -> Tensor:
-        pad = self.arguments.pad
+        pad = self.settings.pad
         words = f"{self._at}embed_tokens.weight"
         # In the stored type: scaling by the square root of the width is fairseq's own rounding, not ours.
-        x = self._rows(words, input_ids, math.sqrt(self.tensors[words].shape[1]) if self.arguments.scaled else None)
+        x = self._rows(words, input_ids, math.sqrt(self.tensors[words].shape[1]) if self.settings.scaled else None)
         positions = self._positions(input_ids, real)
-        if self.arguments.positions == "learned":
+        if self.settings.positions == "learned":
             x = x + self._rows(f"{self._at}embed_positions.weight", positions)
-        elif self.arguments.positions == "sinusoidal":
-            table = _sinusoids(self.arguments.position_rows, x.shape[-1], pad)
+        elif self.settings.positions == "sinusoidal":
+            table = _sinusoids(self.settings.position_rows, x.shape[-1], pad)
             x = x + table.to(self.tensors[words].read().dtype)[positions].to(self._dtype)
         norm = embedding_norm(self.tensors, self._at)  # there is none with --arch roberta_prenorm
         if norm is not None:
@@ -164,7 +185,7 @@ class Reference:
         return x * real[..., None]  # fairseq blanks the pads here
 
     def _positions(self, input_ids: Tensor, real: Tensor) -> Tensor:
-        pad = self.arguments.pad
+        pad = self.settings.pad
         return torch.where(real, torch.cumsum(real, dim=1) + pad, torch.full_like(input_ids, pad))
 
     def _names(self, n: int) -> dict[str, tuple[str, str]]:
@@ -183,7 +204,7 @@ class Reference:
         mixed = self._linear(tokens.pick(self._attend(q, k, v, real)), *names["out"])
         after_attention = entering + mixed
         inner = self._linear(self._norm(after_attention, *names["ffn_norm"]), *names["fc1"])
-        outer = self._linear(_activate(inner, self.arguments.activation), *names["fc2"])
+        outer = self._linear(_activate(inner, self.settings.activation), *names["fc2"])
         late = {"out_proj": mixed, "fc1": inner, "fc2": outer, "out": after_attention + outer}
         return {"q_proj": q, "k_proj": k, "v_proj": v} | {name: tokens.put_back(part) for name, part in late.items()}
 
@@ -195,7 +216,7 @@ class Reference:
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, real: Tensor) -> Tensor:
         """Attention head by head: one head's scores stay in the processor's cache from one pass over them to the next."""
-        size = q.shape[-1] // self.arguments.attention_heads
+        size = q.shape[-1] // self.settings.attention_heads
         mixed = torch.empty_like(q)
         pads = None if bool(real.all()) else ~real[:, None, :]
         for start in range(0, q.shape[-1], size):

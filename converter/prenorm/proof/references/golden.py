@@ -22,11 +22,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from prenorm.errors import UnreadableCheckpoint, UsageProblem
+from prenorm.mapping.targets import Target, target_of_type
 from prenorm.options import TaskKind
 from prenorm.proof.checks.config import ExpectedConfig
-from prenorm.proof.comparison import ReferenceModel, Subject
-from prenorm.proof.numbers.sketch import sketch
-from prenorm.proof.references.builtin import Stage
+from prenorm.proof.computation import Computation
+from prenorm.proof.protocols import Stage
 
 SCHEMA_VERSION = 1
 _META = "meta"
@@ -42,24 +42,26 @@ class Golden:
     arrays: Mapping[str, NDArray[Any]]
 
     @property
-    def subject(self) -> Subject:
-        """What is to be computed."""
+    def computation(self) -> Computation:
+        """What was computed, and must be again."""
         facts = self.facts["subject"]
         count = facts["batches"]
         batches = tuple(torch.from_numpy(self.arrays[f"probe.{number}"].astype(np.int64)) for number in range(count))
-        return Subject(
-            batches, facts["pad"], TaskKind(facts["kind"]), facts["head"], 0, facts["dtype"], facts["layers"]
-        )
+        return Computation(
+            batches, facts["pad"], self.target, TaskKind(facts["kind"]), facts["head"], 0, facts["dtype"], facts["layers"],
+            sketched_rows=facts["vocab_size"],
+        )  # fmt: skip
 
-    def noise(self, stage: str, part: str) -> float:
-        """How far a recorded sketch can be from an exact one, if every value can be as far as was measured.
-
-        A sum with random signs grows like the root of the number of its summands; 8 such deviations never happen by chance.
-        """
-        noise: float = self.facts["noise"].get(f"{stage}/{part}", 0.0)
-        hidden: int = self.facts["config"]["fields"]["hidden_size"]
-        width: int = self.facts["subject"]["vocab_size"] if stage == "logits" else hidden
-        return noise * 8 * math.sqrt(width)
+    @property
+    def target(self) -> Target:
+        """The architecture that the folder must be of."""
+        target = target_of_type(self.facts["config"]["model_type"])
+        if target is None:
+            raise UsageProblem(
+                f"is for the architecture {self.facts['config']['model_type']}, which this prenorm does not know",
+                advice="Take the prenorm that recorded it, or a later one",
+            )
+        return target
 
     @property
     def config(self) -> ExpectedConfig:
@@ -67,7 +69,7 @@ class Golden:
         facts = self.facts["config"]
         labels = None if facts["labels"] is None else tuple(facts["labels"])
         return ExpectedConfig(
-            facts["model_type"],
+            self.target,
             facts["architecture"],
             TaskKind(facts["kind"]),
             facts["fields"],
@@ -79,9 +81,19 @@ class Golden:
 class GoldenReference:
     """The recorded outputs, in the place of a reference: every tensor is its sketch."""
 
+    used: frozenset[str] = frozenset()
+
     def __init__(self, golden: Golden) -> None:
+        """Take the outputs of a golden file.
+
+        Args:
+            golden: its content.
+        """
+        facts = golden.facts
+        self.name = f"golden ({facts['reference']}, recorded by prenorm {facts['environment']['prenorm']})"
+        self._facts = facts
         self._arrays = golden.arrays
-        self._batches = golden.subject.batches
+        self._batches = golden.computation.batches
         self._now = 0
 
     def stages(self, input_ids: Tensor) -> Iterator[Stage]:
@@ -107,30 +119,29 @@ class GoldenReference:
         """Not recorded: the tensors' hashes cover the extra rows."""
         raise NotImplementedError
 
+    def noise(self, stage: str, part: str) -> float:
+        """Return how far a recorded sketch can be from an exact one, if every value can be as far as was measured.
+
+        A sum with random signs grows like the root of the number of its summands; 8 such deviations never happen by chance.
+
+        Args:
+            stage: a stage, `logits` or `head.NAME`.
+            part: one of its parts.
+
+        Returns:
+            The largest absolute difference of a sketch; 0 if the built-in reference computed what was recorded.
+        """
+        noise: float = self._facts["noise"].get(f"{stage}/{part}", 0.0)
+        hidden: int = self._facts["config"]["fields"]["hidden_size"]
+        width: int = self._facts["subject"]["vocab_size"] if stage == "logits" else hidden
+        return noise * 8 * math.sqrt(width)
+
+    def floor(self) -> None:
+        """Return None: what float32 costs is not recorded."""
+
     def _get(self, name: str) -> Tensor:
+        """Return what was recorded of the batch that is at hand."""
         return torch.from_numpy(self._arrays[f"{self._now}.{name}"])
-
-
-def record_outputs(reference: ReferenceModel, subject: Subject) -> dict[str, NDArray[Any]]:
-    """The probe and the sketches of everything that the reference computes on it."""
-    arrays: dict[str, NDArray[Any]] = {}
-    with torch.inference_mode():
-        for number, batch in enumerate(subject.batches):
-            arrays[f"probe.{number}"] = batch.numpy().astype(np.int32)
-            names, features = [], None
-            for name, parts in reference.stages(batch):
-                names.append(name)
-                features = parts["out"]
-                arrays[f"{number}.{name}"] = sketch(features).numpy()
-            arrays[f"stages.{number}"] = np.array(names)
-            assert features is not None
-            if subject.kind is TaskKind.MASKED_LM:
-                arrays[f"{number}.logits"] = sketch(reference.logits(features[batch != subject.pad])).numpy()
-            elif subject.head is not None:
-                found = reference.classify(features[:, 0], subject.head)
-                arrays[f"{number}.dense"] = sketch(found["dense"]).numpy()
-                arrays[f"{number}.outputs"] = found["out"].numpy()
-    return arrays
 
 
 def write_golden(path: Path, golden: Golden) -> None:

@@ -8,7 +8,6 @@ the map it stands for is computed some rows at a time.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,103 +17,82 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 import prenorm_model
+from prenorm.mapping.targets import Target
 from prenorm.options import TaskKind
-from prenorm.proof.references.builtin import Stage
+from prenorm.proof.protocols import Ids, OnStage
+from prenorm.proof.runtimes.hooks import HookedModel
 from prenorm_model.naming import to_file
 
-# Where each part of a reference stage is computed in the model: reference part -> submodule of a layer.
-_LAYER_PARTS = {
-    "q_proj": "attention.self.query",
-    "k_proj": "attention.self.key",
-    "v_proj": "attention.self.value",
-    "out_proj": "attention.output.dense",
-    "fc1": "intermediate.dense",
-    "fc2": "output.dense",
-}
-
-
-# The bundled class for each task; each computes both architectures.
-BUNDLED_CLASSES = {
-    TaskKind.MASKED_LM: "RobertaPreLayerNormForMaskedLM",
-    TaskKind.SEQUENCE_CLASSIFICATION: "RobertaPreLayerNormForSequenceClassification",
-    TaskKind.MULTIPLE_CHOICE: "RobertaPreLayerNormForMultipleChoice",
-    TaskKind.ENCODER: "RobertaPreLayerNormModel",
-}
-# The heads' blocks, and the stage whose output is compared: a classification head's first map.
-_HEADS: dict[TaskKind, tuple[tuple[str, str | None], ...]] = {
-    TaskKind.MASKED_LM: (("lm_head", None),),
-    TaskKind.SEQUENCE_CLASSIFICATION: (("classifier.dense", "head"), ("classifier.out_proj", None)),
-    TaskKind.MULTIPLE_CHOICE: (("roberta_prelayernorm.pooler.dense", "head"), ("classifier", None)),
-    TaskKind.ENCODER: (),
-}
 _WORDS, _DECODER = "embeddings.word_embeddings.weight", "lm_head.decoder.weight"
 _ROWS_AT_ONCE = 8192
 
 
-class BundledRuntime:
+class BundledRuntime(HookedModel):
     """The folder's model, in evaluation mode, computing in float64 unless told otherwise."""
 
     name = "bundled"
 
-    def __init__(self, folder: Path, task: TaskKind, dtype: torch.dtype = torch.float64) -> None:
-        """Loads the folder strictly, as the class that the task wants; it computes in `dtype`.
+    def __init__(self, folder: Path, target: Target, task: TaskKind, compute: str = "float64") -> None:
+        """Load the folder strictly, as the class that the task wants.
+
+        Args:
+            folder: config.json and safetensors files.
+            target: the architecture that the folder must be of.
+            task: what it is for.
+            compute: `float64` or `float32`.
 
         Raises:
-            ValueError: if its files do not fit the model.
+            ValueError: if the files do not fit the model.
         """
-        cls = getattr(prenorm_model, BUNDLED_CLASSES[task])
-        self._task, self._dtype = task, dtype
+        self._dtype: torch.dtype = getattr(torch, compute)
         options = {"add_pooling_layer": False} if task is TaskKind.ENCODER else {}
-        self.model: nn.Module = cls.from_pretrained(folder, **options)
+        model = getattr(prenorm_model, target.bundled_classes[task]).from_pretrained(folder, **options)
         self._files = _index(folder)
-        self._model_type: str = self.model.config.model_type
-        self._aliases: dict[str, str] = self.model.tied_names(self.model.config)
-        self._on_stage: Callable[[Stage], None] = lambda stage: None
-        self._parts: dict[str, list[Tensor]] = {}
+        self._model_type: str = model.config.model_type
+        self._aliases: dict[str, str] = model.tied_names(model.config)
         self._ids = torch.empty(0, dtype=torch.long)
         self._wide: dict[tuple[str, torch.Size], Tensor] = {}
         self._open: dict[Path, Any] = {}
-        self._hook()
-
-    def run(self, input_ids: Tensor, attention_mask: Tensor, on_stage: Callable[[Stage], None]) -> Tensor:
-        """The model's own forward on one batch; `on_stage` gets every stage as it is computed.
-
-        Returns:
-            In float64: logits [batch, length, vocab] of the masked LM, [batch, outputs] of a classification head; the
-            features [batch, length, hidden] where there is no head. For multiple choice the rows are one question's choices.
-        """
-        self._on_stage = on_stage
-        self._ids = torch.unique(input_ids)
-        if self._task is TaskKind.MULTIPLE_CHOICE:
-            input_ids, attention_mask = input_ids[None], attention_mask[None]
-        with torch.inference_mode():
-            output = self.model(input_ids=input_ids, attention_mask=attention_mask)
-        found: Tensor = output.last_hidden_state if self._task is TaskKind.ENCODER else output.logits
-        return found.T if self._task is TaskKind.MULTIPLE_CHOICE else found
-
-    def _hook(self) -> None:
-        base = "" if self._task is TaskKind.ENCODER else "roberta_prelayernorm."
-        self._block(f"{base}embeddings", "embeddings")
-        encoder: Any = self.model.get_submodule(f"{base}encoder")
-        for n, layer in enumerate(encoder.layer):
-            self._block(f"{base}encoder.layer.{n}", f"layers.{n}")
-            for part, path in _LAYER_PARTS.items():
-                layer.get_submodule(path).register_forward_hook(self._keep(part))
-        self._block(f"{base}LayerNorm", "layer_norm")
-        for path, stage in _HEADS[self._task]:
-            self._block(path, stage)
-        if self._task is TaskKind.MASKED_LM:
-            decoder: Any = self.model.get_submodule("lm_head.decoder")
+        self._blocks: list[str] = []
+        super().__init__(model, target.modules[self.name], task)
+        for path, module in model.named_modules():
+            if any(True for _ in module.parameters(recurse=False)) and not self._is_in_block(path):
+                self._stream(path)
+        if task is TaskKind.MASKED_LM:
+            decoder = model.get_submodule("lm_head.decoder")
             decoder.forward = partial(self._decode, decoder)
 
-    def _keep(self, part: str) -> Callable[..., None]:
-        def hook(module: nn.Module, inputs: object, output: Tensor) -> None:
-            self._parts.setdefault(part, []).append(output)
+    def report(self, path: str, stage: str) -> None:
+        """Report the output of a block as a stage, and let the block find its weights in float64 when it runs.
 
-        return hook
+        Args:
+            path: the block.
+            stage: the stage's name.
+        """
+        self._stream(path)  # before the report, so that the weights have left memory when the reference computes
+        super().report(path, stage)
 
-    def _block(self, path: str, stage: str | None) -> None:
-        """Lets the block at `path` find its weights in float64 when it runs, and reports its output as `stage`."""
+    def run(self, input_ids: Ids, attention_mask: Ids, on_stage: OnStage) -> Tensor:
+        """Run the model's own forward on one batch.
+
+        Args:
+            input_ids: token ids [batch, length].
+            attention_mask: 1 for tokens and 0 for pads, [batch, length].
+            on_stage: called with every stage as it is computed.
+
+        Returns:
+            What `prenorm.proof.protocols.Runtime.run` returns.
+        """
+        self._ids = torch.unique(torch.from_numpy(input_ids))
+        return super().run(input_ids, attention_mask, on_stage)
+
+    def _is_in_block(self, path: str) -> bool:
+        """Return whether a module's weights are those of a block that is streamed already."""
+        return any(path == block or path.startswith(f"{block}.") for block in self._blocks)
+
+    def _stream(self, path: str) -> None:
+        """Let the block at `path` find its weights in float64 when it runs."""
+        self._blocks.append(path)
         block = self.model.get_submodule(path)
         mapped: list[tuple[nn.Module, str, nn.Parameter]] = []
 
@@ -132,23 +110,14 @@ class BundledRuntime:
             while mapped:
                 owner, leaf, parameter = mapped.pop()
                 setattr(owner, leaf, parameter)
-            if stage is not None:
-                parts, self._parts = self._parts, {}
-                self._on_stage(
-                    (stage, {**{name: _whole(found, output) for name, found in parts.items()}, "out": output})
-                )
 
         block.register_forward_pre_hook(enter)
         block.register_forward_hook(leave)
 
-    def _stored_name(self, name: str) -> str:
-        """The name in the folder's files of the parameter that the model calls `name`."""
-
-        return to_file(name, self._model_type)
-
     def _read(self, path: str, name: str) -> Tensor:
-        """The parameter `name` of the block at `path`, in float64. What is read for a layer lies where the last one's did:
-        to ask for new memory each time is half of the cost.
+        """Return the parameter `name` of the block at `path` in float64, in the memory of the last one of that shape.
+
+        To ask for new memory each time is half of the cost.
         """
         stored = self._stored(f"{path}.{name}")
         if f"{path}.{name}".endswith(_WORDS):
@@ -163,7 +132,7 @@ class BundledRuntime:
         return self._wide[key].copy_(stored)
 
     def _decode(self, decoder: nn.Linear, x: Tensor) -> Tensor:
-        """The map onto the vocabulary, x W^T + b, for some rows of W at a time: [..., hidden] -> [..., vocab]."""
+        """Compute x W^T + b for some rows of the vocabulary's W at a time: [..., hidden] -> [..., vocab]."""
         stored = self._stored(_DECODER)
         logits = x.new_empty(*x.shape[:-1], len(stored))
         rows, flat = x.reshape(-1, x.shape[-1]), logits.view(-1, len(stored))
@@ -175,8 +144,8 @@ class BundledRuntime:
         return logits
 
     def _stored(self, name: str) -> Tensor:
-        """A parameter as the folder's files have it. They are opened anew for every block, so that pages do not pile up."""
-        own, tied = (self._stored_name(known) for known in (name, self._aliases.get(name, name)))
+        """Return a parameter as the files have it, which are opened anew for every block: pages do not pile up."""
+        own, tied = (to_file(known, self._model_type) for known in (name, self._aliases.get(name, name)))
         stored = own if own in self._files else tied
         path = self._files[stored]
         if path not in self._open:
@@ -185,14 +154,8 @@ class BundledRuntime:
         return tensor
 
 
-def _whole(pieces: list[Tensor], output: Tensor) -> Tensor:
-    """A part's output for the whole batch; a large batch goes through the feed-forward block in pieces of tokens."""
-    joined = pieces[0] if len(pieces) == 1 else torch.cat(pieces)
-    return joined.reshape(*output.shape[:-1], joined.shape[-1])
-
-
 def _index(folder: Path) -> dict[str, Path]:
-    """Which file of the folder holds which tensor."""
+    """Return which file of the folder holds which tensor."""
     where: dict[str, Path] = {}
     for path in sorted(folder.glob("*.safetensors")):
         with safe_open(path, framework="pt") as file:

@@ -13,8 +13,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath, PureWindowsPath
 
+from prenorm.checkpoint.dtypes import ITEM_SIZES
 from prenorm.checkpoint.pickle.placeholders import GlobalName, Placeholder
-from prenorm.checkpoint.tensors import ITEM_SIZES, LazyTensor
+from prenorm.checkpoint.tensors import LazyTensor
 
 _NAMESPACE = GlobalName("argparse", "Namespace")
 _BUILTINS = ("builtins", "__builtin__")
@@ -31,9 +32,13 @@ _NUMBER_FORMS: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class NotPlain:
-    """Stands for a value that cannot be read as a plain one, and says why."""
+    """Stand for a value that cannot be read as a plain one, and say why.
+
+    `is_given` is False for what has to be given and never was, which counts as absent.
+    """
 
     reason: str
+    is_given: bool = True
 
 
 def class_of(value: Placeholder) -> GlobalName:

@@ -1,0 +1,94 @@
+"""The verdicts on the terminal: parity, verification and fitness."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from prenorm.cli.console import escape, stdout, table
+from prenorm.reports.table import parity_rows
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from prenorm.fitness.finding import FitnessReport
+    from prenorm.reports.model import ParityReport
+
+_MOST_SHOWN = 20
+
+
+def print_judgement(report: ParityReport | FitnessReport) -> None:
+    """Print what `verify` reports, whatever it judged by.
+
+    Args:
+        report: the report.
+    """
+    from prenorm.fitness.finding import FitnessReport
+
+    if isinstance(report, FitnessReport):
+        print_fitness(report)
+    else:
+        print_verification(report)
+
+
+def print_parity(report: ParityReport) -> None:
+    """Print the parity table: what was compared, how far apart, how far was allowed.
+
+    Args:
+        report: the report.
+    """
+    title = f"Parity ({report.reference}, {report.compute_dtype})"
+    rows = table("check", "largest difference", "tolerance", "", title=title)
+    for name, difference, tolerance, outcome in parity_rows(report):
+        style = "green" if outcome == "passed" else "bold red"
+        rows.add_row(name, difference, tolerance, f"[{style}]{outcome}[/{style}]")
+    stdout().print(rows)
+
+
+def print_verification(report: ParityReport) -> None:
+    """Print the parity table, everything that disagrees, where the numbers part, and the verdict.
+
+    Args:
+        report: the report.
+    """
+    print_parity(report)
+    console = stdout()
+    _print_disagreements(console, report.disagreements)
+    if report.divergence is not None:
+        console.print(f"First divergence: {escape(report.divergence.module)}", soft_wrap=True)
+        for label, text in (("made by", report.divergence.rule), ("looks like", report.divergence.hint)):
+            if text:
+                console.print(f"  {label}: {escape(text)}", soft_wrap=True)
+    if report.cost_of_type is not None:
+        cost = report.cost_of_type
+        console.print(
+            f"What {cost['dtype']} costs (not judged): same best token {float(cost['top1_agreement']):.2%}, "
+            f"KL divergence {float(cost['kl_mean']):.1e} on average and {float(cost['kl_max']):.1e} at most"
+        )
+    console.print(f"Verdict: {report.verdict}", style="green" if report.passed else "bold red")
+
+
+def print_fitness(report: FitnessReport) -> None:
+    """Print a line for each check of the folder, every problem, and the verdict with the number of checks not run.
+
+    Args:
+        report: the report.
+    """
+    console = stdout()
+    rows = table("check", "found", "", title=f"Fitness (transformers {report.environment['transformers']})")
+    for check in report.checks:
+        style = {"passed": "green", "failed": "bold red"}.get(check.outcome, "yellow")
+        outcome = check.outcome.upper() if check.outcome == "failed" else check.outcome
+        rows.add_row(check.name, escape(check.detail), f"[{style}]{outcome}[/{style}]")
+    console.print(rows)
+    _print_disagreements(console, report.disagreements)
+    not_run = sum(check.outcome == "not run" for check in report.checks)
+    suffix = f" ({not_run} not run)" if not_run else ""
+    console.print(f"Verdict: {report.verdict}{suffix}", style="green" if report.passed else "bold red")
+
+
+def _print_disagreements(console: Console, disagreements: Sequence[str]) -> None:
+    for text in disagreements[:_MOST_SHOWN]:
+        console.print(f"[bold red]✗[/bold red] {escape(text)}", soft_wrap=True)
+    if len(disagreements) > _MOST_SHOWN:
+        console.print(f"... and {len(disagreements) - _MOST_SHOWN} more; --report FILE has them all")

@@ -1,0 +1,65 @@
+"""The options that only the command line has: what is shown, and which reports are written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from prenorm.errors import UsageProblem
+from prenorm.options import Kind, OptionGroup, StrPath, option
+
+
+@dataclass(frozen=True, kw_only=True)
+class JsonOptions(OptionGroup):
+    """Whether people or programs read the result."""
+
+    as_json: bool = option(False, "Print one JSON document.", kind=Kind.FLAG, flag="--json")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputOptions(JsonOptions):
+    """What is shown."""
+
+    quiet: bool = option(False, "No progress, no warnings, no table.", kind=Kind.FLAG)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportOptions(OutputOptions):
+    """What is shown, and which reports are written."""
+
+    reports: Sequence[StrPath] = option(
+        (), "Also write the report here, pass or fail. The suffix picks the form: .json .md .html .xml.",
+        kind=Kind.PATH, flag="--report", repeats=True,
+    )  # fmt: skip
+
+    def check(self, folder: StrPath) -> None:
+        """Check, before a long run, that the reports can be written.
+
+        Args:
+            folder: the model folder, to which no report may go.
+
+        Raises:
+            UsageProblem: if a suffix names no form of report, or the folder for it is missing or the model's own.
+        """
+        from prenorm.reports import check_suffix
+
+        for path in map(Path, self.reports):
+            check_suffix(path)
+            if not path.absolute().parent.is_dir() or Path(folder).absolute() in path.absolute().parents:
+                raise UsageProblem(
+                    "the report cannot be written there",
+                    subject=path,
+                    advice="Choose an existing folder outside OUTPUT",
+                )
+
+    def write(self, content: dict[str, object]) -> None:
+        """Write the reports.
+
+        Args:
+            content: a report as plain values.
+        """
+        from prenorm.reports import write_report
+
+        for path in map(Path, self.reports):
+            write_report(path, content)

@@ -1,0 +1,114 @@
+"""Click's arguments and options, made from option groups."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from prenorm.options import (
+    Kind,
+    Modes,
+    Option,
+    OptionGroup,
+    argument_fields,
+    flag_of,
+    option_fields,
+    option_of,
+    selected,
+)
+
+_PATHS = "paths"  # the arguments of a command whose modes have different ones
+
+
+def takes(modes: Modes[Any], output: type[OptionGroup]) -> Callable[[Callable[..., object]], Callable[..., object]]:
+    """Give a command the arguments and options of its groups. Its `--help` shows the docstring above `Args:`.
+
+    Args:
+        modes: what the command can be told; the options that were given decide which of its groups is meant.
+        output: what is shown and written, whatever the mode.
+
+    Returns:
+        A decorator of a function that takes the group that was meant, and the group `output`.
+    """
+
+    def decorate(function: Callable[..., object]) -> Callable[..., object]:
+        @functools.wraps(function)
+        def call(**values: object) -> object:
+            explicit = _explicit(values)
+            shown = {
+                name: explicit.pop(name) for name in [item.name for item in option_fields(output)] if name in explicit
+            }
+            return function(_group(modes, explicit), selected(output, shown))
+
+        call.__doc__ = (function.__doc__ or "").partition("Args:")[0]  # what --help shows
+        parameters = [*_parameters(modes), *map(_option, option_fields(output))]
+        call.__click_params__ = parameters[::-1]  # type: ignore[attr-defined]  # as decorators add them: last first
+        return call
+
+    return decorate
+
+
+def _explicit(values: Mapping[str, object]) -> dict[str, object]:
+    """Return the values that do not come from a default."""
+    source = click.get_current_context().get_parameter_source
+    return {name: value for name, value in values.items() if source(name) is not ParameterSource.DEFAULT}
+
+
+def _group(modes: Modes[Any], explicit: dict[str, object]) -> OptionGroup:
+    """Return the option group that was meant."""
+    paths = explicit.pop(_PATHS, None)
+    group = modes.choose(explicit)
+    if isinstance(paths, tuple):
+        names = [item.name for item in argument_fields(group)]
+        if len(names) != len(paths):
+            raise modes.misuse()
+        explicit |= zip(names, paths, strict=True)
+    options: OptionGroup = group(**explicit)
+    return options
+
+
+def _parameters(modes: Modes[Any]) -> Iterator[click.Parameter]:
+    """Yield the arguments, and every mode's options once."""
+    if modes.metavar:
+        yield click.Argument([_PATHS], nargs=-1, required=True, metavar=modes.metavar)
+    else:
+        yield from (click.Argument([item.name]) for item in argument_fields(modes.groups[0]))
+    items = {item.name: item for group in reversed(modes.groups) for item in option_fields(group)}
+    order = dict.fromkeys(item.name for group in modes.groups for item in option_fields(group))
+    yield from (_option(items[name]) for name in order)
+
+
+def _option(item: dataclasses.Field[Any]) -> click.Option:
+    facts = option_of(item)
+    is_flag = facts.kind is Kind.FLAG
+    is_shown = not is_flag and isinstance(item.default, (str, int, float))
+    unset = facts.unset or ("off" if is_flag else None)
+    return click.Option(
+        [flag_of(item), item.name],
+        type=None if is_flag else _type(facts),
+        is_flag=is_flag,
+        multiple=facts.repeats,
+        default=item.default if is_shown else None,
+        show_default=is_shown,
+        metavar=facts.metavar,
+        help=facts.help if is_shown or unset is None else f"{facts.help}  [default: {unset}]",
+    )
+
+
+def _type(facts: Option) -> click.ParamType[Any] | type[str]:
+    if facts.choices:
+        return click.Choice(facts.choices)
+    if facts.kind is Kind.PATH:
+        return click.Path(path_type=Path)
+    if facts.kind is Kind.COUNT:
+        low, high = (None if bound is None else int(bound) for bound in (facts.at_least, facts.at_most))
+        return click.IntRange(low, high)
+    if facts.kind is Kind.SECONDS:
+        return click.FloatRange(facts.at_least, facts.at_most)
+    return str

@@ -1,0 +1,267 @@
+"""The option groups: what the commands, and the Python functions of the same names, can be told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass, field
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from prenorm.errors import UsageProblem
+from prenorm.options.facts import (
+    Kind,
+    Option,
+    OptionGroup,
+    StrPath,
+    option,
+    option_fields,
+    option_of,
+    required,
+    selected,
+)
+from prenorm.options.modes import Modes
+from prenorm.options.values import ACTIVATIONS, AUTO, COMPUTE_TYPES, REFERENCES, RUNTIMES, TASKS, WEIGHTS
+from prenorm.progress import Progress, Silent
+
+_CHECKPOINT = Option(
+    "The file that fairseq or DinkyTrain saved; on the Hub, hf://org/name/path.pt[@revision].",
+    kind=Kind.PLACE, positional=True,
+)  # fmt: skip
+_FOLDER = Option("A model folder, local or a repo id of the Hub, by whoever made it.", kind=Kind.PLACE, positional=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(OptionGroup):
+    """The root of the groups that the Python functions take.
+
+    Attributes:
+        progress: what receives the stages of the work while it goes on; None: nothing does.
+    """
+
+    progress: Progress | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def listener(self) -> Progress:
+        """What receives the stages of the work, in any case."""
+        return self.progress or Silent()
+
+    @property
+    def paths(self) -> list[Path]:
+        """The local files and folders that the options name."""
+        values = (getattr(self, item.name) for item in option_fields(type(self)) if option_of(item).kind is Kind.PATH)
+        return [Path(value) for value in values if value is not None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceOptions(Options):
+    """How a checkpoint is understood."""
+
+    dictionary: StrPath | None = option(
+        None, "fairseq's dictionary.", kind=Kind.PATH, flag="--dict", unset="dict.txt beside CHECKPOINT"
+    )
+    bpe_dir: StrPath | None = option(
+        None, "Folder with GPT-2's encoder.json and vocab.bpe.", kind=Kind.PATH, unset="no tokenizer"
+    )
+    sentencepiece: StrPath | None = option(
+        None, "Instead: a sentencepiece model.", kind=Kind.PATH, unset="no tokenizer"
+    )
+    words: bool = option(False, "Instead: the dictionary holds words.", kind=Kind.FLAG, unset="no tokenizer")
+    label_dict: StrPath | None = option(
+        None, "fairseq's dictionary of labels (label/dict.txt).", kind=Kind.PATH, unset="LABEL_0 ..."
+    )
+    task: str = option(AUTO, "What the folder is for; auto: what the checkpoint was trained for.", choices=TASKS)
+    head: str | None = option(None, "Which classification head.", metavar="NAME", unset="the only one")
+    weights: str = option("model", "ema: the moving average that --store-ema keeps.", choices=WEIGHTS)
+    activation: str | None = option(
+        None, "Of DinkyTrain's DeepSpeed kernels (gelu, gelu_new), or if none is recorded.",
+        choices=tuple(ACTIVATIONS), unset="as recorded",
+    )  # fmt: skip
+    attention_heads: int | None = option(
+        None, "If the checkpoint records none.", kind=Kind.COUNT, at_least=1, unset="as recorded"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReferenceOptions(Options):
+    """What computes the checkpoint."""
+
+    reference: str = option(
+        "builtin", "What computes CHECKPOINT: built-in code, or fairseq itself.", choices=REFERENCES
+    )
+    fairseq_python: StrPath | None = option(
+        None, "A Python that has fairseq.", kind=Kind.PATH, metavar="PYTHON", unset="none"
+    )
+
+    def __post_init__(self) -> None:
+        """Check that an interpreter is named for fairseq and for nothing else.
+
+        Raises:
+            UsageProblem: if one option is without the other, or a value is none of its option's choices.
+        """
+        super().__post_init__()
+        if (self.reference == "fairseq") != (self.fairseq_python is not None):
+            raise UsageProblem(
+                "--reference fairseq and --fairseq-python PATH go together",
+                advice="PATH is a Python that can import fairseq; make fairseq-env builds one",
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CardOptions(Options):
+    """What a user says about the model on its card."""
+
+    card: StrPath | None = option(
+        None, "Markdown of your own for the model card; its front matter goes before ours.",
+        kind=Kind.PATH, metavar="FILE", unset="none",
+    )  # fmt: skip
+    license: str | None = option(None, "The Hub's identifier of the licence, for the card.", metavar="ID", unset="none")
+    language: str | Sequence[str] = option(
+        (), "ISO 639 code, for the card; may repeat.", metavar="CODE", unset="none", repeats=True
+    )
+    base_model: str | None = option(None, "What it was trained from, for the card.", metavar="REPO_ID", unset="none")
+
+
+@dataclass(frozen=True)
+class InspectOptions(SourceOptions):
+    """The options of `inspect`."""
+
+    checkpoint: StrPath = field(metadata=required(_CHECKPOINT))
+
+
+@dataclass(frozen=True)
+class RecordOptions(ReferenceOptions, SourceOptions):
+    """The options of `record`."""
+
+    checkpoint: StrPath = field(metadata=required(_CHECKPOINT))
+    golden: StrPath = field(metadata=required(Option("The file to make.", kind=Kind.PATH, positional=True)))
+
+
+@dataclass(frozen=True)
+class ConvertOptions(CardOptions, ReferenceOptions, SourceOptions):
+    """The options of `convert`."""
+
+    checkpoint: StrPath = field(metadata=required(_CHECKPOINT))
+    output: StrPath = field(metadata=required(Option("The folder to make.", kind=Kind.PATH, positional=True)))
+    _: KW_ONLY
+    allow_nonfinite: bool = option(False, "Convert weights with NaN or infinity, unjudged.", kind=Kind.FLAG)
+    overwrite: bool = option(False, "Replace OUTPUT in one step if it exists.", kind=Kind.FLAG, on_card=False)
+    repo_id: str | None = option(
+        None, "Then push OUTPUT there; the card's code names it.",
+        flag="--push", metavar="REPO_ID", unset="no", on_card=False,
+        keyword_help="The repo that the card's code names; `push` sends the folder there.",
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublicationOptions(Options):
+    """How a folder is sent to the Hub."""
+
+    private: bool = option(False, "Create the repo as a private one.", kind=Kind.FLAG)
+    pull_request: bool = option(False, "Open a pull request instead of committing.", kind=Kind.FLAG)
+    retries: int = option(
+        4, "How often one request is repeated that failed for a temporary reason.",
+        kind=Kind.COUNT, at_least=0, at_most=20,
+    )  # fmt: skip
+    timeout: float = option(
+        120.0, "Seconds that the Hub may be silent in the middle of a request.", kind=Kind.SECONDS, at_least=0.1
+    )
+
+
+@dataclass(frozen=True)
+class PushOptions(PublicationOptions):
+    """The options of `push`."""
+
+    folder: StrPath = field(
+        metadata=required(Option("The folder that `convert` wrote and proved.", kind=Kind.PATH, positional=True))
+    )
+    repo_id: str = field(
+        metadata=required(Option("org/name on the Hub; the repo is created if there is none.", positional=True))
+    )
+    _: KW_ONLY
+    revision: str | None = option(
+        None, "Commit to this branch; it is created if needed.", metavar="BRANCH", unset="main"
+    )
+    message: str | None = option(None, "The commit's title.", unset="that prenorm made and proved it")
+    dry_run: bool = option(False, "Show what would be sent, and send nothing.", kind=Kind.FLAG)
+
+
+@dataclass(frozen=True)
+class ConvertAndPushOptions(PublicationOptions, ConvertOptions):
+    """The options of `convert --push`, which the command line alone has."""
+
+    selected_by: ClassVar[str | None] = "repo_id"
+
+    @property
+    def publication(self) -> PushOptions:
+        """The options of the push."""
+        return selected(PushOptions, {**vars(self), "folder": self.output})
+
+
+CONVERT_MODES = Modes((ConvertOptions, ConvertAndPushOptions))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _FolderOptions(Options):
+    revision: str | None = option(
+        None, "Branch, tag or commit of a repo on the Hub.", metavar="REV", unset="its main branch"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _RuntimeOptions(Options):
+    runtime: str = option(
+        "bundled", "What computes FOLDER: the bundled model, the installed transformers, or both.", choices=RUNTIMES
+    )
+
+
+@dataclass(frozen=True)
+class VerifyOptions(_FolderOptions, _RuntimeOptions, ReferenceOptions, SourceOptions):
+    """The options of `verify CHECKPOINT FOLDER`."""
+
+    checkpoint: StrPath = field(metadata=required(_CHECKPOINT))
+    folder: StrPath = field(metadata=required(_FOLDER))
+    _: KW_ONLY
+    compute: str = option(
+        "float64", "What FOLDER computes in. float32, for large models, is judged by its rounding, which is measured.",
+        choices=COMPUTE_TYPES,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class GoldenOptions(_FolderOptions, _RuntimeOptions):
+    """The options of `verify FOLDER --golden FILE`."""
+
+    selected_by: ClassVar[str | None] = "golden"
+
+    folder: StrPath = field(metadata=required(_FOLDER))
+    golden: StrPath = field(
+        metadata=required(
+            Option("Judge by a file of prenorm record, without CHECKPOINT.", kind=Kind.PATH, unset="none")
+        )
+    )
+
+
+@dataclass(frozen=True)
+class FolderOnlyOptions(_FolderOptions):
+    """The options of `verify FOLDER --folder-only`."""
+
+    selected_by: ClassVar[str | None] = "folder_only"
+
+    folder: StrPath = field(metadata=required(_FOLDER))
+    _: KW_ONLY
+    folder_only: Literal[True] = field(
+        metadata=required(
+            Option(
+                "Judge nothing by CHECKPOINT: try FOLDER out in your own transformers, where people use it.",
+                kind=Kind.FLAG,
+            )
+        )
+    )
+
+
+VERIFY_MODES = Modes(
+    (VerifyOptions, GoldenOptions, FolderOnlyOptions),
+    "verify needs one thing to judge by: a CHECKPOINT, a file of prenorm record with --golden, or --folder-only",
+    "prenorm verify CHECKPOINT FOLDER, or verify FOLDER --golden FILE, or verify FOLDER --folder-only",
+    "[CHECKPOINT] FOLDER_OR_REPO",
+)

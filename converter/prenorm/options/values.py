@@ -1,0 +1,44 @@
+"""The words that options take as values."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+AUTO = "auto"
+
+
+class TaskKind(str, Enum):
+    """What a folder is for: the values of `--task`, `auto` aside."""
+
+    MASKED_LM = "masked-lm"
+    SEQUENCE_CLASSIFICATION = "sequence-classification"
+    MULTIPLE_CHOICE = "multiple-choice"
+    ENCODER = "encoder"
+
+
+# The class of transformers that loads a folder for each task.
+AUTO_CLASSES = {
+    TaskKind.MASKED_LM: "AutoModelForMaskedLM",
+    TaskKind.SEQUENCE_CLASSIFICATION: "AutoModelForSequenceClassification",
+    TaskKind.MULTIPLE_CHOICE: "AutoModelForMultipleChoice",
+    TaskKind.ENCODER: "AutoModel",
+}
+
+TASKS = (AUTO, *(kind.value for kind in TaskKind))
+WEIGHTS = ("model", "ema")
+REFERENCES = ("builtin", "fairseq")
+COMPUTE_TYPES = ("float64", "float32")
+RUNTIMES = ("bundled", "transformers", "both")
+
+# fairseq's names of activations, and Hugging Face's of the same functions. `gelu_fast` is an old name of `gelu_accurate`
+# to fairseq (Hugging Face's own `gelu_fast` is the same function with its constants rounded).
+ACTIVATIONS = {
+    "gelu": "gelu",
+    "gelu_accurate": "gelu_new",
+    "gelu_fast": "gelu_new",
+    "gelu_new": "gelu_new",
+    "linear": "linear",
+    "relu": "relu",
+    "relu_squared": "relu2",
+    "tanh": "tanh",
+}

@@ -1,0 +1,127 @@
+"""Which files a checkpoint lies in: told by their names, and held against what they record."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from prenorm.errors import UnreadableCheckpoint
+from prenorm.parts.names import PartName
+from prenorm.source.arguments import Arguments
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many parts and shards the run made, as it records; None where it does not."""
+
+    parts: int | None = None
+    shards: int | None = None
+
+
+@dataclass(frozen=True)
+class PartFiles:
+    """The files of one checkpoint: `paths[part][shard]`; one part without model parallelism, one shard without FSDP."""
+
+    paths: tuple[tuple[Path, ...], ...]
+    model_parallel: bool
+    sharded: bool
+
+    @property
+    def words(self) -> str:
+        """What the files are, for people."""
+        parts, shards = len(self.paths), len(self.paths[0])
+        if not self.sharded:
+            return f"{parts} model-parallel parts"
+        count = f"{shards} FSDP shard" + ("s" if shards > 1 else "")
+        return f"{parts} model-parallel parts of {count}" if self.model_parallel else count
+
+
+def recorded(arguments: Arguments, section: str, name: str) -> int | None:
+    """A whole number that fairseq records of the run, not of the model.
+
+    The model's Namespace holds a copy of every option as it was given; only the section has what the run made of it.
+    """
+    values = arguments.sections.get(section, {}) if arguments.sections else arguments.model
+    value = values.get(name)
+    return value if type(value) is int else None
+
+
+def recorded_counts(arguments: Arguments) -> Counts:
+    """How many files the run saved each checkpoint in: processes that share a model, and processes that shard it."""
+    parts = recorded(arguments, "common", "model_parallel_size")
+    processes = recorded(arguments, "distributed_training", "distributed_world_size")
+    if parts is None or processes is None or parts < 1:
+        return Counts(parts)
+    return Counts(parts, processes // parts)
+
+
+def find_files(given: Path, name: PartName, counts: Counts) -> PartFiles:
+    """The files beside `given` that belong to the same checkpoint, none missing and none too many.
+
+    Raises:
+        UnreadableCheckpoint: if one is missing, or one more is there than the run made.
+    """
+    try:
+        names = [path.name for path in given.parent.iterdir()]
+    except OSError as error:
+        raise UnreadableCheckpoint(
+            f"its folder, where the other parts should be, cannot be read ({error.strerror})", subject=given.name
+        ) from error
+    siblings = (other for other in map(PartName.of, names) if other is not None and other.family == name.family)
+    found = {(other.part or 0, other.shard or 0) for other in siblings}
+    found.add((name.part or 0, name.shard or 0))
+    parts = _count([part for part, _ in found], counts.parts, name.part is not None)
+    shards = _count([shard for _, shard in found], counts.shards, name.shard is not None)
+    _refuse_incomplete(given.name, name, found, parts, shards)
+    if name.part is not None and parts < 2:
+        raise UnreadableCheckpoint(
+            "it is one part of a model-parallel model, and the others are not beside it", subject=given.name,
+            advice=f"Put {name.sibling(1, 0)} and so on beside it",
+        )  # fmt: skip
+    if name.part is None and (counts.parts or 1) > 1:
+        raise UnreadableCheckpoint(
+            f"model_parallel_size={counts.parts} is recorded, and the file's name speaks of no part", subject=given.name,
+            advice=f"Give the files the names fairseq gave them, {name.stem}-model_part-0-shard0.pt and so on",
+        )  # fmt: skip
+    paths = tuple(tuple(given.with_name(name.sibling(part, shard)) for shard in range(shards)) for part in range(parts))
+    return PartFiles(paths, name.part is not None, name.shard is not None)
+
+
+def _count(numbers: Sequence[int], recorded: int | None, named: bool) -> int:
+    """How many there should be: as recorded, else as many as the largest number says; a gap shows later."""
+    if not named:
+        return 1
+    return recorded if recorded is not None and recorded > 0 else max(numbers) + 1
+
+
+def _refuse_incomplete(given: str, name: PartName, found: set[tuple[int, int]], parts: int, shards: int) -> None:
+    total = parts * shards
+    extra = sorted(key for key in found if key[0] >= parts or key[1] >= shards)
+    if extra:
+        raise UnreadableCheckpoint(
+            f"the run saved each checkpoint in {total} files, as it records, but there is also {name.sibling(*extra[0])}",
+            subject=given,
+            advice="It is of another run, or of the same with another number of processes: keep only one run's files there",
+        )
+    if len(found) == total:
+        return
+    # `total` may be any number that a file or a name claims: look no further than the first gaps.
+    gaps = list(_first_gaps(found, parts, shards))
+    more = f" and {total - len(found) - len(gaps)} more" if total - len(found) > len(gaps) else ""
+    raise UnreadableCheckpoint(
+        f"it is one of {total} files of a checkpoint, and {', '.join(name.sibling(*key) for key in gaps)}{more} "
+        f"{'is' if total - len(found) == 1 else 'are'} missing",
+        subject=given,
+        advice="Put all of them into one folder",
+    )
+
+
+def _first_gaps(found: set[tuple[int, int]], parts: int, shards: int, most: int = 5) -> Iterable[tuple[int, int]]:
+    for number in range(min(parts * shards, len(found) + most)):
+        key = divmod(number, shards)
+        if key not in found:
+            yield key
+            most -= 1
+            if not most:
+                return

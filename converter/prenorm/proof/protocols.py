@@ -1,0 +1,151 @@
+"""What the proof asks of the two sides that it compares: a reference, and a runtime that computes a folder.
+
+Both compute stage by stage. A stage is a named point of the computation: `embeddings`, `layers.N`, `layer_norm`, and for the
+first map of a classification head `head`. Its values are its parts: `out` is the stage's output, and a layer has `q_proj`,
+`k_proj`, `v_proj`, `out_proj`, `fc1` and `fc2` besides.
+
+The reference is an iterator; it computes a stage when it is asked for. A runtime is told what to call instead, for two
+reasons. The bundled model and transformers run their own forward, which cannot be left in the middle and entered again
+without a second thread. And whoever calls has taken the values in before the next stage is computed, so that both sides
+advance together and neither keeps more than one stage. A framework without hooks that computes stage by stage calls it after
+each of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Set
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+Ids: TypeAlias = NDArray[np.int64]
+# An array of any framework that numpy can take over.
+Array: TypeAlias = Any
+# Called with a stage's name and the values of its parts, each [batch, length, width]; of `head` [batch, width].
+OnStage: TypeAlias = Callable[[str, Mapping[str, Array]], None]
+# What a reference yields: the same with tensors in float64.
+Stage: TypeAlias = tuple[str, dict[str, Tensor]]
+
+
+class Runtime(Protocol):
+    """What computes a folder.
+
+    Attributes:
+        name: what the report calls it, with its version where that matters.
+    """
+
+    name: str
+
+    def run(self, input_ids: Ids, attention_mask: Ids, on_stage: OnStage) -> Array:
+        """Compute one batch.
+
+        Args:
+            input_ids: token ids [batch, length].
+            attention_mask: 1 for tokens and 0 for pads, [batch, length].
+            on_stage: called with every stage as soon as it is computed, in the order of computation. The values are its
+                own until it returns.
+
+        Returns:
+            Of the masked LM the logits [batch, length, vocab], of a classification head its outputs [batch, outputs], and
+            without a head the features [batch, length, width]. For multiple choice the rows are one question's choices.
+        """
+
+
+class ReferenceModel(Protocol):
+    """What computes as fairseq does: the built-in reference, fairseq itself, or outputs that were recorded.
+
+    Attributes:
+        name: what the report calls it.
+    """
+
+    name: str
+
+    @property
+    def used(self) -> Set[str]:
+        """The source tensors that entered the computation, by their names in the checkpoint."""
+
+    def stages(self, input_ids: Tensor) -> Iterator[Stage]:
+        """Compute the encoder on one batch.
+
+        Args:
+            input_ids: token ids [batch, length], int64.
+
+        Returns:
+            An iterator of the stages, each with its parts in float64.
+        """
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Compute the masked-LM head.
+
+        Args:
+            features: the final stage at tokens of the batch that `stages` was last asked about, [tokens, hidden].
+
+        Returns:
+            Logits [tokens, vocab], float64.
+        """
+
+    def logit_pieces(self, features: Tensor) -> Iterator[Tensor]:
+        """Compute the masked-LM head, some of the vocabulary at a time.
+
+        Args:
+            features: what `logits` takes.
+
+        Returns:
+            An iterator of the next columns of the logits, each [tokens, some].
+        """
+
+    def classify(self, features: Tensor, head: str) -> dict[str, Tensor]:
+        """Compute a classification head.
+
+        Args:
+            features: the final stage at the first tokens of the rows, [rows, hidden].
+            head: its name in the checkpoint.
+
+        Returns:
+            `dense` [rows, inner], the first map before its activation, and `out` [rows, outputs], float64.
+        """
+
+    def extra_row_logits(self, logits: Tensor, row: int, bias: float) -> Tensor:
+        """Compute what a copy of a row of the vocabulary gives, with another bias.
+
+        Args:
+            logits: the logits' first columns, [tokens, more than row].
+            row: which row is copied.
+            bias: the copy's.
+
+        Returns:
+            Logits [tokens, 1].
+        """
+
+    def noise(self, stage: str, part: str) -> float:
+        """Return how far the reference is from an exact computation, as it was measured up to now.
+
+        Args:
+            stage: a stage; `logits` for those of the masked LM, and `head.NAME` for a classification head.
+            part: one of the stage's parts; of a head `dense` or `out`.
+
+        Returns:
+            The largest absolute difference; 0 where the reference computes exactly.
+        """
+
+    def floor(self) -> Mapping[str, object] | None:
+        """Return for the report what float32 costs in this model.
+
+        Returns:
+            The largest difference by module and of the logits; None if it was not measured.
+        """
+
+
+def as_tensor(array: Array) -> Tensor:
+    """Return an array of any framework as a tensor, without a copy where that is possible.
+
+    Args:
+        array: a tensor, or anything that numpy makes an array of.
+
+    Returns:
+        A tensor of the same type.
+    """
+    return array if isinstance(array, Tensor) else torch.from_numpy(np.require(array, requirements=("C", "W")))

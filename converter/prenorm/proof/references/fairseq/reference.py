@@ -1,0 +1,313 @@
+"""Real fairseq as the reference of a proof: what is asked of a reference, answered by fairseq's own modules.
+
+fairseq runs in a process of its own, under an interpreter that the user names (`process.py`), on the checkpoint's
+tensors and arguments (`model.py`). It computes a batch once; the answers come stage by stage while it computes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load
+from torch import Tensor
+
+from prenorm.checkpoint.dtypes import ITEM_SIZES, SAFETENSORS_NAMES, byte_count
+from prenorm.checkpoint.tensors import SourceTensor
+from prenorm.errors import UsageProblem
+from prenorm.proof.protocols import Stage
+from prenorm.proof.references.builtin_names import encoder_prefix
+from prenorm.proof.references.fairseq.model import FairseqModel
+from prenorm.proof.references.fairseq.process import FairseqRefused, FairseqWorker
+from prenorm.proof.references.float32 import UNLUCKY
+
+_LAYER_PARTS = frozenset({"q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2", "out"})
+
+
+@dataclass
+class Noise:
+    """How far fairseq is from itself at one place, over everything that was run; pads left out.
+
+    `float32`: the largest difference between its float32 and its float64. `rounding`: the largest difference between its
+    float64 as it is, with a cast to float32 within its GELU, and with that cast lifted. `scale`: the largest absolute value.
+
+    An exact computation of the same function differs from fairseq's float64 by `rounding`, and from its float32 by `float32`.
+    """
+
+    float32: float = 0.0
+    rounding: float = 0.0
+    scale: float = 0.0
+
+    def add(self, found: Mapping[str, float]) -> None:
+        """Takes in what was measured on one more batch."""
+        self.float32 = max(self.float32, float(found.get("float32", 0.0)))
+        self.rounding = max(self.rounding, float(found.get("rounding", 0.0)))
+        self.scale = max(self.scale, float(found.get("scale", 0.0)))
+
+
+class FairseqReference:
+    """fairseq's forward of one checkpoint.
+
+    `used` has the source tensors that the outputs depend on, by the checkpoint's names; `measured` the noise by stage and
+    part (where `dtype` is float64); `facts` what the report can say: versions, the classes that computed, which names
+    were loaded, and fairseq's warnings.
+    """
+
+    def __init__(
+        self,
+        worker: FairseqWorker,
+        model: FairseqModel,
+        *,
+        logits: bool = True,
+        heads: Sequence[str] = (),
+        dtype: str = "float64",
+        judges: str = "float64",
+    ) -> None:
+        """Has fairseq build the model and load the tensors, strictly.
+
+        Where it cannot load them under the checkpoint's own names (DeepSpeed's kernels, or what another version of fairseq
+        wrote) it is given canonical names, and `facts` says so.
+
+        Args:
+            logits, heads: what is asked behind the encoder: the LM head, and classification heads by name.
+            dtype: float64, or float32 for a model that does not fit into memory otherwise; then there is no noise.
+            judges: what the folder computes in, float64 or float32.
+
+        Raises:
+            FairseqRefused: if this fairseq cannot build or load the model.
+            UsageProblem: if the process fails, or the tensors cannot be handed over.
+        """
+        if logits and not model.lm_head:
+            raise ValueError("the checkpoint has no LM head to compute logits with")
+        self.model = model
+        self._judges = judges
+        self.measured: dict[tuple[str, str], Noise] = {}
+        self._worker = worker
+        self._request: dict[str, object] = {
+            "do": "load", "arguments": dict(model.arguments), "vocab_size": model.vocab_size, "pad": model.pad,
+            "spectral_heads": dict(model.spectral_heads), "lm_head": model.lm_head, "lm_activation": model.lm_activation,
+            "teacher": model.teacher, "logits": logits, "heads": list(heads), "dtype": dtype,
+        }  # fmt: skip
+        self._names = ["embeddings", *(f"layers.{n}" for n in range(int(str(model.arguments["encoder_layers"]))))]
+        self._names += ["layer_norm", *(["logits"] if logits else []), *(f"head.{name}" for name in heads)]
+        self._input_ids = torch.empty(0, 0, dtype=torch.long)
+        self._left: Iterator[Stage] = iter(())
+        self._found: dict[str, dict[str, Tensor]] = {}
+        self.facts: dict[str, object] = {**worker.environment, "compute_dtype": dtype, "names": "the checkpoint's"}
+        self.used = self._load()
+        self.name = "fairseq {fairseq} (torch {torch}, Python {python})".format(**self.facts)
+
+    def stages(self, input_ids: Tensor) -> Iterator[Stage]:
+        """The encoder on one batch, stage by stage, as `Reference.stages` has them.
+
+        Query, key and value are what fairseq's own projections make of the attention's input: inside, it hands their weights
+        to torch's fused function.
+
+        Args:
+            input_ids: [batch, length], int64.
+
+        Yields:
+            The stage's name, and the values of its parts, each [batch, length, width] in float64.
+
+        Raises:
+            UsageProblem: if the process fails.
+        """
+        self._input_ids, self._found = input_ids, {}
+        self._left = self._run(input_ids)
+        for name, parts in self._left:
+            if not self._keep(name, parts):
+                yield name, parts
+
+    def logits(self, features: Tensor) -> Tensor:
+        """fairseq's logits of the batch that `stages` was last asked about.
+
+        Args:
+            features: its final stage at the tokens that are no pads, [tokens, hidden].
+
+        Returns:
+            [tokens, vocab], float64.
+        """
+        self._check(features, self._features()[self._input_ids != self.model.pad])
+        return self._found["logits"]["out"]
+
+    def logit_pieces(self, features: Tensor) -> Iterator[Tensor]:
+        """The same, in one piece."""
+        yield self.logits(features)
+
+    def extra_row_logits(self, logits: Tensor, row: int, bias: float) -> Tensor:
+        """What a row that copies row `row` of the vocabulary, with `bias` for its bias, must give: [tokens, 1]."""
+        own = self.model.own[encoder_prefix(self.model.own)[1] + "bias"].read()[row].double()
+        return logits[:, row : row + 1] - own + bias
+
+    def classify(self, features: Tensor, head: str) -> dict[str, Tensor]:
+        """fairseq's classification head on the batch that `stages` was last asked about.
+
+        Args:
+            features: the first tokens' of its final stage, [rows, hidden].
+
+        Returns:
+            `dense` [rows, inner] before its activation, and `out` [rows, outputs], float64.
+        """
+        self._check(features, self._features()[:, 0])
+        return self._found[f"head.{head}"]
+
+    def noise(self, stage: str, part: str) -> float:
+        """Return how far an exact computation may be from fairseq's at a place.
+
+        fairseq casts to float32 within its GELU, even in float64: how far that alone takes it was measured. Of a folder in
+        float32 it is how far fairseq's own float32 is from its float64.
+
+        Args:
+            stage: a stage, `logits` or `head.NAME`.
+            part: one of its parts.
+
+        Returns:
+            The largest absolute difference; 0 where nothing was measured.
+        """
+        noise = self.measured.get((stage, part), Noise())
+        return UNLUCKY * noise.float32 if self._judges == "float32" else noise.rounding
+
+    def floor(self) -> Mapping[str, object]:
+        """Return for the report how far fairseq's float32 is from its float64.
+
+        Returns:
+            The largest difference by module and of the logits.
+        """
+        stages = {f"{stage}.{part}": noise.float32 for (stage, part), noise in self.measured.items() if part == "out"}
+        logits = self.measured.get(("logits", "out"))
+        return {"modules": stages, "logits": None if logits is None else logits.float32}
+
+    def _load(self) -> set[str]:
+        """Loads under the checkpoint's names, or under canonical ones if fairseq does not know those; gives what is used."""
+        try:
+            return set(self._load_as(self.model.own))
+        except FairseqRefused as error:
+            if error.kind not in ("tensors", "fairseq"):
+                raise
+            # The canonical tensors are the layers that are kept; there is nothing left to choose.
+            kept = {name: value for name, value in self.model.arguments.items() if name != "encoder_layers_to_keep"}
+            self._request.update(arguments=kept, teacher=False)
+            self.facts.update(names="canonical", canonical_because=[error.cause, *error.problems])
+            return {source for name in self._load_as(self.model.canonical) for source in self.model.sources[name]}
+
+    def _load_as(self, tensors: Mapping[str, SourceTensor]) -> list[str]:
+        """Loads under these names; returns those that matter to what is asked."""
+        self._worker.loaded = self
+        path = self._worker.folder / "tensors.safetensors"
+        try:
+            write_tensors(path, tensors)
+            loaded = self._worker.call({**self._request, "file": str(path)})
+            self.facts.update(classes=loaded["classes"], warnings=loaded["warnings"])
+            return [str(name) for name in loaded["used"]]
+        finally:
+            # The worker has mapped it, or needs it no more.
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+    def _run(self, input_ids: Tensor) -> Iterator[Stage]:
+        """One batch, stage by stage, each read from its file and the file removed."""
+        if self._worker.loaded is not self:
+            raise ValueError("the worker holds another model by now")
+        self._worker.finish()
+        folder = self._worker.folder / "run"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        answers = self._worker.ask({"do": "run", "input_ids": input_ids.tolist(), "folder": str(folder)})
+        for number, name in enumerate(self._names):
+            answer = next(answers)
+            path = folder / f"{number}.safetensors"
+            parts = _read(path, self._shapes(name)) if answer.get("stage") == name else None
+            if parts is None:
+                raise UsageProblem(
+                    f"fairseq's answer for {name} is none that can be compared", subject=self._worker.python
+                )
+            for part, found in answer["noise"].items():
+                self.measured.setdefault((name, part), Noise()).add(found)
+            yield name, parts
+        next(answers, None)
+        shutil.rmtree(folder, ignore_errors=True)
+
+    def _shapes(self, name: str) -> dict[str, tuple[int, ...]]:
+        """The parts that a stage must have, and the first dimensions of each."""
+        if name == "logits":
+            return {"out": (int((self._input_ids != self.model.pad).sum()), self.model.vocab_size)}
+        if name.startswith("head."):
+            return dict.fromkeys(("dense", "out"), (len(self._input_ids),))
+        parts = _LAYER_PARTS if name.startswith("layers.") else {"out"}
+        return dict.fromkeys(parts, tuple(self._input_ids.shape))
+
+    def _keep(self, name: str, parts: dict[str, Tensor]) -> bool:
+        """Keeps what is asked for later; True for what is no stage of the encoder."""
+        behind = name == "logits" or name.startswith("head.")
+        if behind or name == "layer_norm":
+            self._found[name] = parts
+        return behind
+
+    def _features(self) -> Tensor:
+        """The final stage; what was not waited for is waited for now."""
+        for name, parts in self._left:
+            self._keep(name, parts)
+        return self._found["layer_norm"]["out"]
+
+    def _check(self, given: Tensor, own: Tensor) -> None:
+        if not torch.equal(given.nan_to_num(), own.nan_to_num()):
+            raise ValueError("fairseq can be asked about the features of its last batch only")
+
+
+def _read(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor] | None:
+    """A stage's parts in float64; None unless they are the ones expected. The file is removed."""
+    try:
+        found = load(path.read_bytes())
+        path.unlink()
+    except (OSError, SafetensorError):
+        return None
+    if found.keys() != shapes.keys():
+        return None
+    if any(found[part].shape[: len(shape)] != shape for part, shape in shapes.items()):
+        return None
+    return {part: tensor.double() for part, tensor in found.items()}
+
+
+def write_tensors(path: Path, tensors: Mapping[str, SourceTensor]) -> None:
+    """Streams source tensors into a safetensors file, the widest types first, so that every tensor is aligned.
+
+    Raises:
+        UsageProblem: if a tensor is of a type that has no name there, or there is no room.
+    """
+    odd = next((name for name, tensor in tensors.items() if tensor.dtype not in SAFETENSORS_NAMES), None)
+    if odd is not None or "__metadata__" in tensors:
+        raise UsageProblem(
+            f"'{odd or '__metadata__'}' cannot be handed to fairseq", advice="Leave --reference fairseq out"
+        )
+    ordered = sorted(tensors, key=lambda name: -ITEM_SIZES[tensors[name].dtype])
+    header: dict[str, object] = {}
+    at = 0
+    for name in ordered:
+        tensor = tensors[name]
+        size = byte_count(tensor.dtype, tensor.shape)
+        header[name] = {
+            "dtype": SAFETENSORS_NAMES[tensor.dtype],
+            "shape": list(tensor.shape),
+            "data_offsets": [at, at + size],
+        }
+        at += size
+    raw = json.dumps(header).encode()
+    raw += b" " * (-len(raw) % 8)
+    try:
+        with path.open("wb") as file:
+            file.write(struct.pack("<Q", len(raw)) + raw)
+            for name in ordered:
+                for piece in tensors[name].chunks():
+                    file.write(piece)
+                tensors[name].release()
+    except OSError as error:
+        raise UsageProblem(
+            f"the tensors cannot be written for fairseq ({error.strerror})", advice="Free some space, or set TMPDIR"
+        ) from error

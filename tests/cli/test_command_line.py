@@ -1,0 +1,171 @@
+"""The command line: what goes where, JSON, quiet, progress, and that help is quick."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from helpers.commands import run_command, run_main
+from helpers.paths import BPE, FIXTURES, MLM
+from helpers.planted_faults import configure
+from helpers.processor import children_seconds, within
+from helpers.waiting import PATIENCE
+
+
+def test_convert_shows_the_parity_table_and_the_folder(tmp_path: Path) -> None:
+    done = run_command("convert", MLM, tmp_path / "out", "--bpe-dir", BPE)
+    assert done.returncode == 0, done.stderr
+    for part in ("logits", "modules", "tensors", "extra rows", "model.safetensors", "parity_report.json", "Passed"):
+        assert part in done.stdout
+    assert "vocabulary grows by 5 rows, to 438" in done.stderr
+
+
+def test_json_is_one_document_and_quiet_says_nothing(tmp_path: Path) -> None:
+    done = run_command("convert", MLM, tmp_path / "out", "--bpe-dir", BPE, "--json")
+    report = json.loads(done.stdout)
+    assert (report["passed"], report["schema_version"], report["target"]["extra_rows"]) == (True, 1, 5)
+    assert len(report["warnings"]) == 1
+    quiet = run_command("convert", MLM, tmp_path / "quiet", "--quiet")
+    assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, "", "")
+
+
+def test_report_is_written_whatever_the_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    report = tmp_path / "parity.json"
+    assert run_command("convert", MLM, tmp_path / "good", "--report", report).returncode == 0
+    assert json.loads(report.read_text()) == json.loads((tmp_path / "good" / "parity_report.json").read_text())
+    configure(layer_norm_eps=1e-12)(monkeypatch)
+    assert run_main(monkeypatch, "convert", MLM, tmp_path / "bad", "--report", report, "--quiet") == 1
+    content = json.loads(report.read_text())
+    assert (content["passed"], content["first_divergence"]) == (False, "roberta_prelayernorm.embeddings")
+    assert not (tmp_path / "bad").exists()
+    done = run_command("convert", MLM, tmp_path / "out", "--report", tmp_path / "parity.pdf")
+    assert (done.returncode, "suffix" in done.stderr) == (2, True)
+
+
+def test_inspect_tells_a_person(tmp_path: Path) -> None:
+    done = run_command("inspect", FIXTURES / "fairseq-0.12.2-hydra" / "checkpoint.pt", "--bpe-dir", BPE)
+    assert done.returncode == 0, done.stderr
+    for part in ("Converts to roberta-prelayernorm", "fused kernel", "extra vocabulary rows", "argparse", "85 tensors"):
+        assert part in done.stdout or part == "argparse"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", [path.parent.name for path in sorted(FIXTURES.glob("*/checkpoint.pt"))])
+def test_inspect_tells_a_program(name: str) -> None:
+    found = json.loads(run_command("inspect", FIXTURES / name / "checkpoint.pt", "--json").stdout)
+    refused = name == "fairseq-0.10.2-postnorm"
+    assert (found["refusal_code"] == 3) == refused
+    assert (found["converts_to"] is None) == refused
+    assert all(line["dtype"] in ("float32", "float16") and line["name"] for line in found["tensors"])
+    assert {item["risk"] for item in found["globals"]} == {"plain"}
+    if not refused:
+        assert found["description"]["attention_heads"] == 4
+        assert all(line["target"] or line["reason"] for line in found["tensors"])
+
+
+def test_progress_is_shown_on_a_terminal_only(tmp_path: Path) -> None:
+    command = [str(Path(sys.executable).with_name("prenorm")), "convert", str(MLM), str(tmp_path / "out")]
+    leader, follower = pty.openpty()
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=follower, env={**os.environ, "TERM": "xterm", "COLUMNS": "100"}
+    )
+    os.close(follower)
+    shown = b""
+    while True:
+        try:
+            piece = os.read(leader, 4096)
+        except OSError:  # the terminal is closed when the program ends
+            break
+        if not piece:
+            break
+        shown += piece
+    process.communicate(timeout=PATIENCE)
+    os.close(leader)
+    assert process.returncode == 0
+    for stage in (b"Reading", b"Writing", b"Proving"):
+        assert stage in shown
+    assert b"Writing" not in run_command("convert", MLM, tmp_path / "piped").stderr.encode()
+
+
+def test_help_is_quick_and_says_the_defaults() -> None:
+    def seconds() -> float:
+        start = children_seconds()
+        done = run_command("--help")
+        assert done.returncode == 0
+        return children_seconds() - start
+
+    assert within(min(seconds() for _ in range(5)), 0.3)
+    for verb in ("inspect", "convert"):
+        shown = run_command(verb, "-h").stdout
+        assert "[default" in shown
+
+
+def test_debug_shows_a_traceback(tmp_path: Path) -> None:
+    done = run_command("--debug", "inspect", tmp_path / "none.pt")
+    assert (done.returncode, "Traceback" in done.stderr) == (2, True)
+
+
+def test_same_input_gives_the_same_folder(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        assert run_command("convert", MLM, tmp_path / name, "--bpe-dir", BPE, "--quiet").returncode == 0
+    first, second = (
+        {entry.name: entry.read_bytes() for entry in (tmp_path / name).iterdir()} for name in ("one", "two")
+    )
+    assert first == second
+
+
+def test_nothing_in_the_folder_names_this_machine(tmp_path: Path) -> None:
+    import getpass
+    import socket
+
+    assert run_command("convert", MLM, tmp_path / "out", "--bpe-dir", BPE, "--quiet").returncode == 0
+    for entry in (tmp_path / "out").iterdir():
+        content = entry.read_bytes().decode("utf-8", "replace")
+        words = (
+            str(tmp_path),
+            str(FIXTURES.parent),
+            f"{getpass.getuser()}@",
+            f"@{socket.gethostname()}",
+            "/home/",
+            "/root/",
+        )
+        assert not [word for word in words if word in content], entry.name
+
+
+def test_files_follow_the_umask(tmp_path: Path) -> None:
+    assert run_command("convert", MLM, tmp_path / "out", "--bpe-dir", BPE, "--quiet", umask=0o027).returncode == 0
+    modes = {entry.name: oct(entry.stat().st_mode & 0o777) for entry in (tmp_path / "out").iterdir()}
+    assert set(modes.values()) == {"0o640"}, modes
+    assert oct((tmp_path / "out").stat().st_mode & 0o777) == "0o750"
+
+
+def test_inspect_does_not_wait_for_torch() -> None:
+    program = (
+        "import sys; from prenorm import inspect; from prenorm.cli import console; "
+        f"inspect({str(MLM)!r}); print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=PATIENCE)
+    assert done.stdout.strip() == "False", done.stderr
+
+
+def test_large_models_are_sharded_with_an_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from transformers import AutoModelForMaskedLM
+
+    import prenorm.folder.files as folder
+
+    monkeypatch.setattr(folder, "MAX_SHARD_BYTES", 100_000)
+    assert run_main(monkeypatch, "convert", MLM, tmp_path / "out", "--bpe-dir", BPE, "--quiet") == 0
+    index = json.loads((tmp_path / "out" / "model.safetensors.index.json").read_text())
+    shards = sorted(path.name for path in (tmp_path / "out").glob("model-*.safetensors"))
+    assert len(shards) > 2
+    assert sorted(set(index["weight_map"].values())) == shards
+    assert not (tmp_path / "out" / "model.safetensors").exists()
+    model, info = AutoModelForMaskedLM.from_pretrained(tmp_path / "out", output_loading_info=True)
+    assert not any(info.values()), info
+    assert sum(item.numel() * 4 for item in model.parameters()) == index["metadata"]["total_size"]

@@ -1,0 +1,197 @@
+"""Nothing in a folder tells of the people and machines behind it, whatever the checkpoint and the paths hold."""
+
+from __future__ import annotations
+
+import getpass
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from helpers.cards import card_of, facts, section
+from helpers.checkpoints import load_trusted, save_edited
+from helpers.paths import BPE, FIXTURES, MLM
+from prenorm import convert
+from prenorm.folder.card.names import PublicNames, is_plain
+
+MARK = "xyzzy"
+CLASSIFICATION = FIXTURES / "dinkytrain-classification" / "checkpoint.pt"
+SECRETS = (
+    f"/home/{MARK}/data-bin/corpus",
+    f"{MARK}@example.org",
+    f"gpu17.{MARK}.example.org",
+    f"hf_{MARK}AbCdEfGhIjKlMnOp0123456789",
+    MARK,
+    f"C:\\Users\\{MARK}\\data",
+    f"tcp://{MARK}:12345",
+    f"ssh-rsa AAAAB3 {MARK}",
+)
+HEADS = (f"hf_{MARK}AbCdEfGhIjKlMnOp0123456789", f"/home/{MARK}/rte", f"{MARK}@example.org", f"x y {MARK}", "é" + MARK)
+# What the conversion itself depends on; all else becomes a secret.
+DECISIVE = re.compile(
+    r"encoder_.*|arch|_name|activation_fn|pooler_activation_fn|max_.*positions|.*dropout|num_classes|quant_noise.*"
+)
+
+
+class Planted:
+    """Puts a secret in the place of every value, and one more into every container."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def secret(self) -> str:
+        self.count += 1
+        return SECRETS[self.count % len(SECRETS)]
+
+    def everywhere(self, value: Any, name: str = "") -> Any:
+        if DECISIVE.fullmatch(name) or isinstance(value, bool):
+            return value
+        if isinstance(value, dict):
+            planted = {key: self.everywhere(item, str(key)) for key, item in value.items()}
+            return {**planted, f"/home/{MARK}/key": self.secret()}
+        if isinstance(value, list | tuple):
+            return [self.everywhere(item) for item in value] + [self.secret()]
+        if hasattr(value, "__dict__"):  # a Namespace
+            for key, item in vars(value).items():
+                setattr(value, key, self.everywhere(item, key))
+            setattr(value, f"of_{MARK}", self.secret())
+            return value
+        return self.secret()
+
+    def content(self, content: dict[str, Any]) -> None:
+        for key in content:
+            if key != "model":
+                content[key] = self.everywhere(content[key], key)
+        content["cfg"]["task"] |= dict.fromkeys(("mask_whole_words", "leave_unmasked_prob"), MARK)
+        content["cfg"]["common"] |= dict.fromkeys(("fp16", "seed"), MARK)
+        content["cfg"]["dataset"] |= {"batch_size": MARK, "max_tokens": [MARK]}
+        content["cfg"]["optimization"] |= {"lr": [MARK], "update_freq": MARK}
+        content["cfg"]["optimizer"] |= {"_name": MARK, "adam_betas": f"(0.9, {MARK})"}
+        content["cfg"]["lr_scheduler"] |= {"_name": MARK}
+        content["optimizer_history"] = [{"num_updates": MARK, "criterion_name": MARK}]
+        content[f"/home/{MARK}/extra"] = MARK
+
+
+def renamed_heads(content: dict[str, Any]) -> None:
+    """The trained head under the first of HEADS, and copies of it under the others."""
+    old = "sentence_classification_head"
+    for key in [key for key in content["model"] if old in key]:
+        tensor = content["model"].pop(key)
+        for head in HEADS:
+            content["model"][key.replace(old, head)] = tensor.clone()
+    for holder in (vars(content["cfg"]["model"]), content["cfg"]["criterion"], content["cfg"]["task"]):
+        holder["classification_head_name"] = HEADS[0]
+
+
+def assert_clean(folder: Path, more: tuple[str, ...] = ()) -> None:
+    files = sorted(folder.rglob("*"))
+    assert {"README.md", "config.json", "parity_report.json", "model.safetensors"} <= {file.name for file in files}
+    for file in files:
+        content = file.read_bytes()
+        assert MARK.encode() not in content.replace(b"\\", b""), file.name
+        for text in more:
+            assert text.encode() not in content, (file.name, text)
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home folder and variables that name their user, with tokens; returns a folder in it."""
+    home = tmp_path / "home" / MARK
+    (home / "work").mkdir(parents=True)
+    for name in ("HOME", "USER", "LOGNAME", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HOSTNAME"):
+        monkeypatch.setenv(name, str(home) if name == "HOME" else MARK)
+    monkeypatch.chdir(home)
+    return home / "work"
+
+
+@pytest.mark.parametrize("source", [MLM, FIXTURES / "dinkytrain-deepspeed-fp16" / "checkpoint.pt"], ids=["mlm", "ds"])
+def test_secrets_in_every_argument(source: Path, machine: Path) -> None:
+    planted = Planted()
+    path = save_edited(machine / "checkpoint.pt", planted.content, source)
+    assert planted.count > 200
+    output = machine / "out"
+    convert(path, output, bpe_dir=BPE, task="masked-lm")
+    assert_clean(output, (str(machine), str(BPE.parent), getpass.getuser() + "@", "/home/"))
+    known = facts(card_of(output))
+    # Not one setting is left that could be told, apart from what the model itself is.
+    assert not {"Masking rate", "Updates", "Batch", "Learning rate", "Optimizer", "Seed"} & known.keys()
+    assert known["Longest input"] == "128 tokens"
+
+
+@pytest.mark.parametrize("task", ["auto", "masked-lm", "encoder"])
+def test_secrets_in_the_names_of_heads(task: str, machine: Path) -> None:
+    path = save_edited(machine / "checkpoint.pt", renamed_heads, CLASSIFICATION)
+    output = machine / "out"
+    head = HEADS[0] if task == "auto" else None
+    result = convert(path, output, bpe_dir=BPE, task=task, head=head)
+    assert_clean(output, HEADS)
+    card = card_of(output)
+    if head is not None:
+        assert result.plan.task.head is not None
+        assert result.plan.task.head.name == head  # to whoever converts, it is told
+        assert facts(card)["Converted for"] == "sequence classification, head unnamed-1"
+        assert "--head HEAD" in section(card, "Reproduce")
+    report = (output / "parity_report.json").read_text()
+    assert "classification_heads.unnamed-1.dense.weight" in report
+    assert len(set(re.findall(r"classification_heads\.unnamed-(\d)\.", report))) == len(HEADS)
+
+
+def test_the_folders_of_the_user_are_not_named(machine: Path) -> None:
+    home = machine.parent
+    for file in BPE.iterdir():
+        (home / file.name).write_bytes(file.read_bytes())
+    (home / "dict.txt").write_bytes(MLM.with_name("dict.txt").read_bytes())
+    other = home.with_name(f"other{MARK}")  # of another user, whose name no variable tells
+    other.symlink_to(home)
+    for bpe in (home, other, Path(), Path("..") / MARK, machine / ".."):
+        output = machine / "out"
+        convert(MLM, output, bpe_dir=bpe, dictionary=home / "dict.txt", overwrite=True)
+        assert_clean(output)
+        assert "OUTPUT --dict dict.txt --bpe-dir BPE_DIR" in section(card_of(output), "Reproduce")
+
+
+def test_plain_names_of_heads_are_told(tmp_path: Path, converted: Callable[[str], Path]) -> None:
+    card = card_of(converted("dinkytrain-classification"))
+    assert "the checkpoint has one more, `sentence_classification_head`." in section(card, "What is not in it")
+
+
+@pytest.mark.parametrize(
+    "name", ["mnli", "sentence_classification_head", "STS-B", "hf_head", "imdb5000", "rte_2", "_ema"]
+)
+def test_words_are_plain(name: str) -> None:
+    assert is_plain(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "a b", "a/b", "a@b", "a.b", "é", "a" * 41, "hf_AbCdEfGhIjKl1234", "ghp_1234567890ab", "sk-abcdefgh1",
+     "AKIA12345678ABCD", "0123456789abcdef", "a--\n", "<b>", "x|y", "deadbeefcafe1", "topic_0a1b2c3d4e5f6a"],
+)  # fmt: skip
+def test_what_could_be_a_secret_is_not_plain(name: str) -> None:
+    assert not is_plain(name)
+
+
+def test_keys_of_every_fixture_are_told() -> None:
+    """Whatever real fairseq calls its tensors, a report names it."""
+    count = 0
+    for path in FIXTURES.rglob("checkpoint*.pt"):
+        try:
+            keys = load_trusted(path)["model"].keys()
+        except Exception:  # other programs' files, and those that need their classes
+            continue
+        assert PublicNames.of_keys(keys).hidden == {}, path
+        count += 1
+    assert count > 40
+
+
+def test_a_hidden_name_is_hidden_within_sentences_too() -> None:
+    keys = ["classification_heads./home/me.dense.weight", "classification_heads.a@b.c.out_proj.bias", "x.é.weight"]
+    names = PublicNames.of_keys(keys)
+    sentences = ["the head '/home/me' is", ("/home/me.x", 3)]
+    assert names.told({"a": sentences, "b": "x.é.weight", "c": "é", "d": "né", "e": "a@b.c"}) == {
+        "a": ["the head 'unnamed-1' is", ["unnamed-1.x", 3]], "b": "x.unnamed-3.weight", "c": "unnamed-3", "d": "né",
+        "e": "unnamed-2",
+    }  # fmt: skip
+    assert (names.head("/home/me"), names.head("mnli"), names.tells("a@b.c")) == ("unnamed-1", "mnli", False)

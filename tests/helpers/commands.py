@@ -1,0 +1,29 @@
+"""The command line: the installed command, and its `main` in this process."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from helpers.waiting import PATIENCE
+
+
+def run_command(*arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
+    """The installed command `prenorm`, as a user runs it."""
+    command = [str(Path(sys.executable).with_name("prenorm")), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, **options)
+
+
+def run_main(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
+    """The command line in this process, so that a test can plant a fault; returns the exit code."""
+    from prenorm.cli import main as cli
+
+    monkeypatch.setattr(sys, "argv", ["prenorm", *map(str, arguments)])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    assert isinstance(stopped.value.code, int)
+    return int(stopped.value.code)

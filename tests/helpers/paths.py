@@ -1,0 +1,26 @@
+"""Where the fixtures, the sources and the other interpreters lie."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+TESTS = Path(__file__).resolve().parent.parent
+ROOT = TESTS.parent
+SCRIPTS = TESTS / "helpers" / "scripts"
+SOURCES = os.pathsep.join(str(ROOT / name) for name in ("converter", "model"))  # for an interpreter without prenorm
+FIXTURES = ROOT / "fixtures"
+BPE = FIXTURES / "gpt2_bpe"
+# The fixtures that convert as masked LMs, each with the class that transformers loads its folder as.
+ARCHITECTURES = {
+    "dinkytrain-mlm": "RobertaPreLayerNormForMaskedLM",
+    "dinkytrain-classification": "RobertaPreLayerNormForMaskedLM",
+    "dinkytrain-deepspeed-fp16": "RobertaPreLayerNormForMaskedLM",
+    "dinkytrain-no-embedding-norm": "XLMRobertaXLForMaskedLM",
+    "fairseq-0.12.2-hydra": "RobertaPreLayerNormForMaskedLM",
+}
+CONVERTIBLE = tuple(ARCHITECTURES)
+MLM = FIXTURES / "dinkytrain-mlm" / "checkpoint.pt"
+FAIRSEQ_PYTHON = ROOT / ".venv-fairseq" / "bin" / "python"
+OLD_TRANSFORMERS_PYTHON = ROOT / ".venv-transformers-4.57" / "bin" / "python"
+OLD_HUB_PYTHON = ROOT / ".venv-hub-1" / "bin" / "python"

@@ -1,0 +1,42 @@
+"""The README's Python is run as it stands, from top to bottom."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from helpers.paths import BPE, MLM, ROOT
+from prenorm import convert
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.filterwarnings("ignore:.*newly initialized.*")
+def test_every_python_block_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, source in (("checkpoint_best.pt", MLM), ("dict.txt", MLM.with_name("dict.txt"))):
+        (tmp_path / name).write_bytes(source.read_bytes())
+    (tmp_path / "gpt2_bpe").symlink_to(BPE)
+    blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert len(blocks) == 4
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), {})
+    shown = capsys.readouterr().out
+    assert "passed" in shown
+    assert (tmp_path / "my-classifier" / "model.safetensors").exists()
+    assert float(shown.split()[-1]) < 0.3  # the classifier has learned its sixteen examples
+
+
+def test_the_session_shown_is_the_tools_own_output(tmp_path: Path) -> None:
+    result = convert(MLM, tmp_path / "my-model", bpe_dir=BPE)
+    for entry in result.output.iterdir():
+        assert f"│ {entry.name}" in README
+    for check in result.report.checks:
+        assert f"│ {check.name}" in README
+    for file in ("config.json", "model.safetensors", "tokenizer.json"):
+        digest = next(item["sha256"] for item in result.report.target["files"] if item["name"] == file)  # type: ignore[attr-defined]
+        assert str(digest)[:16] in README, file

@@ -1,0 +1,127 @@
+"""Bad input to the models: a ValueError that names the argument, the value and the limit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+import prenorm_model as model
+from helpers.model_pairs import settings
+
+IDS = torch.tensor([[0, 5, 6, 2], [0, 7, 2, 1]])
+ENCODER, MASKED, CAUSAL, SEQUENCE, CHOICE, TOKEN, SPAN = (
+    f"RobertaPreLayerNorm{part}"
+    for part in (
+        "Model", "ForMaskedLM", "ForCausalLM", "ForSequenceClassification", "ForMultipleChoice", "ForTokenClassification",
+        "ForQuestionAnswering",
+    )
+)  # fmt: skip
+STATES = torch.zeros(2, 3, 24)
+ZEROS = torch.zeros(2, dtype=torch.long)
+CASES: list[tuple[str, dict[str, Any], str]] = [
+    (ENCODER, {"input_ids": IDS + 46}, "input_ids holds 53; its values go from 0 to 49"),
+    (ENCODER, {"input_ids": -IDS}, "input_ids holds -7"),
+    (ENCODER, {"input_ids": IDS.float()}, "input_ids has type torch.float32"),
+    (ENCODER, {"input_ids": IDS[0]}, "input_ids has shape [4]; it must be [batch, length]"),
+    (
+        ENCODER,
+        {"input_ids": torch.full((1, 23), 5)},
+        "input_ids holds 23 tokens; the position table of 24 rows takes 22",
+    ),
+    (ENCODER, {"input_ids": IDS, "inputs_embeds": torch.zeros(2, 4, 24)}, "both are"),
+    (ENCODER, {}, "neither is"),
+    (
+        ENCODER,
+        {"inputs_embeds": torch.zeros(2, 4, 7)},
+        "inputs_embeds has shape [2, 4, 7]; it must be [batch, length, 24]",
+    ),
+    (
+        ENCODER,
+        {"input_ids": IDS, "attention_mask": torch.ones(2, 5)},
+        "attention_mask has shape [2, 5]; it must be [2, 4]",
+    ),
+    (ENCODER, {"input_ids": IDS, "attention_mask": torch.ones(4)}, "attention_mask has shape [4]"),
+    (ENCODER, {"input_ids": IDS, "token_type_ids": IDS}, "token_type_ids holds 7; its values go from 0 to 1"),
+    (ENCODER, {"input_ids": IDS, "token_type_ids": IDS[:, :2]}, "token_type_ids has shape [2, 2]"),
+    (ENCODER, {"input_ids": IDS, "position_ids": IDS + 20}, "position_ids holds 27; its values go from 0 to 23"),
+    (ENCODER, {"input_ids": IDS, "head_mask": torch.ones(3)}, "head_mask has shape [3]; it must be [4] or [2, 4]"),
+    (ENCODER, {"input_ids": IDS, "past_key_values": model.KeyValueCache()}, "past_key_values was given to an encoder"),
+    (ENCODER, {"input_ids": IDS, "use_cache": True}, "use_cache was given to an encoder"),
+    (ENCODER, {"input_ids": IDS, "encoder_hidden_states": STATES}, "add_cross_attention=False"),
+    (ENCODER, {"input_ids": IDS, "encoder_attention_mask": torch.ones(2, 3)}, "without encoder_hidden_states"),
+    (CAUSAL, {"input_ids": IDS, "past_key_values": ((STATES, STATES),)}, "past_key_values is a tuple"),
+    (CAUSAL, {"input_ids": IDS, "encoder_hidden_states": STATES}, "add_cross_attention=False"),
+    (CAUSAL, {"input_ids": IDS, "labels": IDS[:, :3]}, "labels has shape [2, 3]; it must be [2, 4]"),
+    (MASKED, {"input_ids": IDS, "labels": IDS + 46}, "labels holds 53; its values go from 0 to 49 (or -100"),
+    (MASKED, {"input_ids": IDS, "labels": IDS.float()}, "labels has type torch.float32"),
+    (MASKED, {"input_ids": IDS, "labels": IDS[:1]}, "labels has shape [1, 4]; it must be [2, 4]"),
+    (SEQUENCE, {"input_ids": IDS, "labels": torch.tensor([0, 3])}, "labels holds 3; its values go from 0 to 2"),
+    (SEQUENCE, {"input_ids": IDS, "labels": torch.tensor([0, 1, 2])}, "labels has shape [3]; it must be [2]"),
+    (SEQUENCE, {"input_ids": IDS, "labels": torch.zeros(2, 2)}, "labels has shape [2, 2]; it must be [2, 3]"),
+    (TOKEN, {"input_ids": IDS, "labels": IDS}, "labels holds 7; its values go from 0 to 2"),
+    (CHOICE, {"input_ids": IDS}, "input_ids has shape [2, 4]; it must be [batch, choices, length]"),
+    (CHOICE, {"input_ids": IDS[None], "labels": torch.tensor([2])}, "labels holds 2; its values go from 0 to 1"),
+    (SPAN, {"input_ids": IDS, "start_positions": torch.zeros(2), "end_positions": ZEROS}, "start_positions is"),
+    (SPAN, {"input_ids": IDS, "start_positions": ZEROS, "end_positions": IDS[0]}, "end_positions is"),
+]
+
+
+@pytest.mark.parametrize(("name", "given", "said"), CASES, ids=[f"{case[0]}: {case[2][:40]}" for case in CASES])
+def test_the_error_names_argument_value_and_limit(name: str, given: dict[str, Any], said: str) -> None:
+    net = getattr(model, name)(model.RobertaPreLayerNormConfig(**settings(name)))
+    with pytest.raises(ValueError) as caught:
+        net(**given)
+    assert said in str(caught.value)
+
+
+def test_a_full_cache_names_what_it_holds() -> None:
+    net = model.RobertaPreLayerNormForCausalLM(model.RobertaPreLayerNormConfig(**settings(CAUSAL)))
+    cache = net(torch.full((1, 20), 5)).past_key_values
+    with pytest.raises(ValueError, match=r"input_ids holds 23 tokens \(20 of them in past_key_values\)"):
+        net(torch.full((1, 3), 5), past_key_values=cache)
+
+
+def test_cross_attention_states_must_fit() -> None:
+    net = model.RobertaPreLayerNormForCausalLM(
+        model.RobertaPreLayerNormConfig(**settings(CAUSAL), add_cross_attention=True)
+    )
+    with pytest.raises(ValueError, match=r"encoder_hidden_states has shape \[2, 3, 7\]"):
+        net(IDS, encoder_hidden_states=torch.zeros(2, 3, 7))
+    with pytest.raises(ValueError, match=r"encoder_attention_mask has shape \[2, 9\]"):
+        net(IDS, encoder_hidden_states=STATES, encoder_attention_mask=torch.ones(2, 9))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {"vocab_size": 0, "hidden_act": "swoosh", "hidden_dropout_prob": 2.0},
+            ["vocab_size is 0", "'swoosh'", "is 2.0"],
+        ),
+        ({"num_attention_heads": 5}, ["num_attention_heads=5 does not divide hidden_size=24"]),
+        ({"pad_token_id": 50}, ["pad_token_id is 50, not a row of the vocabulary of 50"]),
+        ({"num_labels": 0, "problem_type": "guess"}, ["num_labels is 0", "problem_type is 'guess'"]),
+        ({"position_embedding_type": "rotary", "layer_norm_eps": 0}, ["'rotary'", "layer_norm_eps is 0"]),
+        ({"add_cross_attention": True}, ["needs is_decoder=True"]),
+        ({"num_labels": 3, "id2label": {0: "a"}}, ["num_labels=3, but id2label has 1"]),
+        ({"model_type": "bert"}, ["model_type is 'bert'"]),
+    ],
+)
+def test_config_names_every_problem_at_once(changes: dict[str, Any], said: list[str]) -> None:
+    with pytest.raises(ValueError, match="cannot work") as caught:
+        model.RobertaPreLayerNormConfig(**{**settings(ENCODER), "num_labels": None, **changes})
+    assert all(part in str(caught.value) for part in said), str(caught.value)
+
+
+def test_span_positions_outside_are_ignored() -> None:
+    net = model.RobertaPreLayerNormForQuestionAnswering(model.RobertaPreLayerNormConfig(**settings(SPAN))).eval()
+    inside = net(IDS[:1], start_positions=torch.tensor([1]), end_positions=torch.tensor([2])).loss
+    some = net(IDS[[0, 0]], start_positions=torch.tensor([1, 77]), end_positions=torch.tensor([[2], [-3]])).loss
+    assert (inside - some).abs().item() < 1e-6
+
+
+def test_question_answering_has_two_outputs() -> None:
+    with pytest.raises(ValueError, match="num_labels is 3"):
+        model.RobertaPreLayerNormForQuestionAnswering(model.RobertaPreLayerNormConfig(**settings(SEQUENCE)))
