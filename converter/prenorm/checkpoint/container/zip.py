@@ -64,7 +64,11 @@ class ZipArchive:
 
 
 def check_crc(file: MappedFile, record: Record) -> None:
-    """Holds the bytes of `record` against the CRC-32 that the archive states.
+    """Hold the bytes of a record against the CRC-32 that the archive states.
+
+    Args:
+        file: the archive.
+        record: one of its records.
 
     Raises:
         UnreadableCheckpoint: if they differ, that is, if the file was damaged after it was written.
@@ -179,7 +183,7 @@ def _refuse_overlaps_and_gaps(file: MappedFile, directory: Directory, records: l
 
 
 def _strip_folder(file: MappedFile, records: list[Record]) -> dict[str, Record]:
-    """Drops the one leading folder torch puts every record into, whatever its name.
+    """Drop the one leading folder that torch puts every record into, whatever its name.
 
     Names that differ in case only are refused too: torch's own reader takes them for one.
     """

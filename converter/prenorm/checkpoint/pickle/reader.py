@@ -13,7 +13,13 @@ class PickleReader(PickleMachine):
     """Reads one pickle from `data`, starting at `position`; afterwards `position` is behind its STOP."""
 
     def load(self, max_operations: int = MAX_OPERATIONS) -> object:
-        """The object the stream describes, in at most so many operations.
+        """Read one object, up to the stream's STOP.
+
+        Args:
+            max_operations: how many operations it may take.
+
+        Returns:
+            The object that the stream describes.
 
         Raises:
             UnreadableCheckpoint: if the stream is damaged, ends early, or exceeds a bound.
