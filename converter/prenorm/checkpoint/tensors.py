@@ -71,8 +71,8 @@ class SourceTensor(Protocol):
     def chunks(self) -> Iterator[memoryview]:
         """Read the bytes in row-major order.
 
-        Yields:
-            The bytes in pieces.
+        Returns:
+            An iterator of the bytes in pieces.
         """
 
     def release(self) -> None:
@@ -149,7 +149,7 @@ class LazyTensor:
         """Read the bytes in row-major order, from the file as they lie where that is the order they lie in.
 
         Yields:
-            The bytes in pieces.
+            memoryview: the next piece.
         """
         if self.is_contiguous:
             yield from self.file.chunks(self.place)

@@ -41,10 +41,16 @@ def open_checkpoint(path: str | Path) -> Checkpoint:
 
 
 def _complete(checkpoint: Checkpoint) -> Checkpoint:
-    """Open the others of the files that a checkpoint lies in, and put its model together; a whole one is returned as it is.
+    """Open the other files that a checkpoint lies in, and put its model together.
 
-    The result's `model` (and `extra_state["ema"]`) are whole tensors by fairseq's names, its `parts` the single files
+    The result's `model` (and `extra_state['ema']`) are whole tensors by fairseq's names, its `parts` the single files
     in their order; all else is what the first file holds.
+
+    Args:
+        checkpoint: the opened file.
+
+    Returns:
+        The whole checkpoint; the same where it lies in one file.
     """
     name = PartName.of(checkpoint.file.name)
     if name is None:

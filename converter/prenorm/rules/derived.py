@@ -59,7 +59,7 @@ class ComputedTensor:
         """Read the bytes in row-major order.
 
         Yields:
-            The bytes, in one piece.
+            memoryview: all bytes in one piece.
         """
         yield tensor_bytes(self.read())
 
@@ -129,7 +129,7 @@ class JoinedTensor:
         """Read the bytes in row-major order.
 
         Yields:
-            The bytes in pieces; along dimension 0 those of one part after another.
+            memoryview: the next piece; along dimension 0 they are those of one part after another.
         """
         if self.axis == 0:
             for part in self.parts:

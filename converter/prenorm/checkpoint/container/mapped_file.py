@@ -31,7 +31,10 @@ class MappedFile:
     """A file of the user's, mapped copy-on-write: tensors may view it, nothing can change it on disk."""
 
     def __init__(self, path: str | Path) -> None:
-        """Maps the file.
+        """Map the file.
+
+        Args:
+            path: the file.
 
         Raises:
             UsageProblem: if there is no such file, or it is not a regular file.
@@ -100,7 +103,7 @@ class MappedFile:
             span: the bytes to view.
 
         Yields:
-            Views of at most `CHUNK_BYTES`, in order.
+            memoryview: at most `CHUNK_BYTES` of the range, in order.
         """
         for start in range(span.start, span.end, CHUNK_BYTES):
             piece = ByteRange(start, min(CHUNK_BYTES, span.end - start))

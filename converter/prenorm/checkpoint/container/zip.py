@@ -42,7 +42,10 @@ class ZipArchive:
     """The records of one zip checkpoint, by their name without the leading folder (`data.pkl`, `data/0`, ...)."""
 
     def __init__(self, file: MappedFile) -> None:
-        """Reads the central directory and checks every local header against it.
+        """Read the central directory and check every local header against it.
+
+        Args:
+            file: the mapped file.
 
         Raises:
             UnreadableCheckpoint: if the file is truncated, damaged, or not what `torch.save` writes.
@@ -186,6 +189,16 @@ def _strip_folder(file: MappedFile, records: list[Record]) -> dict[str, Record]:
     """Drop the one leading folder that torch puts every record into, whatever its name.
 
     Names that differ in case only are refused too: torch's own reader takes them for one.
+
+    Args:
+        file: the archive, for messages.
+        records: its records.
+
+    Returns:
+        The records by what is left of their names.
+
+    Raises:
+        UnreadableCheckpoint: if there are several folders, or two records of one name.
     """
     named: dict[str, Record] = {}
     taken: set[str] = set()

@@ -63,7 +63,7 @@ def _unicode(size: struct.Struct) -> _Operation:
 
 
 def _decode(raw: bytes) -> str:
-    """Text as Python pickles it; a lone surrogate, which no terminal and no file can hold, is spelled out: `\\ud800`."""
+    r"""Decode text as Python pickles it; a lone surrogate, which no terminal and no file holds, is spelled out: `\ud800`."""
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError:
