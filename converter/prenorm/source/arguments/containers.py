@@ -133,7 +133,7 @@ class LocatedValue:
 
 
 def _above(value: object) -> LocatedValue | None:
-    """Locate the containers that a config's `_parent` leads to, from which references count; a number of them, if in a circle."""
+    """Locate the containers that `_parent` leads to, from which references count; a number of them, if in a circle."""
     chain = [value]
     while (state := node_state(chain[-1])) is not None and len(chain) <= MAX_DEPTH:
         above = state.get("_parent")
