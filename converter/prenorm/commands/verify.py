@@ -7,26 +7,26 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, cast, overload
 
 from prenorm.commands.keywords import keyword_function
 from prenorm.commands.opening import open_folder, open_source
 from prenorm.folder.digests import Digests
-from prenorm.mapping.understood import Prepared, prepare
+from prenorm.mapping.understood import prepare
 from prenorm.options import (
+    AUTO,
     VERIFY_MODES,
     FolderOnlyOptions,
     GoldenOptions,
     Modes,
     Options,
-    SourceOptions,
     VerifyOptions,
 )
 
 if TYPE_CHECKING:
-    from prenorm.fitness.finding import FitnessReport
-    from prenorm.reports.model import ParityReport
+    from prenorm.reports.model import Report
 
 _ByCheckpoint = ParamSpec("_ByCheckpoint")
 _ByGolden = ParamSpec("_ByGolden")
@@ -37,15 +37,13 @@ class Verify(Protocol[_ByCheckpoint, _ByGolden, _ByItself]):
     """The type of `verify`, which can be called in three ways."""
 
     @overload
-    def __call__(self, *arguments: _ByCheckpoint.args, **keywords: _ByCheckpoint.kwargs) -> ParityReport: ...
+    def __call__(self, *arguments: _ByCheckpoint.args, **keywords: _ByCheckpoint.kwargs) -> Report: ...
     @overload
-    def __call__(self, *arguments: _ByGolden.args, **keywords: _ByGolden.kwargs) -> ParityReport: ...
+    def __call__(self, *arguments: _ByGolden.args, **keywords: _ByGolden.kwargs) -> Report: ...
     @overload
-    def __call__(self, *arguments: _ByItself.args, **keywords: _ByItself.kwargs) -> FitnessReport: ...
+    def __call__(self, *arguments: _ByItself.args, **keywords: _ByItself.kwargs) -> Report: ...
 
-    def with_options(
-        self, options: VerifyOptions | GoldenOptions | FolderOnlyOptions, /
-    ) -> ParityReport | FitnessReport:
+    def with_options(self, options: VerifyOptions | GoldenOptions | FolderOnlyOptions, /) -> Report:
         """Call it with arguments and keywords as one group.
 
         Args:
@@ -64,7 +62,7 @@ def _with_modes(
 
 
 @_with_modes(VERIFY_MODES)
-def verify(options: VerifyOptions | GoldenOptions | FolderOnlyOptions) -> ParityReport | FitnessReport:
+def verify(options: VerifyOptions | GoldenOptions | FolderOnlyOptions) -> Report:
     """Judge a model folder, and list everything that disagrees; nothing is written.
 
     There are three ways to call it. A keyword that one of them cannot use is an error:
@@ -77,7 +75,7 @@ def verify(options: VerifyOptions | GoldenOptions | FolderOnlyOptions) -> Parity
         options: the arguments and keywords; `task` is the folder's own unless it is chosen.
 
     Returns:
-        The report, whatever its verdict: a `FitnessReport` for `folder_only`, else a `ParityReport`.
+        The report, whatever its verdict: of the kind fitness for `folder_only`, else of parity.
 
     Raises:
         UsageProblem: if an argument or a file does not fit, or there is not one thing to judge by.
@@ -96,15 +94,27 @@ def verify(options: VerifyOptions | GoldenOptions | FolderOnlyOptions) -> Parity
     return _verify_by_checkpoint(options)
 
 
-def _verify_by_checkpoint(options: VerifyOptions) -> ParityReport:
+def _verify_by_checkpoint(options: VerifyOptions) -> Report:
+    """Judge a folder by its checkpoint."""
     options.listener.stage("Reading", 1)
     checkpoint = open_source(options.checkpoint, options.listener)
-
-    def prepared(options: SourceOptions, rows: int | None) -> Prepared:
-        return prepare(checkpoint, options, rows)
-
     with Digests(checkpoint) as digests, tempfile.TemporaryDirectory(prefix="prenorm-") as scratch:
-        from prenorm.commands.verify_by_checkpoint import judge_published
+        from prenorm.proof.by_checkpoint import prove_by_checkpoint
+        from prenorm.proof.checks.weights import vocabulary_rows
+        from prenorm.proof.prove import JudgedFolder
+        from prenorm.proof.runtimes import CHOICES
 
         published = open_folder(options.folder, Path(scratch), options.revision, options.listener)
-        return judge_published(prepared, published, options, digests)
+        understood = replace(options, task=published.kind.value) if options.task == AUTO else options
+        prepared = prepare(checkpoint, understood, vocabulary_rows(published.tensors))
+        facts = {"task": prepared.plan.task.kind.value, "notes": list(published.notes)}
+        report, _ = prove_by_checkpoint(
+            prepared,
+            JudgedFolder.opened(published, facts),
+            options,
+            digests,
+            CHOICES[options.runtime],
+            compute=options.compute,
+            progress=options.listener,
+        )
+    return report

@@ -11,7 +11,7 @@ import hashlib
 import json
 import math
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,8 +26,7 @@ from prenorm.mapping.targets import Target, target_of_type
 from prenorm.options import TaskKind
 from prenorm.proof.checks.config import ExpectedConfig
 from prenorm.proof.computation import Computation
-from prenorm.proof.numbers.sketch import sketch
-from prenorm.proof.protocols import ReferenceModel, Stage
+from prenorm.proof.protocols import Stage
 
 SCHEMA_VERSION = 1
 _META = "meta"
@@ -143,41 +142,6 @@ class GoldenReference:
     def _get(self, name: str) -> Tensor:
         """Return what was recorded of the batch that is at hand."""
         return torch.from_numpy(self._arrays[f"{self._now}.{name}"])
-
-
-def record_outputs(
-    reference: ReferenceModel, computation: Computation, tick: Callable[[int], None]
-) -> dict[str, NDArray[Any]]:
-    """Return the probe and the sketches of everything that the reference computes on it.
-
-    Args:
-        reference: computes the checkpoint.
-        computation: what to compute, on which probe.
-        tick: called with 1 for every stage, layers + 3 times for each batch.
-
-    Returns:
-        Arrays by the names that the golden file gives them.
-    """
-    arrays: dict[str, NDArray[Any]] = {}
-    with torch.inference_mode():
-        for number, batch in enumerate(computation.batches):
-            arrays[f"probe.{number}"] = batch.numpy().astype(np.int32)
-            names, features = [], None
-            for name, parts in reference.stages(batch):
-                names.append(name)
-                features = parts["out"]
-                arrays[f"{number}.{name}"] = sketch(features).numpy()
-                tick(1)
-            arrays[f"stages.{number}"] = np.array(names)
-            assert features is not None
-            if computation.kind is TaskKind.MASKED_LM:
-                arrays[f"{number}.logits"] = sketch(reference.logits(features[batch != computation.pad])).numpy()
-            elif computation.head is not None:
-                found = reference.classify(features[:, 0], computation.head)
-                arrays[f"{number}.dense"] = sketch(found["dense"]).numpy()
-                arrays[f"{number}.outputs"] = found["out"].numpy()
-            tick(1)
-    return arrays
 
 
 def write_golden(path: Path, golden: Golden) -> None:
