@@ -174,7 +174,7 @@ def test_what_stands_aside_comes_back_before_anything_else(tmp_path: Path, overw
     assert (tmp_path / "out" / "config.json").read_text() == "old"
 
 
-@pytest.mark.parametrize("command", [("verify", MLM), ("verify",), ("inspect",)])
+@pytest.mark.parametrize("command", [("verify", MLM), ("verify",), ("push",), ("inspect",)])
 def test_who_reads_a_folder_that_was_set_aside_is_told_where_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: tuple[str | Path, ...]
 ) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 from helpers.hub import DropBeforeAnswer, Hub
 from helpers.hub.pushing import OURS, PushWorker, on_disk, on_hub, publishable
 from helpers.paths import ROOT
-from prenorm.hub.patience import Patience
+from prenorm.hub.retries import RetryPolicy
 
-PATIENCE = Patience(attempts=3, first_wait=0.01, timeout=20)
+PATIENCE = RetryPolicy(attempts=3, first_wait=0.01, timeout=20)
 
 
 def test_a_push_and_its_repetitions(hub: Hub, tmp_path: Path) -> None:
@@ -19,15 +19,15 @@ def test_a_push_and_its_repetitions(hub: Hub, tmp_path: Path) -> None:
     folder = publishable(tmp_path / "folder")
     hub.faults.add("commit", DropBeforeAnswer())
     for _ in range(2):
-        assert worker.push(folder, "lab/model", hub, patience=PATIENCE)["code"] == 0
+        assert worker.push(folder, "lab/model", hub, policy=PATIENCE)["code"] == 0
     assert not hub.faults.pending()
     assert [commit.title for commit in hub.commits("lab/model")] == [OURS, "initial commit"]
     assert on_hub(hub, "lab/model") == on_disk(folder)
     hub.seed("lab/other", {})
     hub.faults.add("commit", DropBeforeAnswer())
     for _ in range(2):
-        assert worker.push(folder, "lab/other", hub, patience=PATIENCE, pull_request=True)["code"] == 0
+        assert worker.push(folder, "lab/other", hub, policy=PATIENCE, pull_request=True)["code"] == 0
     assert len(hub.pull_requests("lab/other")) == 1
-    refused = worker.push(folder, "nobody/model", hub, patience=PATIENCE)
+    refused = worker.push(folder, "nobody/model", hub, policy=PATIENCE)
     assert (refused["code"], "HTTP 403" in refused["sentence"]) == (5, True), refused
     worker.close()

@@ -6,22 +6,21 @@ import hashlib
 from dataclasses import replace
 from pathlib import Path
 
-from prenorm.errors import ParityFailed, UnreadableCheckpoint
+from prenorm.errors import ParityFailed
 from prenorm.files import CARD_FILE, CONFIG_FILE, PLOT_FILE, REPORT_FILE, TOKENIZER_CONFIG_FILE, TOKENIZER_FILE
 from prenorm.folder.card.model_card import model_card
 from prenorm.folder.card.names import PublicNames
 from prenorm.folder.card.options import OwnText
 from prenorm.folder.digests import Digests
 from prenorm.folder.files import row_nbytes, write_bytes, write_json, write_text, write_weights
-from prenorm.mapping.plan import ConversionPlan
 from prenorm.mapping.understood import Prepared
 from prenorm.options import ConvertOptions
 from prenorm.progress import Progress
-from prenorm.proof.prove import operation_count, prove, stage_count
-from prenorm.proof.references import open_reference
+from prenorm.proof.by_checkpoint import prove_by_checkpoint
+from prenorm.proof.prove import JudgedFolder
 from prenorm.reports import render
-from prenorm.reports.model import Check, ParityReport
-from prenorm.tokenization import count_wrong_ids, tokenizer_config
+from prenorm.reports.model import ParityReport
+from prenorm.tokenization import tokenizer_config
 
 
 def write_folder(prepared: Prepared, staging: Path, *, allow_nonfinite: bool, progress: Progress) -> None:
@@ -77,26 +76,9 @@ def prove_folder(
 
 def _prove(prepared: Prepared, staging: Path, options: ConvertOptions) -> tuple[ParityReport, dict[str, str]]:
     """Return the report, and the SHA-256 of each file in the staging folder."""
-    plan, progress = prepared.plan, options.listener
-    progress.stage("Proving", stage_count(plan))
-    with (
-        Digests(prepared.checkpoint) as digests,
-        open_reference(prepared, prepared.tensors, options) as reference,
-    ):
-        digests.check(prepared.tensors.values())
-        digests.hash_folder(staging)
-        report = prove(
-            plan,
-            prepared.tensors,
-            staging,
-            reference=reference,
-            source=source_facts(prepared),
-            target=_target_facts(plan),
-            more_checks=_tokenizer_check(prepared, staging),
-            tick=digests.beside(progress.advance, stage_count(plan), operation_count(plan, prepared.tensors)),
-        )
-        source_sums, file_digests = digests.result()
-    return replace(report, source={**report.source, **source_digests(prepared, source_sums)}), file_digests
+    folder = JudgedFolder.staged(staging, prepared.plan)
+    with Digests(prepared.checkpoint) as digests:
+        return prove_by_checkpoint(prepared, folder, options, digests, progress=options.listener)
 
 
 def _complete(
@@ -125,70 +107,3 @@ def _complete(
     assert isinstance(published, dict)
     write_text(staging / REPORT_FILE, render(published, ".json"))
     return report
-
-
-def source_facts(prepared: Prepared) -> dict[str, object]:
-    """Return what a report says of the checkpoint.
-
-    Args:
-        prepared: the checkpoint.
-
-    Returns:
-        Plain values.
-    """
-    description = prepared.description
-    return {
-        "file": prepared.checkpoint.file.name,
-        **({"hub": dict(prepared.checkpoint.origin)} if prepared.checkpoint.origin else {}),
-        "bytes": prepared.checkpoint.file.size,
-        "container": description.container,
-        "layout": description.layout,
-        "producer": description.producer,
-        "dtype": description.dtype,
-    }
-
-
-def source_digests(prepared: Prepared, digests: list[str]) -> dict[str, object]:
-    """Return what a report says of the checkpoint's bytes.
-
-    Args:
-        prepared: the checkpoint.
-        digests: the SHA-256 of each of its files.
-
-    Returns:
-        `sha256` of the first file, and `parts` with all of them, if there are several.
-
-    Raises:
-        UnreadableCheckpoint: if a downloaded file is not the one that the Hub announced.
-    """
-    announced = prepared.checkpoint.announced
-    if announced is not None and announced not in digests:
-        raise UnreadableCheckpoint(
-            "did not arrive as it is on the Hub: its SHA-256 differs",
-            subject=prepared.checkpoint.file.path,
-            advice="Remove it from the cache of huggingface_hub, and try again",
-        )
-    parts = [
-        {"name": file.name, "bytes": file.size, "sha256": digest}
-        for file, digest in zip(prepared.checkpoint.files, digests, strict=True)
-    ]
-    return {"sha256": digests[0], **({"parts": parts} if len(parts) > 1 else {})}
-
-
-def _target_facts(plan: ConversionPlan) -> dict[str, object]:
-    return {
-        "model_type": plan.model_type,
-        "architectures": [plan.architecture],
-        "task": plan.task.kind.value,
-        "head": plan.task.head.name if plan.task.head else None,
-        "vocab_size": plan.config["vocab_size"],
-        "extra_rows": plan.extra_rows,
-    }
-
-
-def _tokenizer_check(prepared: Prepared, staging: Path) -> tuple[Check, ...]:
-    parts = prepared.tokenization
-    if parts is None:
-        return ()
-    tokens, wrong = count_wrong_ids(staging / TOKENIZER_FILE, parts)
-    return (Check("tokenizer ids", wrong == 0, {"tokens": tokens, "wrong": wrong}),)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from prenorm.commands.keywords import with_keywords
-from prenorm.hub.patience import Patience
-from prenorm.hub.push import Pushed
-from prenorm.hub.push import push as push_folder
+from prenorm.folder.staging import check_not_set_aside
+from prenorm.hub import Pushed, RetryPolicy, push_folder
 from prenorm.options import PushOptions
 
 
@@ -20,12 +21,13 @@ def push(options: PushOptions) -> Pushed:
         What was sent, or would be, and where it is now.
 
     Raises:
-        UsageProblem: if the folder has no report, or the options do not go together.
+        UsageProblem: if the folder has no report, a killed run left it set aside, or the options do not go together.
         ParityFailed: if the folder is not proven, or not what was proven.
         HubProblem: if the Hub refuses, or does not answer often enough.
     """
+    check_not_set_aside(Path(options.folder))
     return push_folder(
         options.folder, options.repo_id, private=options.private, pull_request=options.pull_request,
         revision=options.revision, message=options.message, dry_run=options.dry_run,
-        patience=Patience(attempts=options.retries + 1, timeout=options.timeout), progress=options.progress,
+        policy=RetryPolicy(attempts=options.retries + 1, timeout=options.timeout), progress=options.progress,
     )  # fmt: skip

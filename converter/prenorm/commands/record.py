@@ -2,47 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
-from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-import torch
-from safetensors import safe_open
-
-from prenorm.checkpoint.tensors import tensor_bytes
 from prenorm.commands.keywords import with_keywords
 from prenorm.commands.opening import open_folder, open_source
-from prenorm.commands.verify_by_checkpoint import Found
-from prenorm.errors import PrenormError
-from prenorm.folder.files import row_pieces
-from prenorm.folder.published import Published
-from prenorm.mapping.plan import ConversionPlan
 from prenorm.mapping.understood import prepare
 from prenorm.options import GoldenOptions, RecordOptions
-from prenorm.proof.checks.audit import Audit, AuditRow
-from prenorm.proof.checks.config import ExpectedConfig, check_config
-from prenorm.proof.checks.numbers import comparison_checks, tensors_check
-from prenorm.proof.comparison import Comparison
+from prenorm.proof.by_golden import GoldenBasis
 from prenorm.proof.computation import Computation
-from prenorm.proof.numbers.differences import ModuleDifferences
-from prenorm.proof.protocols import ReferenceModel
+from prenorm.proof.prove import JudgedFolder, prove
 from prenorm.proof.references import open_reference
-from prenorm.proof.references.golden import (
-    SCHEMA_VERSION,
-    Golden,
-    GoldenReference,
-    read_golden,
-    record_outputs,
-    write_golden,
-)
-from prenorm.proof.runtimes import BUNDLED, CHOICES, open_runtime
-from prenorm.reports.model import Diagnosis, ParityReport, environment
-from prenorm.rules.rows import Row
-
-_CHUNK = 4 << 20
+from prenorm.proof.references.golden import Golden, read_golden, write_golden
+from prenorm.proof.references.recording import record_golden
+from prenorm.proof.runtimes import CHOICES
+from prenorm.reports.model import ParityReport
 
 
 @with_keywords(RecordOptions)
@@ -63,35 +37,14 @@ def record(options: RecordOptions) -> Golden:
         UnreadableCheckpoint: if the checkpoint is damaged, incomplete or unsafe.
         HubProblem: if the Hub does not hand out the checkpoint.
     """
-    prepared = prepare(open_source(options.checkpoint, options.listener), options)
-    plan, subject = prepared.plan, Computation.of(prepared.plan)
-    with open_reference(prepared, prepared.tensors, options) as reference:
-        outputs = record_outputs(reference, subject)
-    facts = {
-        "schema_version": SCHEMA_VERSION,
-        "source": {
-            "file": prepared.checkpoint.file.name,
-            "bytes": prepared.checkpoint.file.size,
-            "sha256": _file_digest(prepared.checkpoint.file.path),
-            "layout": plan.description.layout,
-            "dtype": plan.description.dtype,
-        },
-        "reference": reference.name,
-        "noise": _noise(reference, subject),
-        "environment": environment(),
-        "subject": {
-            "batches": len(subject.batches), "pad": subject.pad, "kind": subject.kind.value, "head": subject.head,
-            "dtype": subject.dtype, "layers": subject.layers, "vocab_size": plan.description.vocab_size,
-        },
-        "config": _config_facts(plan),
-        "tensors": [
-            {"name": row.target, "dtype": row.dtype, "shape": list(row.shape), "sha256": _row_digest(row)}
-            for row in plan.rows
-        ],
-    }  # fmt: skip
-    found = Golden(facts, outputs)
-    write_golden(Path(options.golden), found)
-    return found
+    progress = options.listener
+    progress.stage("Reading", 1)
+    prepared = prepare(open_source(options.checkpoint, progress), options)
+    progress.stage("Recording", Computation.of(prepared.plan).stage_count)
+    with open_reference(prepared, prepared.description.dtype, options) as reference:
+        golden = record_golden(prepared, reference, progress.advance)
+    write_golden(Path(options.golden), golden)
+    return golden
 
 
 @with_keywords(GoldenOptions)
@@ -109,109 +62,9 @@ def verify_golden(options: GoldenOptions) -> ParityReport:
         UnreadableCheckpoint: if the golden file was changed.
         HubProblem: if the Hub does not have the folder.
     """
-    known = read_golden(Path(options.golden))
-    found = Found()
+    basis = GoldenBasis(read_golden(Path(options.golden)))
     with tempfile.TemporaryDirectory(prefix="prenorm-") as scratch:
         published = open_folder(options.folder, Path(scratch), options.revision, options.listener)
-        counts = Counter(item.dtype for item in published.tensors.values())
-        found.check("config", list(check_config(published.config, known.config, counts)))
-        found.disagreements += published.damage
-        for name in CHOICES[options.runtime]:
-            _compare(found, known, published, name)
-        audited = _audit(known, published)
-    found.checks.append(tensors_check(audited))
-    found.disagreements += [f"weights: {text}" for text in audited.problems]
-    found.disagreements += [
-        f"weights: '{row.target}' has other bytes than were recorded" for row in audited.rows if row.equal is False
-    ]
-    return _report(found, known, published, audited)
-
-
-def _compare(found: Found, known: Golden, published: Published, name: str) -> None:
-    suffix = "" if name == BUNDLED else f" ({name})"
-    try:
-        runtime = open_runtime(name, published.path, known.target, known.computation.kind)
-        comparison = Comparison(known.computation, GoldenReference(known), runtime).run()
-    except PrenormError:
-        raise
-    except (ValueError, RuntimeError, IndexError, OSError, KeyError) as error:
-        found.fail_numbers(suffix, error)
-        return
-    found.comparisons.append(comparison)
-    found.take(comparison_checks(comparison, suffix))
-
-
-def _noise(reference: ReferenceModel, subject: Computation) -> dict[str, float]:
-    """How far the recorded outputs are from exact ones, by stage and part: nothing, unless fairseq computed them."""
-    stages = ["embeddings", "layer_norm", "logits", *(f"layers.{n}" for n in range(subject.layers))]
-    found = {f"{stage}/out": reference.noise(stage, "out") for stage in stages}
-    if subject.head is not None:
-        found |= {
-            f"head.{subject.head}/{part}": reference.noise(f"head.{subject.head}", part) for part in ("dense", "out")
-        }
-    return {place: value for place, value in found.items() if value}
-
-
-def _config_facts(plan: ConversionPlan) -> dict[str, object]:
-    expected = ExpectedConfig.of(plan)
-    labels = None if expected.labels is None else list(expected.labels)
-    return {
-        "model_type": expected.target.model_type, "architecture": expected.architecture, "kind": expected.kind.value,
-        "fields": dict(expected.fields), "outputs": expected.outputs, "labels": labels,
-    }  # fmt: skip
-
-
-def _audit(known: Golden, published: Published) -> Audit:
-    """The folder's tensors by their hashes."""
-    wanted: Mapping[str, Mapping[str, Any]] = {item["name"]: item for item in known.facts["tensors"]}
-    rows = []
-    for name, stored in sorted(published.tensors.items()):
-        if name in wanted:
-            same = (stored.dtype, list(stored.shape)) == (wanted[name]["dtype"], wanted[name]["shape"])
-            equal = same and _tensor_digest(stored.file, name) == wanted[name]["sha256"]
-            rows.append(AuditRow(None, name, "recorded", "", equal))
-    missing = [
-        f"target tensor '{name}' was recorded and is not in the files" for name in wanted.keys() - published.tensors
-    ]
-    extra = [
-        f"target tensor '{name}' is in the files and was not recorded" for name in published.tensors.keys() - wanted
-    ]
-    return Audit(tuple(rows), tuple(sorted([*missing, *extra])))
-
-
-def _report(found: Found, known: Golden, published: Published, audited: Audit) -> ParityReport:
-    shown = next((item for item in found.comparisons if item.divergence), None) or next(iter(found.comparisons), None)
-    at = shown.divergence if shown else None
-    return ParityReport(
-        GoldenReference(known).name,
-        "float64",
-        known.facts["source"],
-        {"folder": published.name, **{key: published.config.get(key) for key in ("model_type", "architectures")}},
-        tuple(found.checks),
-        shown.modules if shown else ModuleDifferences(),
-        audited,
-        runtimes=tuple(item.runtime.name for item in found.comparisons),
-        positions=shown.positions if shown else None,
-        divergence=Diagnosis(at.module, None, None) if at else None,
-        disagreements=tuple(found.disagreements),
-    )
-
-
-def _row_digest(row: Row) -> str:
-    digest = hashlib.sha256()
-    for piece in row_pieces(row):
-        digest.update(piece)
-    return digest.hexdigest()
-
-
-def _tensor_digest(file: Path, name: str) -> str:
-    with safe_open(file, framework="pt") as opened, torch.inference_mode():
-        return hashlib.sha256(tensor_bytes(opened.get_tensor(name))).hexdigest()
-
-
-def _file_digest(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as handle:
-        while piece := handle.read(_CHUNK):
-            digest.update(piece)
-    return digest.hexdigest()
+        runtimes = CHOICES[options.runtime]
+        options.listener.stage("Proving", basis.computation.stage_count * len(runtimes))
+        return prove(JudgedFolder.opened(published), basis, runtimes, tick=options.listener.advance)

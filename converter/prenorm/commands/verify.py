@@ -7,20 +7,21 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, cast, overload
 
 from prenorm.commands.keywords import keyword_function
 from prenorm.commands.opening import open_folder, open_source
 from prenorm.folder.digests import Digests
-from prenorm.mapping.understood import Prepared, prepare
+from prenorm.mapping.understood import prepare
 from prenorm.options import (
+    AUTO,
     VERIFY_MODES,
     FolderOnlyOptions,
     GoldenOptions,
     Modes,
     Options,
-    SourceOptions,
     VerifyOptions,
 )
 
@@ -97,13 +98,26 @@ def verify(options: VerifyOptions | GoldenOptions | FolderOnlyOptions) -> Parity
 
 
 def _verify_by_checkpoint(options: VerifyOptions) -> ParityReport:
+    """Judge a folder by its checkpoint."""
+    options.listener.stage("Reading", 1)
     checkpoint = open_source(options.checkpoint, options.listener)
-
-    def prepared(options: SourceOptions, rows: int | None) -> Prepared:
-        return prepare(checkpoint, options, rows)
-
     with Digests(checkpoint) as digests, tempfile.TemporaryDirectory(prefix="prenorm-") as scratch:
-        from prenorm.commands.verify_by_checkpoint import judge_published
+        from prenorm.proof.by_checkpoint import prove_by_checkpoint
+        from prenorm.proof.checks.weights import vocabulary_rows
+        from prenorm.proof.prove import JudgedFolder
+        from prenorm.proof.runtimes import CHOICES
 
         published = open_folder(options.folder, Path(scratch), options.revision, options.listener)
-        return judge_published(prepared, published, options, digests)
+        understood = replace(options, task=published.kind.value) if options.task == AUTO else options
+        prepared = prepare(checkpoint, understood, vocabulary_rows(published.tensors))
+        facts = {"task": prepared.plan.task.kind.value, "notes": list(published.notes)}
+        report, _ = prove_by_checkpoint(
+            prepared,
+            JudgedFolder.opened(published, facts),
+            options,
+            digests,
+            CHOICES[options.runtime],
+            compute=options.compute,
+            progress=options.listener,
+        )
+    return report

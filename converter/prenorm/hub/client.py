@@ -1,7 +1,7 @@
-"""The HTTP client beneath huggingface_hub, set up so that it waits for nothing for ever, and repeats nothing unseen.
+"""The HTTP client beneath huggingface_hub, set up to have a timeout, and to repeat nothing without a message.
 
 Uploads are repeated by huggingface_hub itself, silently, for up to six timeouts in a row, and for as long as a server asks
-in Retry-After. A push does better: what fails reaches `Asking` at once, which says what it waits for, and for how long.
+in Retry-After. In a push every failure reaches `Requests` at once, which says what it waits for, and for how long.
 """
 
 from __future__ import annotations
@@ -12,25 +12,35 @@ from typing import Any
 
 from prenorm.errors import HubProblem
 
-# What huggingface_hub would repeat by itself.
+# The HTTP statuses after which huggingface_hub repeats a request by itself.
 _REPEATED = frozenset({429, 500, 502, 503, 504})
 
 
 class Unanswered(Exception):
-    """A request without an answer; the HTTP library's own error is its cause. `path` is the request's, without secrets."""
+    """A request without an answer; the HTTP library's own error is its cause.
+
+    Attributes:
+        path: the path of the request's address, which holds no secrets.
+    """
 
     def __init__(self, path: str) -> None:
+        """Keep the path.
+
+        Args:
+            path: the path of the request's address.
+        """
         self.path = path
         super().__init__("no answer")
 
 
 def prepare_client(timeout: float, *, repeats: bool) -> None:
-    """Gives every client that huggingface_hub makes from now on a timeout (by itself it would wait for ever), and keeps it
-    from telling of every retry in lines of its own: what matters ends up in one sentence.
+    """Give every client that huggingface_hub makes from now on a timeout, and silence its own messages about retries.
+
+    Without that it would wait for ever. What matters of its messages is in the warnings and errors of `Requests`.
 
     Args:
-        timeout: seconds without a byte.
-        repeats: whether huggingface_hub repeats by itself, which resumed downloads need.
+        timeout: seconds that the server may be silent.
+        repeats: whether huggingface_hub repeats requests by itself, which resumed downloads need.
     """
     import huggingface_hub
     from huggingface_hub import logging, utils
@@ -52,7 +62,7 @@ def prepare_client(timeout: float, *, repeats: bool) -> None:
 
 
 def _at_once(send: Callable[..., Any]) -> Callable[..., Any]:
-    """`send`, of a client of ours, with errors that huggingface_hub lets through."""
+    """Return a client's `send` that raises errors which huggingface_hub does not repeat after."""
     from huggingface_hub.utils import hf_raise_for_status  # type: ignore[attr-defined]
 
     def sent(request: Any, **options: Any) -> Any:
@@ -70,10 +80,14 @@ def _at_once(send: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def check_token(repo_id: str, *, needed: bool) -> None:
-    """Whether there is a token, and one that can be sent.
+    """Check the token before it is sent: one that HTTP cannot carry would end in an error that shows it.
+
+    Args:
+        repo_id: the repo that it is for.
+        needed: whether there must be one.
 
     Raises:
-        HubProblem: if not. A token that HTTP cannot carry would end in an error that shows it.
+        HubProblem: if it is missing or malformed.
     """
     from huggingface_hub import get_token
 

@@ -1,4 +1,4 @@
-"""Whether a folder may be published: it has a passed report, and its files are those that the report speaks of."""
+"""Whether a folder may be published: it has a report with the verdict passed, and its files are those listed there."""
 
 from __future__ import annotations
 
@@ -19,7 +19,15 @@ _CONVERT = "Convert the checkpoint again; a card of your own goes in with --card
 
 @dataclass(frozen=True)
 class PublishableFile:
-    """A file of the folder. `git_oid` is its id as a git blob, which is how the Hub knows files outside LFS."""
+    """A file of the folder, hashed.
+
+    Attributes:
+        name: its name in the folder and the repo.
+        path: where it lies.
+        size: in bytes.
+        sha256: its SHA-256, which is how the Hub knows files in LFS.
+        git_oid: its id as a git blob, which is how the Hub knows the others.
+    """
 
     name: str
     path: Path
@@ -28,8 +36,15 @@ class PublishableFile:
     git_oid: str
 
     @classmethod
-    def at(cls, path: Path, watch: Progress) -> PublishableFile:
-        """The file at `path`, read once.
+    def at(cls, path: Path, progress: Progress) -> PublishableFile:
+        """Read a file once, for both hashes.
+
+        Args:
+            path: the file.
+            progress: receives the number of bytes read.
+
+        Returns:
+            The file, hashed.
 
         Raises:
             UsageProblem: if it cannot be read.
@@ -41,7 +56,7 @@ class PublishableFile:
                 while data := handle.read(_CHUNK):
                     sha256.update(data)
                     git.update(data)
-                    watch.advance(len(data))
+                    progress.advance(len(data))
         except OSError as error:
             raise UsageProblem(f"cannot be read ({error.strerror})", subject=path, advice="Check its rights") from error
         return cls(path.name, path, size, sha256.hexdigest(), git.hexdigest())
@@ -56,8 +71,15 @@ class Publishable:
     report: dict[str, Any]
 
 
-def check_folder(folder: Path, watch: Progress) -> Publishable:
-    """Reads the report and holds every file against it; nothing is changed.
+def check_folder(folder: Path, progress: Progress) -> Publishable:
+    """Read the report and compare every file with it. Nothing is changed.
+
+    Args:
+        folder: the folder.
+        progress: receives the stage, and the number of bytes read.
+
+    Returns:
+        The folder, its files hashed.
 
     Raises:
         UsageProblem: if the folder has no report of a conversion.
@@ -66,13 +88,13 @@ def check_folder(folder: Path, watch: Progress) -> Publishable:
     report = _read_report(folder)
     _check_verdict(folder / REPORT_FILE, report)
     expected = _listed(folder / REPORT_FILE, report)
-    there = {path.name: path for path in folder.iterdir() if path.name != REPORT_FILE}
-    problems = [f"'{name}' is missing" for name in sorted(expected.keys() - there.keys())]
-    problems += [f"'{name}' is not in the report" for name in sorted(there.keys() - expected.keys())]
-    watch.stage("Checking", sum(path.stat().st_size for path in there.values() if path.is_file()))
+    present = {path.name: path for path in folder.iterdir() if path.name != REPORT_FILE}
+    problems = [f"'{name}' is missing" for name in sorted(expected.keys() - present.keys())]
+    problems += [f"'{name}' is not in the report" for name in sorted(present.keys() - expected.keys())]
+    progress.stage("Checking", sum(path.stat().st_size for path in present.values() if path.is_file()))
     files = []
-    for name in sorted(expected.keys() & there.keys()):
-        file = _hashed(there[name], watch)
+    for name in sorted(expected.keys() & present.keys()):
+        file = _hashed(present[name], progress)
         if file is None or file.sha256 != expected[name]:
             problems.append(f"'{name}' is not the file that the report is about: its SHA-256 differs")
         else:
@@ -84,12 +106,13 @@ def check_folder(folder: Path, watch: Progress) -> Publishable:
             advice=f"{_CONVERT}. Nothing was sent:",
             problems=problems,
         )
-    report_file = _hashed(folder / REPORT_FILE, watch)
+    report_file = _hashed(folder / REPORT_FILE, progress)
     assert report_file is not None
     return Publishable(folder, (*files, report_file), report)
 
 
 def _read_report(folder: Path) -> dict[str, Any]:
+    """Return the content of the folder's report."""
     if not folder.is_dir():
         raise UsageProblem("is no folder", subject=folder, advice="Give a folder that prenorm convert wrote")
     path = folder / REPORT_FILE
@@ -113,14 +136,14 @@ def _read_report(folder: Path) -> dict[str, Any]:
 
 
 def _check_verdict(path: Path, report: dict[str, Any]) -> None:
-    """The verdict must be passed, and so must all that it rests on."""
-    checks, said = report.get("checks"), report.get("disagreements")
+    """Refuse a report unless its verdict and every check that it rests on are passed."""
+    checks, disagreements = report.get("checks"), report.get("disagreements")
     if not isinstance(checks, list) or not checks or not all(isinstance(check, dict) for check in checks):
         raise UsageProblem("is no parity report", subject=path, advice=_CONVERT)
     failed = [
         str(check.get("name")) for check in checks if check.get("passed") is not True or check.get("judged") is False
     ]
-    if report.get("passed") is not True or report.get("verdict") != "passed" or failed or said:
+    if report.get("passed") is not True or report.get("verdict") != "passed" or failed or disagreements:
         raise ParityFailed(
             f"the verdict is '{report.get('verdict')}'" + (f" ({', '.join(failed)})" if failed else ""),
             subject=path,
@@ -129,22 +152,22 @@ def _check_verdict(path: Path, report: dict[str, Any]) -> None:
 
 
 def _listed(path: Path, report: dict[str, Any]) -> dict[str, str]:
-    """The SHA-256 of every file that the report lists."""
+    """Return the SHA-256 of every file that the report lists, by name."""
     target = report.get("target")
     files = target.get("files") if isinstance(target, dict) else None
     if not isinstance(files, list) or not files:
         raise UsageProblem(
             "lists no files: it is of a verification, not of a conversion", subject=path, advice=_CONVERT
         )
-    found = {}
+    sums = {}
     for file in files:
         name, sha256 = (file.get("name"), file.get("sha256")) if isinstance(file, dict) else (None, None)
         if not isinstance(name, str) or not isinstance(sha256, str) or Path(name).name != name:
             raise UsageProblem("lists files in a way that is not ours", subject=path, advice=_CONVERT)
-        found[name] = sha256
-    return found
+        sums[name] = sha256
+    return sums
 
 
-def _hashed(path: Path, watch: Progress) -> PublishableFile | None:
-    """The file with its hashes; None if it is no file."""
-    return PublishableFile.at(path, watch) if path.is_file() else None
+def _hashed(path: Path, progress: Progress) -> PublishableFile | None:
+    """Return the file, hashed; None for what is not a file."""
+    return PublishableFile.at(path, progress) if path.is_file() else None

@@ -9,15 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prenorm.files import REPORT_FILE
-from prenorm.hub.patience import Asking
 from prenorm.hub.publishable import Publishable, PublishableFile
-from prenorm.progress import Silent
+from prenorm.hub.retries import Requests
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
-# What the Hub keeps for itself.
-_HUBS_OWN = frozenset({".gitattributes", ".gitignore"})
+# Files that the Hub makes for itself.
+_FILES_OF_THE_HUB = frozenset({".gitattributes", ".gitignore"})
 
 
 @dataclass(frozen=True)
@@ -28,14 +27,20 @@ class RemoteFile:
     sha256: str | None
     git_oid: str | None
 
-    def is_at(self, path: Path) -> bool:
-        """Whether the file at `path` is this one."""
-        found = PublishableFile.at(path, Silent())
-        return found.sha256 == self.sha256 if self.sha256 is not None else found.git_oid == self.git_oid
+    def has_content_of(self, file: PublishableFile) -> bool:
+        """Return whether a local file has the same content.
+
+        Args:
+            file: the local file, hashed.
+
+        Returns:
+            True if it has.
+        """
+        return file.sha256 == self.sha256 if self.sha256 is not None else file.git_oid == self.git_oid
 
 
 @dataclass(frozen=True)
-class Remote:
+class RemoteRepo:
     """A repo at one commit."""
 
     commit: str
@@ -43,16 +48,28 @@ class Remote:
     files: Mapping[str, RemoteFile]
 
     def has(self, file: PublishableFile) -> bool:
-        """Whether the repo holds just this file."""
-        there = self.files.get(file.name)
-        if there is None:
-            return False
-        return there.sha256 == file.sha256 if there.sha256 is not None else there.git_oid == file.git_oid
+        """Return whether the repo holds a local file, under its name and with its content.
+
+        Args:
+            file: the local file, hashed.
+
+        Returns:
+            True if it does.
+        """
+        remote = self.files.get(file.name)
+        return remote is not None and remote.has_content_of(file)
 
 
 @dataclass(frozen=True)
 class Changes:
-    """What a push sends and takes away, what is there already, and what of others stays as it is."""
+    """What a push does to the files of a repo.
+
+    Attributes:
+        send: files that the repo lacks, or has with another content.
+        remove: names of an earlier conversion's files that this one does not have.
+        unchanged: names of files that are there already.
+        others: names of files that are not prenorm's; they stay.
+    """
 
     send: tuple[PublishableFile, ...]
     remove: tuple[str, ...]
@@ -63,18 +80,26 @@ class Changes:
         return bool(self.send or self.remove)
 
 
-def look(api: HfApi, asking: Asking, revision: str | None) -> Remote | None:
-    """The repo at `revision`; None if there is no such repo, or none that the token may see.
+def read_repo(api: HfApi, requests: Requests, revision: str | None) -> RemoteRepo | None:
+    """Ask the Hub what a repo holds.
+
+    Args:
+        api: huggingface_hub's client.
+        requests: makes the requests about the repo.
+        revision: branch, tag, commit or reference; None for the main branch.
+
+    Returns:
+        The repo; None if there is no such repo, or none that the token may see.
 
     Raises:
-        HubProblem: if the Hub does not say, or the repo has no such revision.
+        HubProblem: if the Hub does not answer, or the repo has no such revision.
     """
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
-    def ask() -> Remote | None:
+    def request() -> RemoteRepo | None:
         try:
             info = api.model_info(
-                asking.repo_id, revision=revision, files_metadata=True, timeout=asking.patience.timeout
+                requests.repo_id, revision=revision, files_metadata=True, timeout=requests.policy.timeout
             )
         except GatedRepoError:
             raise
@@ -84,43 +109,59 @@ def look(api: HfApi, asking: Asking, revision: str | None) -> Remote | None:
             item.rfilename: RemoteFile(item.size or 0, item.lfs.sha256 if item.lfs else None, item.blob_id)
             for item in info.siblings or ()
         }
-        return Remote(info.sha or "", bool(info.private), files)
+        return RemoteRepo(info.sha or "", bool(info.private), files)
 
-    return asking("looking at the repo", ask)
+    return requests("looking at the repo", request)
 
 
-def changes(folder: Publishable, remote: Remote | None, earlier: frozenset[str]) -> Changes:
-    """What the repo lacks of the folder.
+def changes_between(folder: Publishable, repo: RemoteRepo | None, earlier: frozenset[str]) -> Changes:
+    """Compare a folder with a repo.
 
     Args:
-        earlier: the names that the repo's own report lists: what an earlier conversion put there and this one has no
-            more, such as the shards of larger weights, is taken away; all else is somebody else's.
+        folder: what the repo is to hold.
+        repo: what it holds; None if it is still to be created.
+        earlier: the names that the repo's own report lists: what an earlier conversion put there and this one does not
+            have, such as the shards of larger weights, is removed; all else is somebody else's.
+
+    Returns:
+        What a push has to do.
     """
-    if remote is None:
+    if repo is None:
         return Changes(folder.files, (), (), ())
-    ours = {file.name for file in folder.files}
-    there = remote.files.keys() - ours
-    remove = there & earlier
+    others = repo.files.keys() - {file.name for file in folder.files}
+    remove = others & earlier
     return Changes(
-        tuple(file for file in folder.files if not remote.has(file)),
+        tuple(file for file in folder.files if not repo.has(file)),
         tuple(sorted(remove)),
-        tuple(file.name for file in folder.files if remote.has(file)),
-        tuple(sorted(there - remove - _HUBS_OWN)),
+        tuple(file.name for file in folder.files if repo.has(file)),
+        tuple(sorted(others - remove - _FILES_OF_THE_HUB)),
     )
 
 
-def earlier_files(api: HfApi, asking: Asking, remote: Remote | None) -> frozenset[str]:
-    """The files that the report in the repo lists, if there is a report of ours."""
-    if remote is None or REPORT_FILE not in remote.files:
+def earlier_files(api: HfApi, requests: Requests, repo: RemoteRepo | None) -> frozenset[str]:
+    """Read which files an earlier conversion put into a repo.
+
+    Args:
+        api: huggingface_hub's client.
+        requests: makes the requests about the repo.
+        repo: what it holds.
+
+    Returns:
+        The names that the repo's own report lists; none if it has no report of prenorm.
+
+    Raises:
+        HubProblem: if the Hub does not hand out the report.
+    """
+    if repo is None or REPORT_FILE not in repo.files:
         return frozenset()
     path = Path(
-        asking(
+        requests(
             "reading the repo's own report",
-            lambda: api.hf_hub_download(asking.repo_id, REPORT_FILE, revision=remote.commit),
+            lambda: api.hf_hub_download(requests.repo_id, REPORT_FILE, revision=repo.commit),
         )
     )
     try:
         listed = json.loads(path.read_text(encoding="utf-8"))["target"]["files"]
         return frozenset(str(file["name"]) for file in listed)
     except (ValueError, KeyError, TypeError, RecursionError):
-        return frozenset()  # a file of that name which is not ours
+        return frozenset()  # a file of that name which is not a report of prenorm

@@ -9,6 +9,7 @@ from prenorm.errors import NotRepresentable, UsageProblem
 from prenorm.options import AUTO, TaskKind
 from prenorm.source.description import SourceDescription
 from prenorm.source.sizes import HeadDescription
+from prenorm.source.training import UNKNOWN
 from prenorm.tokenization.dictionary import read_labels
 
 _USES_HEAD = (TaskKind.SEQUENCE_CLASSIFICATION, TaskKind.MULTIPLE_CHOICE)
@@ -67,7 +68,7 @@ def _trained_for(description: SourceDescription, head_name: str | None) -> tuple
     trained = description.trained_head
     if trained is not None and description.heads:
         return trained.kind, trained.why
-    if head_name is not None or (description.heads and description.task == "unknown"):
+    if head_name is not None or (description.heads and description.task == UNKNOWN):
         names = ", ".join(head.name for head in description.heads) or "none"
         raise UsageProblem(
             f"what its classification heads ({names}) were trained for is not recorded",

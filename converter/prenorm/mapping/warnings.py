@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from prenorm.checkpoint import Checkpoint, Risk
 from prenorm.mapping.plan import ConversionPlan
 from prenorm.options import TaskKind
-from prenorm.source.layouts import DEEPSPEED
 from prenorm.source.positions import USUAL_PAD_ID
 from prenorm.tokenization import Tokenization
 
@@ -52,7 +51,7 @@ def _task(plan: ConversionPlan) -> Iterator[str]:
 
 def _source(plan: ConversionPlan) -> Iterator[str]:
     description = plan.description
-    if description.layout.endswith(DEEPSPEED.name):
+    if description.deepspeed_kernels:
         yield (
             f"DeepSpeed's kernels computed the tanh form of GELU; the folder says hidden_act={plan.config['hidden_act']} "
             "(--activation gelu_new or gelu chooses)"

@@ -1,82 +1,281 @@
-"""The proof of a conversion: reference against the staging folder's files, and the audit of the tensors."""
+"""The proof: what a folder computes and holds, against what it must compute and hold.
+
+There is one, whatever is judged (a folder that was just written, or anybody's), whatever it is judged by (a checkpoint, or
+what was recorded of one), and whatever computes it.
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import torch
 
-from prenorm.checkpoint.tensors import SourceTensor
+from prenorm.errors import PrenormError
+from prenorm.folder.published import Published
 from prenorm.mapping.plan import ConversionPlan
-from prenorm.options import TaskKind
-from prenorm.proof.checks.audit import audit
+from prenorm.proof.checks.audit import Audit
 from prenorm.proof.checks.numbers import comparison_checks, tensors_check
 from prenorm.proof.comparison import Comparison
 from prenorm.proof.computation import Computation
-from prenorm.proof.hints import diagnose
+from prenorm.proof.numbers.differences import ModuleDifferences
 from prenorm.proof.protocols import ReferenceModel
 from prenorm.proof.runtimes import BUNDLED, open_runtime
-from prenorm.reports.model import Check, ParityReport
+from prenorm.reports.model import Check, Diagnosis, ParityReport
+
+# What a runtime raises for a folder that does not load, or that computes other stages than the reference.
+UNCOMPUTABLE = (ValueError, RuntimeError, IndexError, OSError, KeyError)
+
+
+@dataclass(frozen=True)
+class JudgedFolder:
+    """A folder to be judged.
+
+    Attributes:
+        path: where its files are.
+        facts: what the report says of it.
+        published: the folder as it was opened; None for a staging folder, whose config and tokenizer were just written from
+            the plan. A fault in a staging folder is prenorm's own: it is an error, or a failed check, and no disagreement.
+    """
+
+    path: Path
+    facts: Mapping[str, object]
+    published: Published | None = None
+
+    @classmethod
+    def staged(cls, path: Path, plan: ConversionPlan) -> JudgedFolder:
+        """Return a folder that was just written.
+
+        Args:
+            path: the staging folder.
+            plan: what it was written from.
+
+        Returns:
+            The folder to be judged.
+        """
+        return cls(
+            path,
+            {
+                "model_type": plan.model_type,
+                "architectures": [plan.architecture],
+                "task": plan.task.kind.value,
+                "head": plan.task.head.name if plan.task.head else None,
+                "vocab_size": plan.config["vocab_size"],
+                "extra_rows": plan.extra_rows,
+            },
+        )
+
+    @classmethod
+    def opened(cls, published: Published, facts: Mapping[str, object] | None = None) -> JudgedFolder:
+        """Return anybody's folder.
+
+        Args:
+            published: the opened folder.
+            facts: what the report says of it, besides its name and types.
+
+        Returns:
+            The folder to be judged.
+        """
+        types = {key: published.config.get(key) for key in ("model_type", "architectures")}
+        return cls(published.path, {"folder": published.name, **types, **(facts or {})}, published)
+
+
+@dataclass
+class Findings:
+    """What a proof gathers.
+
+    Attributes:
+        checks: in the report's order.
+        disagreements: a sentence for everything that disagrees.
+        comparisons: of every runtime that could compute the folder.
+    """
+
+    checks: list[Check] = field(default_factory=list)
+    disagreements: list[str] = field(default_factory=list)
+    comparisons: list[Comparison] = field(default_factory=list)
+
+    def add(self, check: Check, disagreements: Sequence[str]) -> None:
+        """Take in a check and its sentences.
+
+        Args:
+            check: the check.
+            disagreements: what it found wrong.
+        """
+        self.checks.append(check)
+        self.disagreements += disagreements
+
+    def add_sentences(self, name: str, disagreements: Sequence[str]) -> None:
+        """Take in a check that consists of sentences.
+
+        Args:
+            name: the check's name.
+            disagreements: what it found wrong.
+        """
+        self.add(Check(name, not disagreements, {"disagreements": len(disagreements)}), disagreements)
+
+    def add_comparison(self, comparison: Comparison, suffix: str) -> None:
+        """Take in a comparison's checks, and a sentence for each that failed.
+
+        Args:
+            comparison: the comparison, done.
+            suffix: what tells its checks from those of another runtime.
+        """
+        self.comparisons.append(comparison)
+        for check in comparison_checks(comparison, suffix):
+            apart, allowed = check.metrics["max_abs_diff"], check.tolerance
+            sentence = f"numbers: {check.name} differ by {apart:.1e}, and rounding explains {allowed:.1e}"
+            self.add(check, [] if check.passed else [sentence])
+
+    def add_failure(self, error: Exception, suffix: str) -> None:
+        """Take in that a folder cannot be computed.
+
+        Args:
+            error: what the runtime raised.
+            suffix: what tells the runtime's checks from those of another.
+        """
+        reason = str(error).strip().split("\n")[0]
+        sentence = f"numbers{suffix}: the folder cannot be computed: {reason}"
+        self.add(Check("logits" + suffix, False, {"disagreements": 1}), [sentence])
+
+
+class Basis(Protocol):
+    """What a folder is judged by."""
+
+    @property
+    def computation(self) -> Computation:
+        """What is computed on both sides."""
+
+    @property
+    def reference(self) -> ReferenceModel:
+        """What computes the checkpoint's side."""
+
+    @property
+    def source(self) -> Mapping[str, object]:
+        """What the report says of the checkpoint."""
+
+    def check_files(self, published: Published, findings: Findings) -> None:
+        """Check config, tokenizer and the state of the files.
+
+        Args:
+            published: anybody's folder.
+            findings: takes in what is found.
+        """
+
+    def check_written(self, path: Path) -> list[Check]:
+        """Check what was written besides tensors, in a staging folder.
+
+        Args:
+            path: the staging folder.
+
+        Returns:
+            The checks, after all others in the report.
+        """
+
+    def audit(self, folder: JudgedFolder) -> tuple[Audit, list[str]]:
+        """Account for every tensor.
+
+        Args:
+            folder: the folder.
+
+        Returns:
+            The rows, and a sentence for everything that is wrong.
+        """
+
+    def diagnose(self, comparison: Comparison) -> Diagnosis | None:
+        """Describe the first divergence of a comparison.
+
+        Args:
+            comparison: one that has a divergence.
+
+        Returns:
+            Where it is, and what is known of its cause.
+        """
+
+    def cost_of_type(self, folder: JudgedFolder) -> dict[str, float | int | str] | None:
+        """Measure what rounding to the folder's type costs.
+
+        Args:
+            folder: the folder.
+
+        Returns:
+            The metrics of the logits, which are not judged; None if nothing was rounded.
+        """
 
 
 def prove(
-    plan: ConversionPlan,
-    tensors: Mapping[str, SourceTensor],
-    folder: Path,
+    folder: JudgedFolder,
+    basis: Basis,
+    runtimes: Sequence[str] = (BUNDLED,),
     *,
-    reference: ReferenceModel,
-    source: Mapping[str, object],
-    target: Mapping[str, object],
-    more_checks: tuple[Check, ...] = (),
+    compute: str = "float64",
     tick: Callable[[int], None] = lambda steps: None,
 ) -> ParityReport:
-    """Compares what the checkpoint computes with what the folder computes.
+    """Judge a folder: its files, what it computes, and every tensor.
 
     Args:
-        tensors: the source tensors under the checkpoint's own names.
-        folder: the staging folder; the bundled model is loaded from its files.
-        reference: what computes as fairseq does.
-        source, target: what the report says of the two sides.
-        more_checks: checks made elsewhere, to stand in the same report.
+        folder: what is judged; its weights are loaded from its files.
+        basis: what it is judged by.
+        runtimes: what computes the folder, by name.
+        compute: what it computes in, `float64` or `float32`.
         tick: called with 1 for every stage that was compared.
 
+    Returns:
+        The report, whatever its verdict.
+
     Raises:
-        ValueError: if the folder's files do not fit the model, or the model's stages are not the reference's.
+        ValueError: if a staging folder's files do not fit the model, or the model's stages are not the reference's.
     """
-    runtime = open_runtime(BUNDLED, folder, plan.target, plan.task.kind)
-    found = Comparison(Computation.of(plan), reference, runtime, tick).run()
+    findings = Findings()
+    if folder.published is not None:
+        basis.check_files(folder.published, findings)
+    for name in runtimes:
+        _compare(findings, folder, basis, name, compute, tick)
     with torch.inference_mode():
-        audited = audit(
-            folder, plan.rows, plan.dropped, tensors, reference.used & tensors.keys(), tied=is_tied_masked_lm(plan)
-        )
+        audited, objections = basis.audit(folder)
+    findings.add(tensors_check(audited), objections)
+    if folder.published is None:
+        findings.checks += basis.check_written(folder.path)
+        findings.disagreements.clear()
+    return _report(folder, basis, findings, audited, compute)
+
+
+def _compare(
+    findings: Findings, folder: JudgedFolder, basis: Basis, name: str, compute: str, tick: Callable[[int], None]
+) -> None:
+    """Compare one runtime's numbers with the reference's; anybody's folder may fail to load."""
+    suffix = "" if name == BUNDLED else f" ({name})"
+    computation = basis.computation
+    try:
+        runtime = open_runtime(name, folder.path, computation.target, computation.kind, compute)
+        comparison = Comparison(computation, basis.reference, runtime, tick).run()
+    except PrenormError:
+        raise
+    except UNCOMPUTABLE as error:
+        if folder.published is None:
+            raise
+        findings.add_failure(error, suffix)
+    else:
+        findings.add_comparison(comparison, suffix)
+
+
+def _report(folder: JudgedFolder, basis: Basis, findings: Findings, audited: Audit, compute: str) -> ParityReport:
+    """Fill the report; of several comparisons it shows the first that diverges."""
+    worst = next((item for item in findings.comparisons if item.divergence), None)
+    shown = worst or next(iter(findings.comparisons), None)
     return ParityReport(
-        reference.name,
-        "float64",
-        source,
-        target,
-        (*comparison_checks(found), tensors_check(audited), *more_checks),
-        found.modules,
+        basis.reference.name,
+        compute,
+        basis.source,
+        folder.facts,
+        tuple(findings.checks),
+        shown.modules if shown else ModuleDifferences(),
         audited,
-        runtimes=(runtime.name,),
-        positions=found.positions,
-        divergence=diagnose(found, plan, tensors),
-        noise=reference.floor(),
+        runtimes=tuple(item.runtime.name for item in findings.comparisons),
+        positions=shown.positions if shown else None,
+        divergence=basis.diagnose(worst) if worst else None,
+        disagreements=tuple(findings.disagreements),
+        noise=basis.reference.floor(),
+        cost_of_type=basis.cost_of_type(folder),
     )
-
-
-def is_tied_masked_lm(plan: ConversionPlan) -> bool:
-    """Whether the LM head's matrix is left out of the folder for being the embedding."""
-    return plan.task.kind is TaskKind.MASKED_LM and plan.description.shares_embedding
-
-
-def stage_count(plan: ConversionPlan) -> int:
-    """How often `prove` ticks."""
-    return 2 * (plan.description.layers + 3 + (plan.task.head is not None))
-
-
-def operation_count(plan: ConversionPlan, tensors: Mapping[str, SourceTensor]) -> float:
-    """About how many floating-point operations the comparison takes: two for each weight and token, on both sides."""
-    tokens = sum(batch.numel() for batch in Computation.of(plan).batches)
-    return 4.0 * tokens * sum(math.prod(tensor.shape) for tensor in tensors.values())

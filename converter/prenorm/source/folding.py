@@ -15,7 +15,7 @@ from prenorm.rules.derived import ComputedTensor
 from prenorm.rules.rows import Moved, Operation, OperationKind, constant
 from prenorm.source.description import SourceDescription
 from prenorm.source.layouts import HEADS, Canonical
-from prenorm.source.positions import LEARNED, NONE, sinusoids
+from prenorm.source.positions import PositionKind, sinusoids
 from prenorm.source.sizes import LM_MATRIX, POSITIONS, TABLE
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def fold(canonical: Canonical, description: SourceDescription) -> Canonical:
     tensors = dict(canonical.tensors)
     if description.scaled_embedding:
         _scale_embedding(tensors, description)
-    if description.positions.kind != LEARNED:
+    if description.positions.kind is not PositionKind.LEARNED:
         tensors[POSITIONS] = _position_table(description)
     for head in description.heads:
         if head.spectral_norm:
@@ -61,12 +61,12 @@ def _position_table(description: SourceDescription) -> Moved:
         import torch
 
         wanted = torch_dtype(description.dtype)
-        if table.kind == NONE:
+        if table.kind is PositionKind.NONE:
             return torch.zeros(table.rows, width, dtype=wanted)
         return sinusoids(table, width, description.pad_id).to(wanted)
 
     tensor = ComputedTensor(description.dtype, (table.rows, width), compute)
-    if table.kind == NONE:
+    if table.kind is PositionKind.NONE:
         return Moved(
             tensor, None, constant(0.0), "no_token_positional_embeddings: the model adds nothing for a position"
         )

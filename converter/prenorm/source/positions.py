@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING
 
 from prenorm.errors import UnreadableCheckpoint
@@ -18,17 +19,27 @@ from prenorm.source.sizes import POSITIONS, is_zero_row, matrix
 if TYPE_CHECKING:
     import torch
 
-LEARNED, SINUSOIDAL, NONE = "learned", "sinusoidal", "none"
 USUAL_PAD_ID = 1  # fairseq's Dictionary: <s> 0, <pad> 1, </s> 2, <unk> 3
 _MOST_POSITIONS = 1 << 20
 _FAIRSEQ_DEFAULT = 512  # of --max-positions
+
+
+class PositionKind(str, Enum):
+    """Where the model's table of positions comes from."""
+
+    LEARNED = "learned"  # a tensor of the checkpoint
+    SINUSOIDAL = "sinusoidal"  # computed by fairseq's formula
+    NONE = "none"  # nothing is added for a position
+
+    def __str__(self) -> str:
+        return self.value
 
 
 @dataclass(frozen=True)
 class PositionTable:
     """`kind` says where the table comes from; it has `rows` rows, those up to the pad's included."""
 
-    kind: str
+    kind: PositionKind
     rows: int
 
     def __str__(self) -> str:
@@ -43,21 +54,21 @@ def find_positions(
     Raises:
         UnreadableCheckpoint: if arguments and tensors contradict each other, or the table is missing.
     """
-    kind = SINUSOIDAL if arguments.flag("encoder_learned_pos") is False else LEARNED
+    kind = PositionKind.SINUSOIDAL if arguments.flag("encoder_learned_pos") is False else PositionKind.LEARNED
     if arguments.flag("no_token_positional_embeddings"):
-        kind = NONE
+        kind = PositionKind.NONE
     stated = _stated(arguments)
-    if kind == LEARNED:
+    if kind is PositionKind.LEARNED:
         rows, _ = matrix(tensors, POSITIONS)
         return PositionTable(kind, rows), _pad_id(tensors, stated, rows, vocab_size)
     if POSITIONS in tensors:
-        argument = "no_token_positional_embeddings=True" if kind == NONE else "encoder_learned_pos=False"
+        argument = "no_token_positional_embeddings=True" if kind is PositionKind.NONE else "encoder_learned_pos=False"
         raise UnreadableCheckpoint(
             f"the arguments say {argument}, but there is a learned table of positions, '{tensors[POSITIONS].source}'",
             advice="Arguments and tensors contradict each other",
         )
     count = stated or arguments.max_positions or _FAIRSEQ_DEFAULT
-    if count > _MOST_POSITIONS or (kind == SINUSOIDAL and (hidden_size % 2 or hidden_size < 4)):
+    if count > _MOST_POSITIONS or (kind is PositionKind.SINUSOIDAL and (hidden_size % 2 or hidden_size < 4)):
         raise UnreadableCheckpoint(f"the arguments ask for a table of {count} positions, {hidden_size} wide")
     return PositionTable(kind, count + USUAL_PAD_ID + 1), USUAL_PAD_ID
 

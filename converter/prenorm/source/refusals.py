@@ -66,7 +66,9 @@ def refuse_post_norm(tensors: Mapping[str, Moved], arguments: Arguments, dropped
         cause = f"this is a post-LayerNorm model: it has no '{final_norm}'"
     raise NotRepresentable(
         cause,
-        advice="Convert it as plain RoBERTa, with transformers' own script; as RobertaPreLayerNorm it would be wrong",
+        advice="prenorm does not convert post-LayerNorm models yet, and as RobertaPreLayerNorm it would be wrong; "
+        "transformers up to 4.47 shipped a script that makes a plain RoBERTa of one, "
+        "convert_roberta_original_pytorch_checkpoint_to_pytorch.py",
     )
 
 

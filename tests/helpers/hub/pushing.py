@@ -14,7 +14,7 @@ from typing import Any
 
 from helpers.paths import ROOT, SCRIPTS, SOURCES
 from helpers.waiting import PATIENCE
-from prenorm.hub.patience import Patience
+from prenorm.hub.retries import RetryPolicy
 
 from . import WRITER, Hub, Token, client_environment
 
@@ -126,11 +126,11 @@ class PushWorker(Worker):
         super().__init__(python, scratch, "push_worker.py")
 
     def push(
-        self, folder: Path, repo: str, hub: Hub, *, patience: Patience, token: Token = WRITER, **options: Any
+        self, folder: Path, repo: str, hub: Hub, *, policy: RetryPolicy, token: Token = WRITER, **options: Any
     ) -> dict[str, Any]:
         """Pushes, and waits for what comes of it: `code`, `result` or `sentence`, and `warnings`."""
         return self.ask(
-            folder=str(folder), repo=repo, endpoint=hub.endpoint, token=token.secret, patience=asdict(patience),
+            folder=str(folder), repo=repo, endpoint=hub.endpoint, token=token.secret, policy=asdict(policy),
             options=options,
         )  # fmt: skip
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from helpers.waiting import wait_until
-from prenorm.hub.patience import Patience
+from prenorm.hub.retries import RetryPolicy
 
 from . import (
     WRITER,
@@ -26,7 +26,7 @@ from .pushing import OURS, PushWorker, on_hub, publishable, untouched
 
 REPO = "lab/model"
 ATTEMPTS = 3
-PATIENT = Patience(ATTEMPTS, first_wait=0.01, timeout=20.0)
+PATIENT = RetryPolicy(ATTEMPTS, first_wait=0.01, timeout=20.0)
 IMPATIENT = replace(PATIENT, attempts=6, timeout=1.5)  # a busy machine is slow, too
 SLOW = 3.0  # seconds: beyond the timeout, and within what a pull request is waited for
 MODES = {"branch": {}, "new branch": {"revision": "dev"}, "pull request": {"pull_request": True}}
@@ -45,7 +45,7 @@ class Fault:
     action: Action
     code: int = 0
     times: int | None = 1
-    patience: Patience = PATIENT
+    policy: RetryPolicy = PATIENT
     only: tuple[str, ...] = ()
 
 
@@ -151,13 +151,13 @@ def play(scenario: Scenario, worker: PushWorker, scratch: Path) -> Seen:
             hub.seed(REPO, {"theirs.txt": b"theirs\n"})
         hub.faults.add(scenario.phase, scenario.fault.action, times=scenario.fault.times)
         options: dict[str, Any] = MODES[scenario.mode]
-        first = worker.push(folder, REPO, hub, patience=scenario.fault.patience, **options)
+        first = worker.push(folder, REPO, hub, policy=scenario.fault.policy, **options)
         happened = not hub.faults.pending()
         if isinstance(scenario.fault.action, Delay):
             _await_late_work(hub)
         tries = len(hub.requests(scenario.phase))
         hub.faults.clear()
-        again = worker.push(folder, REPO, hub, patience=PATIENT, **options)
+        again = worker.push(folder, REPO, hub, policy=PATIENT, **options)
         refs = [pull.ref for pull in hub.pull_requests(REPO)]
         where = refs[0] if scenario.mode == "pull request" and refs else options.get("revision", "main")
         ours = [commit for commit in hub.commits(REPO, where) if commit.title == OURS]

@@ -30,15 +30,15 @@ class Warnings:
 def push(job):
     """One push: its exit code, and all that the user would see of it."""
     from prenorm.errors import PrenormError, describe
-    from prenorm.hub.patience import Patience
-    from prenorm.hub.push import push as run
+    from prenorm.hub.push import push_folder as run
+    from prenorm.hub.retries import RetryPolicy
 
     os.environ["HF_TOKEN"] = job["token"]
     watch = Warnings()
     try:
-        patience = Patience(**job["patience"])
+        policy = RetryPolicy(**job["policy"])
         result = run(
-            job["folder"], job["repo"], patience=patience, progress=watch, endpoint=job["endpoint"], **job["options"]
+            job["folder"], job["repo"], policy=policy, progress=watch, endpoint=job["endpoint"], **job["options"]
         )
         answer = {"code": 0, "result": result.to_dict()}
     except PrenormError as error:

@@ -15,6 +15,7 @@ from prenorm.reports.markdown_text import escape
 from prenorm.reports.model import ParityReport, package_version
 from prenorm.reports.plots.series import plot_description
 from prenorm.reports.table import parity_rows
+from prenorm.source.training import Producer
 
 if TYPE_CHECKING:
     from prenorm.mapping.plan import ConversionPlan
@@ -60,7 +61,9 @@ def _introduction(plan: ConversionPlan) -> list[str]:
 
 def _program(plan: ConversionPlan) -> str:
     producer = plan.description.producer
-    return "fairseq or DinkyTrain" if producer == "unknown" else "DinkyTrain" if "Dinky" in producer else "fairseq"
+    if producer is Producer.UNKNOWN:
+        return "fairseq or DinkyTrain"
+    return "DinkyTrain" if producer.is_dinkytrain else "fairseq"
 
 
 def _parity(report: ParityReport) -> list[str]:

@@ -69,7 +69,7 @@ def source(plan: ConversionPlan, report: ParityReport, names: PublicNames) -> li
     kept = "" if d.layers_kept is None else f" (those numbered {', '.join(map(str, d.layers_kept))} in the file)"
     rows = [
         *_files(report.source),
-        ("Written by", d.producer),
+        ("Written by", d.producer.value),
         ("Layout of its keys", d.layout),
         ("Weights", "moving average (EMA)" if d.weights == "ema" else "as trained"),
         ("Converted for", _PURPOSES[plan.task.kind] + head),

@@ -14,24 +14,71 @@ from prenorm.rules.rows import Row
 
 # Names under which transformers may store a tensor that has another name, too, and tables that are no weights.
 _ALIASES = {"lm_head.decoder.bias": "lm_head.bias", "lm_head.bias": "lm_head.decoder.bias"}
+_WORDS = "word_embeddings.weight"
 _TABLES = ("embeddings.position_ids", "embeddings.token_type_ids")
 
 
 @dataclass(frozen=True)
 class ExpectedWeights:
-    """What the folder must hold, tensor by tensor, and the names it may have beside."""
+    """What a folder must hold, tensor by tensor.
+
+    Attributes:
+        rows: the target tensors.
+        allowed: other names that it may have.
+        problems: a sentence for every tensor of another shape.
+        dtype: the type of most of the model.
+        tied: whether the LM head's matrix was left out for being the word embeddings.
+    """
 
     rows: tuple[Row, ...]
     allowed: tuple[str, ...]
     problems: tuple[str, ...]
     dtype: str
+    tied: bool
+
+    @classmethod
+    def of(cls, plan: ConversionPlan) -> ExpectedWeights:
+        """Return what a folder must hold that was written from a plan.
+
+        Args:
+            plan: the plan.
+
+        Returns:
+            The plan's rows, and nothing besides.
+        """
+        return cls(plan.rows, (), (), plan.description.dtype, _is_tied(plan))
+
+
+def vocabulary_rows(stored: Mapping[str, StoredTensor]) -> int | None:
+    """Return how many rows a folder's word embeddings have.
+
+    Args:
+        stored: the folder's tensors.
+
+    Returns:
+        The rows; None if there are no word embeddings.
+    """
+    return next((item.shape[0] for name, item in stored.items() if name.endswith(_WORDS) and item.shape), None)
+
+
+def _is_tied(plan: ConversionPlan) -> bool:
+    """Return whether the LM head's matrix is left out of the folder for being the word embeddings."""
+    return plan.task.kind is TaskKind.MASKED_LM and plan.description.shares_embedding
 
 
 def expected_weights(plan: ConversionPlan, stored: Mapping[str, StoredTensor]) -> ExpectedWeights:
-    """The plan's rows under the names and in the types that the folder has them, where that changes no value."""
+    """Return the plan's rows under the names and in the types that a folder has them, where that changes no value.
+
+    Args:
+        plan: what the checkpoint becomes.
+        stored: the folder's tensors.
+
+    Returns:
+        What the folder must hold.
+    """
     planned = {row.target: row for row in plan.rows}
-    if plan.task.kind is TaskKind.MASKED_LM and plan.description.shares_embedding:
-        table = next(row for name, row in planned.items() if name.endswith("word_embeddings.weight"))
+    if _is_tied(plan):
+        table = next(row for name, row in planned.items() if name.endswith(_WORDS))
         if "lm_head.decoder.weight" in stored:
             planned["lm_head.decoder.weight"] = replace(table, target="lm_head.decoder.weight")
         if "lm_head.decoder.bias" in stored:
@@ -51,13 +98,12 @@ def expected_weights(plan: ConversionPlan, stored: Mapping[str, StoredTensor]) -
         _in_type(row, stored[row.target].dtype if row.target in stored else row.dtype) for row in planned.values()
     )
     types = {item.dtype for name, item in stored.items() if name in planned}
-    return ExpectedWeights(
-        rows, tuple(allowed), tuple(problems), types.pop() if len(types) == 1 else plan.description.dtype
-    )
+    dtype = types.pop() if len(types) == 1 else plan.description.dtype
+    return ExpectedWeights(rows, tuple(allowed), tuple(problems), dtype, _is_tied(plan))
 
 
 def _in_type(row: Row, dtype: str) -> Row:
-    """`row` rounded, or widened, to the floating-point type it is stored in."""
+    """Return `row` rounded, or widened, to the floating-point type it is stored in."""
     if row.dtype == dtype or dtype not in FLOATING_TYPES:
         return row
     if row.moved is None:

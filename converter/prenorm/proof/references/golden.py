@@ -26,8 +26,7 @@ from prenorm.mapping.targets import Target, target_of_type
 from prenorm.options import TaskKind
 from prenorm.proof.checks.config import ExpectedConfig
 from prenorm.proof.computation import Computation
-from prenorm.proof.numbers.sketch import sketch
-from prenorm.proof.protocols import ReferenceModel, Stage
+from prenorm.proof.protocols import Stage
 
 SCHEMA_VERSION = 1
 _META = "meta"
@@ -143,28 +142,6 @@ class GoldenReference:
     def _get(self, name: str) -> Tensor:
         """Return what was recorded of the batch that is at hand."""
         return torch.from_numpy(self._arrays[f"{self._now}.{name}"])
-
-
-def record_outputs(reference: ReferenceModel, computation: Computation) -> dict[str, NDArray[Any]]:
-    """The probe and the sketches of everything that the reference computes on it."""
-    arrays: dict[str, NDArray[Any]] = {}
-    with torch.inference_mode():
-        for number, batch in enumerate(computation.batches):
-            arrays[f"probe.{number}"] = batch.numpy().astype(np.int32)
-            names, features = [], None
-            for name, parts in reference.stages(batch):
-                names.append(name)
-                features = parts["out"]
-                arrays[f"{number}.{name}"] = sketch(features).numpy()
-            arrays[f"stages.{number}"] = np.array(names)
-            assert features is not None
-            if computation.kind is TaskKind.MASKED_LM:
-                arrays[f"{number}.logits"] = sketch(reference.logits(features[batch != computation.pad])).numpy()
-            elif computation.head is not None:
-                found = reference.classify(features[:, 0], computation.head)
-                arrays[f"{number}.dense"] = sketch(found["dense"]).numpy()
-                arrays[f"{number}.outputs"] = found["out"].numpy()
-    return arrays
 
 
 def write_golden(path: Path, golden: Golden) -> None:

@@ -32,9 +32,13 @@ _NUMBER_FORMS: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class NotPlain:
-    """Stands for a value that cannot be read as a plain one, and says why."""
+    """Stand for a value that cannot be read as a plain one, and say why.
+
+    `is_given` is False for what has to be given and never was, which counts as absent.
+    """
 
     reason: str
+    is_given: bool = True
 
 
 def class_of(value: Placeholder) -> GlobalName:

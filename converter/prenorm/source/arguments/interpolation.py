@@ -21,7 +21,7 @@ _PATH = rf"(?:{_KEY}|\[{_KEY}\])(?:\.{_KEY}|\[{_KEY}\])*"
 _REFERENCE = re.compile(rf"\$\{{\s*(\.*)({_PATH})\s*\}}")
 
 
-class Reference(NamedTuple):
+class Interpolation(NamedTuple):
     """`keys` lead to the value: from the root if `up` is 0, else from the container `up` levels above the value."""
 
     up: int
@@ -33,15 +33,15 @@ def has_references(text: str) -> bool:
     return "${" in text
 
 
-def parse(text: str) -> list[str | Reference] | None:
+def parse(text: str) -> list[str | Interpolation] | None:
     """The literal parts and references of `text`, in order; None if there is anything else in it."""
     if len(text) > _LONGEST:
         return None
-    pieces: list[str | Reference] = []
+    pieces: list[str | Interpolation] = []
     end = 0
     for found in _REFERENCE.finditer(text):
         pieces.append(text[end : found.start()])
-        pieces.append(Reference(len(found[1]), tuple(re.findall(_KEY, found[2]))))
+        pieces.append(Interpolation(len(found[1]), tuple(re.findall(_KEY, found[2]))))
         end = found.end()
     pieces.append(text[end:])
     literals = [piece for piece in pieces if isinstance(piece, str)]

@@ -1,0 +1,218 @@
+"""A folder judged by its checkpoint."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+from prenorm.checkpoint.tensors import SourceTensor
+from prenorm.files import TOKENIZER_FILE
+from prenorm.folder.digests import Digests
+from prenorm.folder.published import Published
+from prenorm.mapping.understood import Prepared
+from prenorm.options import ReferenceOptions, TaskKind
+from prenorm.progress import Progress
+from prenorm.proof.checks.audit import Audit, audit
+from prenorm.proof.checks.config import ExpectedConfig, check_config
+from prenorm.proof.checks.tokenizer import check_tokenizer
+from prenorm.proof.checks.weights import ExpectedWeights, expected_weights
+from prenorm.proof.comparison import Comparison
+from prenorm.proof.computation import Computation
+from prenorm.proof.facts import source_digests, source_facts
+from prenorm.proof.hints import diagnose
+from prenorm.proof.protocols import ReferenceModel
+from prenorm.proof.prove import UNCOMPUTABLE, Findings, JudgedFolder, prove
+from prenorm.proof.references import open_reference
+from prenorm.proof.references.builtin import BuiltinReference
+from prenorm.proof.references.settings import is_rounded, settings_of, tensors_as_stored
+from prenorm.proof.runtimes import BUNDLED, open_runtime
+from prenorm.reports.model import Check, Diagnosis, ParityReport
+from prenorm.tokenization import count_wrong_ids
+
+
+@dataclass(frozen=True)
+class CheckpointBasis:
+    """A checkpoint, what computes it, and what a folder must hold.
+
+    Attributes:
+        prepared: the checkpoint and its plan.
+        reference: what computes as fairseq does.
+        expected: the tensors that the folder must hold.
+    """
+
+    prepared: Prepared
+    reference: ReferenceModel
+    expected: ExpectedWeights
+
+    @cached_property
+    def computation(self) -> Computation:
+        """What is computed on both sides, on the usual probe."""
+        return Computation.of(self.prepared.plan, self.expected.dtype)
+
+    @property
+    def source(self) -> Mapping[str, object]:
+        """What the report says of the checkpoint."""
+        return source_facts(self.prepared)
+
+    @cached_property
+    def tensors(self) -> Mapping[str, SourceTensor]:
+        """The source tensors in the type that the folder stores."""
+        return tensors_as_stored(self.prepared, self.expected.dtype)
+
+    @property
+    def operation_count(self) -> float:
+        """About how many floating-point operations a comparison takes: two for each weight and token, on both sides."""
+        weights = sum(math.prod(tensor.shape) for tensor in self.prepared.tensors.values())
+        return 4.0 * self.computation.token_count * weights
+
+    def check_files(self, published: Published, findings: Findings) -> None:
+        """Check config, tokenizer, and the files and shapes of the weights.
+
+        Args:
+            published: anybody's folder.
+            findings: takes in what is found.
+        """
+        plan, tokenization = self.prepared.plan, self.prepared.tokenization
+        counts = Counter(item.dtype for item in published.tensors.values())
+        findings.add_sentences("config", list(check_config(published.config, ExpectedConfig.of(plan), counts)))
+        if tokenization is not None:
+            findings.add(*check_tokenizer(published.path, tokenization, plan.description.longest_input))
+        findings.disagreements += [*published.damage, *self.expected.problems]
+
+    def check_written(self, path: Path) -> list[Check]:
+        """Check that every token of a written tokenizer has its row of the dictionary as its id.
+
+        Args:
+            path: the staging folder.
+
+        Returns:
+            The check, if there is a tokenizer.
+        """
+        if self.prepared.tokenization is None:
+            return []
+        tokens, wrong = count_wrong_ids(path / TOKENIZER_FILE, self.prepared.tokenization)
+        return [Check("tokenizer ids", wrong == 0, {"tokens": tokens, "wrong": wrong})]
+
+    def audit(self, folder: JudgedFolder) -> tuple[Audit, list[str]]:
+        """Account for every source tensor and every target tensor, and compare them bit by bit.
+
+        Args:
+            folder: the folder.
+
+        Returns:
+            The rows, and a sentence for everything that is wrong.
+        """
+        prepared, expected = self.prepared, self.expected
+        used = self.reference.used & prepared.tensors.keys()
+        audited = audit(
+            folder.path, expected.rows, prepared.plan.dropped, prepared.tensors, used,
+            tied=expected.tied, allowed=expected.allowed,
+        )  # fmt: skip
+        unequal = [
+            f"weights: '{row.target}' is not bit for bit what '{row.source}' makes ({row.operation})"
+            if row.target
+            else f"weights: '{row.source}' is not the matrix that it was left out for"
+            for row in audited.rows
+            if row.equal is False
+        ]
+        return audited, [*(f"weights: {text}" for text in audited.problems), *unequal]
+
+    def diagnose(self, comparison: Comparison) -> Diagnosis | None:
+        """Describe the first divergence of a comparison.
+
+        Args:
+            comparison: one that has a divergence.
+
+        Returns:
+            Where it is, which rule made that tensor, and which known mistake gives the folder's numbers.
+        """
+        return diagnose(comparison, self.prepared.plan, self.tensors)
+
+    def cost_of_type(self, folder: JudgedFolder) -> dict[str, float | int | str] | None:
+        """Compare the checkpoint's own numbers with those of a folder that stores it rounded.
+
+        Args:
+            folder: the folder.
+
+        Returns:
+            The metrics of the logits, which are not judged; None if nothing was rounded, or there are no logits.
+        """
+        plan, stored = self.prepared.plan, self.expected.dtype
+        if not is_rounded(self.prepared, stored) or plan.task.kind is TaskKind.ENCODER:
+            return None
+        exact = BuiltinReference(self.prepared.tensors, settings_of(plan.description))
+        try:
+            runtime = open_runtime(BUNDLED, folder.path, plan.target, plan.task.kind)
+            comparison = Comparison(self.computation, exact, runtime).run()
+        except UNCOMPUTABLE:
+            return None  # said already, by the comparison that is judged
+        return {"dtype": stored, **comparison.logits.metrics()}
+
+
+@contextmanager
+def open_basis(
+    prepared: Prepared, published: Published | None, options: ReferenceOptions, compute: str = "float64"
+) -> Iterator[CheckpointBasis]:
+    """Open a checkpoint's reference for a folder.
+
+    Args:
+        prepared: the checkpoint and its plan.
+        published: anybody's folder; None for one that was written from the plan.
+        options: which reference.
+        compute: what the folder computes in.
+
+    Yields:
+        What the folder is judged by.
+
+    Raises:
+        UsageProblem: if the reference cannot be had.
+    """
+    plan = prepared.plan
+    expected = ExpectedWeights.of(plan) if published is None else expected_weights(plan, published.tensors)
+    with open_reference(prepared, expected.dtype, options, compute) as reference:
+        yield CheckpointBasis(prepared, reference, expected)
+
+
+def prove_by_checkpoint(
+    prepared: Prepared,
+    folder: JudgedFolder,
+    options: ReferenceOptions,
+    digests: Digests,
+    runtimes: Sequence[str] = (BUNDLED,),
+    *,
+    compute: str = "float64",
+    progress: Progress,
+) -> tuple[ParityReport, dict[str, str]]:
+    """Judge a folder by its checkpoint, while the checksums of both are computed.
+
+    Args:
+        prepared: the checkpoint and its plan.
+        folder: what is judged.
+        options: which reference.
+        digests: at work on the checkpoint already; of a staging folder it hashes the files, too.
+        runtimes: what computes the folder, by name.
+        compute: what it computes in.
+        progress: receives every stage that was compared.
+
+    Returns:
+        The report with the checkpoint's checksums, and those of a staging folder's files by name.
+
+    Raises:
+        UnreadableCheckpoint: if the checkpoint's bytes turn out to be damaged.
+        UsageProblem: if the reference cannot be had.
+        ValueError: if a staging folder's files do not fit the model.
+    """
+    progress.stage("Proving", Computation.of(prepared.plan).stage_count * len(runtimes))
+    with open_basis(prepared, folder.published, options, compute) as basis:
+        digests.check(prepared.tensors.values())
+        if folder.published is None:
+            digests.hash_folder(folder.path)
+        tick = digests.beside(progress.advance, basis.computation.stage_count, basis.operation_count)
+        report = prove(folder, basis, runtimes, compute=compute, tick=tick)
+        source_sums, file_sums = digests.result()
+    return replace(report, source={**report.source, **source_digests(prepared, source_sums)}), file_sums

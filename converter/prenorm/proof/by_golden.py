@@ -1,0 +1,114 @@
+"""A folder judged by a golden file: the second half of a proof, which needs neither checkpoint nor fairseq."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+
+from prenorm.checkpoint.tensors import tensor_bytes
+from prenorm.folder.published import Published
+from prenorm.proof.checks.audit import Audit, AuditRow
+from prenorm.proof.checks.config import check_config
+from prenorm.proof.comparison import Comparison
+from prenorm.proof.prove import Findings, JudgedFolder
+from prenorm.proof.references.golden import Golden, GoldenReference
+from prenorm.reports.model import Check, Diagnosis
+
+
+class GoldenBasis:
+    """What was recorded of a checkpoint.
+
+    Attributes:
+        reference: its recorded outputs.
+        computation: what was computed, and must be again.
+        source: what the report says of the checkpoint.
+    """
+
+    def __init__(self, golden: Golden) -> None:
+        """Take a golden file's content.
+
+        Args:
+            golden: the content.
+        """
+        self._golden = golden
+        self.reference = GoldenReference(golden)
+        self.computation = golden.computation
+        self.source: Mapping[str, object] = golden.facts["source"]
+
+    def check_files(self, published: Published, findings: Findings) -> None:
+        """Check the config, and the state of the files.
+
+        Args:
+            published: anybody's folder.
+            findings: takes in what is found.
+        """
+        counts = Counter(item.dtype for item in published.tensors.values())
+        findings.add_sentences("config", list(check_config(published.config, self._golden.config, counts)))
+        findings.disagreements += published.damage
+
+    def check_written(self, path: Path) -> list[Check]:
+        """Return nothing: a golden file knows no tokenizer.
+
+        Args:
+            path: a folder.
+
+        Returns:
+            An empty list.
+        """
+        return []
+
+    def audit(self, folder: JudgedFolder) -> tuple[Audit, list[str]]:
+        """Compare the folder's tensors with the recorded ones by their SHA-256.
+
+        Args:
+            folder: anybody's folder.
+
+        Returns:
+            The rows, and a sentence for everything that is wrong.
+        """
+        stored = {} if folder.published is None else folder.published.tensors
+        recorded: Mapping[str, Mapping[str, Any]] = {item["name"]: item for item in self._golden.facts["tensors"]}
+        rows = []
+        for name, tensor in sorted(stored.items()):
+            if name in recorded:
+                expected = recorded[name]
+                same = (tensor.dtype, list(tensor.shape)) == (expected["dtype"], expected["shape"])
+                equal = same and _digest(tensor.file, name) == expected["sha256"]
+                rows.append(AuditRow(None, name, "recorded", "", equal))
+        problems = sorted(
+            [f"target tensor '{name}' was recorded and is not in the files" for name in recorded.keys() - stored]
+            + [f"target tensor '{name}' is in the files and was not recorded" for name in stored.keys() - recorded]
+        )
+        unequal = [f"weights: '{row.target}' has other bytes than were recorded" for row in rows if row.equal is False]
+        return Audit(tuple(rows), tuple(problems)), [*(f"weights: {text}" for text in problems), *unequal]
+
+    def diagnose(self, comparison: Comparison) -> Diagnosis | None:
+        """Say where a comparison diverges; a sketch does not say why.
+
+        Args:
+            comparison: one that has a divergence.
+
+        Returns:
+            The module's name.
+        """
+        first = comparison.divergence
+        return Diagnosis(first.module, None, None) if first else None
+
+    def cost_of_type(self, folder: JudgedFolder) -> None:
+        """Return None: a golden file is for one type.
+
+        Args:
+            folder: any folder.
+        """
+
+
+def _digest(file: Path, name: str) -> str:
+    """Return the SHA-256 of a tensor's bytes."""
+    with safe_open(file, framework="pt") as opened, torch.inference_mode():
+        return hashlib.sha256(tensor_bytes(opened.get_tensor(name))).hexdigest()
