@@ -32,6 +32,8 @@ from prenorm.reports import SUFFIXES, render
 from prenorm.reports.reading import read
 from prenorm.reports.text import Outcome
 
+pytestmark = pytest.mark.slow
+
 SCHEMA: dict[str, Any] = json.loads(files("prenorm.reports").joinpath("schema.json").read_text("utf-8"))
 
 

@@ -28,6 +28,8 @@ from prenorm.proof.references.fairseq.process import FairseqRefused, FairseqWork
 from prenorm.proof.references.fairseq.reference import FairseqReference, Noise
 from prenorm.source.arguments import find_arguments
 
+pytestmark = pytest.mark.slow
+
 AT = "encoder.sentence_encoder."
 CLASSIFIER = FIXTURES / "dinkytrain-classification" / "checkpoint.pt"
 DEEPSPEED = FIXTURES / "dinkytrain-deepspeed-fp16" / "checkpoint.pt"
