@@ -29,6 +29,7 @@ check: $(VENV)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 
 # Writes the tables anew that tests hold against what happens.
 tables: $(VENV)/.installed $(OLD_HUB_VENV)/.installed

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from prenorm.folder.card.names import PublicNames
 from prenorm.options import TaskKind
 from prenorm.reports.markdown_text import code
-from prenorm.reports.model import ParityReport
+from prenorm.reports.model import Report
 
 if TYPE_CHECKING:
     from prenorm.mapping.plan import ConversionPlan
@@ -62,7 +62,7 @@ def labels(plan: ConversionPlan) -> list[str]:
     ]
 
 
-def source(plan: ConversionPlan, report: ParityReport, names: PublicNames) -> list[str]:
+def source(plan: ConversionPlan, report: Report, names: PublicNames) -> list[str]:
     """The section about the file and the model in it."""
     d = plan.description
     head = f", head {code(names.head(plan.task.head.name))}" if plan.task.head else ""
