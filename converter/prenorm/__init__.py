@@ -21,33 +21,33 @@ if TYPE_CHECKING:
     from prenorm.commands.verify import verify
     from prenorm.errors import (
         HubProblem,
+        NotProven,
         NotRepresentable,
-        ParityFailed,
         PrenormError,
         UnreadableCheckpoint,
         UsageProblem,
     )
-    from prenorm.fitness.finding import FitnessReport
     from prenorm.hub.push import Pushed
     from prenorm.progress import Progress
     from prenorm.proof.references.golden import Golden
-    from prenorm.reports.model import ParityReport
+    from prenorm.reports.failure import ParityFailed
+    from prenorm.reports.model import Report
 
     __version__: str
 
 __all__ = [
     "Conversion",
     "ConversionFailed",
-    "FitnessReport",
     "Golden",
     "HubProblem",
     "Inspection",
+    "NotProven",
     "NotRepresentable",
     "ParityFailed",
-    "ParityReport",
     "PrenormError",
     "Progress",
     "Pushed",
+    "Report",
     "UnreadableCheckpoint",
     "UsageProblem",
     "__version__",
@@ -61,12 +61,12 @@ __all__ = [
 _HOMES = {
     "Conversion": "prenorm.commands.convert",
     "ConversionFailed": "prenorm.commands.convert",
-    "FitnessReport": "prenorm.fitness.finding",
     "Golden": "prenorm.proof.references.golden",
     "Inspection": "prenorm.commands.inspect",
-    "ParityReport": "prenorm.reports.model",
+    "ParityFailed": "prenorm.reports.failure",
     "Progress": "prenorm.progress",
     "Pushed": "prenorm.hub.push",
+    "Report": "prenorm.reports.model",
     "convert": "prenorm.commands.convert",
     "inspect": "prenorm.commands.inspect",
     "push": "prenorm.commands.push",

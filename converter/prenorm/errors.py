@@ -76,15 +76,10 @@ class UnreadableCheckpoint(PrenormError):
     exit_code = ExitCode.UNREADABLE
 
 
-class ParityFailed(PrenormError):
-    """The model does not compute what the checkpoint computes, or is not proven to; nothing was published.
-
-    Attributes:
-        report: the `ParityReport` that says where they part, if numbers were compared.
-    """
+class NotProven(PrenormError):
+    """The model does not compute what the checkpoint computes, or is not proven to; nothing was published."""
 
     exit_code = ExitCode.PARITY_FAILED
-    report: object | None = None
 
 
 class HubProblem(PrenormError):

@@ -188,16 +188,3 @@ def test_activation_is_for_deepspeed_only(tmp_path: Path) -> None:
 def test_unknown_option_is_usage(tmp_path: Path) -> None:
     done = run_command("convert", MLM, tmp_path / "out", "--nonsense")
     assert (done.returncode, "nonsense" in done.stderr) == (2, True)
-
-
-@pytest.mark.parametrize("kind", ["cwd", "PYTHONPATH"])
-@pytest.mark.parametrize("package", ["model", "converter"])
-def test_foreign_packages_do_not_get_in_the_way(kind: str, package: str, tmp_path: Path) -> None:
-    (tmp_path / package).mkdir()
-    (tmp_path / package / "__init__.py").write_text("raise SystemExit('the wrong package was imported')")
-    environment = dict(os.environ)
-    if kind == "PYTHONPATH":
-        environment["PYTHONPATH"] = str(tmp_path)
-    done = run_command("convert", MLM, "out", cwd=tmp_path, env=environment)
-    assert done.returncode == 0, done.stderr
-    assert (tmp_path / "out" / "config.json").exists()

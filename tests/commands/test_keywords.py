@@ -205,13 +205,12 @@ def test_type_checkers_check_the_keywords(tmp_path: Path) -> None:
     """Every call here that is wrong is known to be, and no other."""
     program = tmp_path / "calls.py"
     program.write_text("""import prenorm
-from prenorm.reports.model import ParityReport
-from prenorm.fitness.finding import FitnessReport
+from prenorm import Report
 
 prenorm.convert(checkpoint="a", output="b", task="encoder", language=["en"], progress=None)
-one: ParityReport = prenorm.verify("a", "b", compute="float32")
-two: ParityReport = prenorm.verify("b", golden="g.npz", runtime="both")
-three: FitnessReport = prenorm.verify("b", folder_only=True)
+one: Report = prenorm.verify("a", "b", compute="float32")
+two: Report = prenorm.verify("b", golden="g.npz", runtime="both")
+three: Report = prenorm.verify("b", folder_only=True)
 prenorm.push("a", "b", retries=3).url
 prenorm.convert("a", "b", taks="encoder")  # wrong
 prenorm.convert("a")  # wrong

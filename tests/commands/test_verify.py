@@ -217,7 +217,7 @@ def test_real_fairseq_as_the_reference(name: str, tmp_path: Path) -> None:
     report = verify(source, folder, **options)
     assert report.passed, report.disagreements
     assert report.reference.startswith("fairseq 0.12.3")
-    assert report.noise is not None
+    assert report.noise_floor is not None
     tolerance = report.check("logits").tolerance
     assert tolerance is not None
     assert tolerance < 1e-4

@@ -7,6 +7,8 @@ import math
 import random
 from typing import Any
 
+from prenorm import reports
+
 Report = dict[str, Any]
 PREFIX = "roberta_prelayernorm."
 PARTS = {
@@ -118,6 +120,11 @@ def _positions(layers: int, positions: int, chance: random.Random, failed: bool)
         row = [size * (1 + depth) * chance.uniform(0.2, 2.0) for _ in range(positions)]
         rows.append([0.0 if depth == 0 and at % 3 == 0 else value for at, value in enumerate(row)])
     return {"modules": names, "max_abs_diff": rows}
+
+
+def render(report: Report, suffix: str) -> str:
+    """The form of a stored report: read, and rendered."""
+    return reports.render(reports.read(report), suffix)
 
 
 OPTIONAL = ("disagreements", "divergence", "noise_floor", "positions", "runtimes", "probe", "cost_of_type")

@@ -116,11 +116,10 @@ class Steps:
 
     def watch(self) -> None:
         """Begins counting, in this thread and those to come; not in what only reads and computes, which it would slow."""
-        from prenorm.commands import assemble
         from prenorm.commands import convert as pipeline
-        from prenorm.reports import model as report
+        from prenorm.proof import by_checkpoint
 
-        idle = ((pipeline, "open_source"), (pipeline, "prepare"), (assemble, "prove"), (report, "environment"))
+        idle = ((pipeline, "open_source"), (pipeline, "prepare"), (by_checkpoint, "prove"))
         for module, name in idle:
             setattr(module, name, self._unwatched(getattr(module, name)))
         threading.setprofile(self._see)

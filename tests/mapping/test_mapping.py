@@ -79,5 +79,5 @@ def test_head_stored_twice_is_tied_by_its_bytes(tmp_path: Path) -> None:
 
     result = convert(save_edited(tmp_path / "copied.pt", copy), tmp_path / "out")
     assert result.plan.description.tied
-    dropped = next(row for row in result.report.audit.rows if row.source == "encoder.lm_head.weight")
+    dropped = next(row for row in result.report.tensors if row.source == "encoder.lm_head.weight")
     assert dropped.equal is True

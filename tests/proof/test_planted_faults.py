@@ -20,10 +20,10 @@ from helpers.commands import run_main
 from helpers.paths import BPE, FIXTURES, MLM
 from helpers.planted_faults import Plant, configure, edit_plan, lose, patch, rename, rewrite
 from prenorm.commands import convert as pipeline
-from prenorm.errors import ParityFailed
 from prenorm.mapping import understood
 from prenorm.options import SourceOptions
 from prenorm.parts import open_checkpoint
+from prenorm.reports import ParityFailed
 from prenorm_model.torch.activations import gelu_tanh
 
 LAYER = "roberta_prelayernorm.encoder.layer."
@@ -116,7 +116,7 @@ def test_lost_key_bias_is_seen_by_the_modules_alone(monkeypatch: pytest.MonkeyPa
     outcome = {check.name: check.passed for check in caught.value.report.checks}
     assert outcome["logits"]
     assert not outcome["modules"]
-    assert caught.value.report.modules.first_divergence == f"{LAYER}1.attention.self.key"
+    assert caught.value.report.first_divergence == f"{LAYER}1.attention.self.key"
 
 
 def test_without_a_fault_it_passes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from helpers.report_cases import Report, bare, hostile, synthetic
+from helpers.report_cases import Report, bare, hostile, render, synthetic
 from prenorm.errors import UsageProblem
-from prenorm.reports import SUFFIXES, check_suffix, render, write_report
-from prenorm.reports.reading import read
+from prenorm.reports import SUFFIXES, check_suffix, read, write_report
+from prenorm.reports.canonical import dump
 from prenorm.reports.text import Outcome, visible
 
 
@@ -23,7 +23,7 @@ def test_one_table_lists_the_suffixes_and_unknown_ones_are_refused(tmp_path: Pat
     assert check_suffix(Path("a/Report.HTML")) == ".html"
     for wrong in ("report", "report.pdf", "report.json.gz", ".html"):
         with pytest.raises(UsageProblem, match=r"one of \.json, \.md, \.html, \.xml"):
-            write_report(tmp_path / wrong, synthetic())
+            write_report(tmp_path / wrong, read(synthetic()))
     with pytest.raises(UsageProblem):
         render(synthetic(), ".txt")
     assert list(tmp_path.iterdir()) == []
@@ -32,28 +32,29 @@ def test_one_table_lists_the_suffixes_and_unknown_ones_are_refused(tmp_path: Pat
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_written_reports_are_the_rendered_text_in_utf8(suffix: str, tmp_path: Path) -> None:
     for report in (bare(synthetic(1)), hostile()):
-        write_report(tmp_path / f"r{suffix}", report)
+        write_report(tmp_path / f"r{suffix}", read(report))
         assert (tmp_path / f"r{suffix}").read_bytes().decode("utf-8") == render(report, suffix)
 
 
 def test_json_is_the_bytes_of_the_folders_report_and_strict(tmp_path: Path) -> None:
-    report = synthetic()
-    assert render(report, ".json") == json.dumps(report, indent=2, ensure_ascii=False) + "\n"
+    for report in (synthetic(), synthetic(fail_at="layer.1")):
+        assert json.loads(render(report, ".json")) == report
+        assert dump(report) == json.dumps(report, indent=2, ensure_ascii=False) + "\n"
 
     def refuse(name: str) -> None:
         raise AssertionError(f"{name} is not JSON")
 
     odd = {"a": [math.nan, -math.inf, "\ud800é"], "b": math.inf}
-    text = render(odd, ".json")
+    text = dump(odd)
     assert json.loads(text, parse_constant=refuse) == {"a": ["NaN", "-Infinity", "\ud800é"], "b": "Infinity"}
     assert "\\ud800é" in text
     for suffix in (".md", ".xml"):
-        assert render(json.loads(render(hostile(), ".json")), suffix) == render(hostile(), suffix)
+        assert render(json.loads(dump(hostile())), suffix) == render(hostile(), suffix)
 
 
 def test_nothing_heavy_is_imported_before_a_page_is_drawn() -> None:
     program = (
-        "import sys, json, prenorm.cli.app, prenorm.reports as r; report = json.load(sys.stdin);"
+        "import sys, json, prenorm.cli.app, prenorm.reports as r; report = r.read(sys.stdin.buffer.read());"
         "[r.render(report, s) for s in ('.json', '.md', '.xml')];"
         "print([name for name in ('matplotlib', 'torch', 'numpy') if name in sys.modules])"
     )
@@ -109,14 +110,14 @@ def test_verdict_is_never_better_than_the_lines_below_it() -> None:
     checks[0]["judged"] = False
     assert outcome(checks=checks) is Outcome.NOT_JUDGED
     contradicting = read({**synthetic(), "problems": ["p"]})
-    assert contradicting.disagreements == ["the report's verdict is 'passed', and it lists 1 problem", "p"]
+    assert contradicting.objections == ["the report's verdict is 'passed', and it lists 1 problem", "p"]
 
 
 def test_optional_keys_may_be_absent() -> None:
     content = read(bare(synthetic(fail_at="layer.1")))
-    assert (content.disagreements, content.positions, dict(content.noise_floor)) == ([], None, {})
-    assert content.divergence is not None
-    assert content.divergence.module == "roberta_prelayernorm.encoder.layer.1"
+    assert (content.objections, content.positions, content.noise_floor) == ([], None, None)
+    assert content.diagnosis is not None
+    assert content.diagnosis.module == "roberta_prelayernorm.encoder.layer.1"
 
 
 def test_invisible_characters_are_spelled_out() -> None:

@@ -11,8 +11,7 @@ from importlib.resources import files
 
 import pytest
 
-from helpers.report_cases import HOSTILE_TEXTS, Report, bare, hostile, synthetic
-from prenorm.reports import render
+from helpers.report_cases import HOSTILE_TEXTS, Report, bare, hostile, render, synthetic
 from prenorm.reports.text import visible
 
 VOID = {"meta", "input", "br", "wbr"}

@@ -5,8 +5,7 @@ from __future__ import annotations
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
-from helpers.report_cases import bare, hostile, synthetic
-from prenorm.reports import render
+from helpers.report_cases import bare, hostile, render, synthetic
 
 
 def suite(report: dict[str, object]) -> Element:

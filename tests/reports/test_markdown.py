@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from helpers.report_cases import HOSTILE_TEXTS, Report, bare, hostile, synthetic
-from prenorm.reports import render
+from helpers.report_cases import HOSTILE_TEXTS, Report, bare, hostile, render, synthetic
 
 STEP_SUMMARY_LIMIT = 1024 * 1024
 OUR_HTML = ("<details>", "</details>", "<summary>", "</summary>")

@@ -22,12 +22,12 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from helpers.report_cases import hostile, synthetic
+from prenorm.reports import read, render
 from prenorm.reports.plots import plot_png, plot_svg, position_svg
 from prenorm.reports.plots.error_plot import draw_points
 from prenorm.reports.plots.heat_map import draw_grid
 from prenorm.reports.plots.scale import Decades
 from prenorm.reports.plots.series import grid, place_of, plot_description, points
-from prenorm.reports.reading import read
 
 SVG = "{http://www.w3.org/2000/svg}"
 FAILED = "#cf222e"
@@ -40,33 +40,35 @@ def tips(svg: str) -> list[str]:
 
 def test_every_module_and_the_logits_have_a_mark_with_their_figures() -> None:
     report = synthetic(3, fail_at="layer.1.attention.self.key")
-    found = tips(plot_svg(report))
+    found = tips(plot_svg(read(report)))
     assert len(found) == len(report["modules"]) + 1 == 24
     module = report["modules"][9]
     assert f"{module['name']}: {module['max_abs_diff']:.1e}, tolerance {module['tolerance']:.1e}" in found
     assert "logits: 3.7e-02, tolerance 9.9e-09" in found
-    marks = [mark for mark in ElementTree.fromstring(plot_svg(report)).iter(f"{SVG}use") if len(mark)]
+    marks = [mark for mark in ElementTree.fromstring(plot_svg(read(report))).iter(f"{SVG}use") if len(mark)]
     red = [FAILED in str(mark.get("style")) for mark in marks]
     assert (red.count(True), red.count(False)) == (15, 9)
 
 
 def test_the_plot_in_words() -> None:
-    assert plot_description(synthetic(3)).startswith(
+    assert plot_description(read(synthetic(3))).startswith(
         "23 modules and the logits in computing order on a logarithmic scale."
     )
-    failing = plot_description(synthetic(3, fail_at="layer.1.attention.self.key"))
+    failing = plot_description(read(synthetic(3, fail_at="layer.1.attention.self.key")))
     assert "Largest difference 1.2e-01, at layer 2, value." in failing
     assert ": 15 beyond, first layer 1, key. Float32 noise floor " in failing
     empty = {**synthetic(), "checks": [], "modules": []}
-    assert plot_description(empty) == "0 modules; none has a finite difference."
-    assert "no module was compared" in plot_svg(empty)
+    assert plot_description(read(empty)) == "0 modules; none has a finite difference."
+    assert "no module was compared" in plot_svg(read(empty))
 
 
 def test_tolerance_and_noise_floor_are_drawn_where_known() -> None:
     report = synthetic(3)
-    texts = [text.text for text in ElementTree.fromstring(plot_svg(report)).iter(f"{SVG}text")]
+    texts = [text.text for text in ElementTree.fromstring(plot_svg(read(report))).iter(f"{SVG}text")]
     assert {"tolerance", "float32 noise floor", "within tolerance", "layer 2", "query", "final norm"} <= set(texts)
-    texts = [text.text for text in ElementTree.fromstring(plot_svg({**report, "noise_floor": None})).iter(f"{SVG}text")]
+    texts = [
+        text.text for text in ElementTree.fromstring(plot_svg(read({**report, "noise_floor": None}))).iter(f"{SVG}text")
+    ]
     assert "float32 noise floor" not in texts
     figure = Figure()
     draw_points(figure, points(read(report)))
@@ -87,17 +89,17 @@ def test_zero_and_nan_have_rows_of_their_own() -> None:
     report = synthetic(3)
     report["modules"][0]["max_abs_diff"] = 0.0
     report["modules"][1]["max_abs_diff"] = math.nan
-    texts = [text.text for text in ElementTree.fromstring(plot_svg(report)).iter(f"{SVG}text")]
+    texts = [text.text for text in ElementTree.fromstring(plot_svg(read(report))).iter(f"{SVG}text")]
     assert {"0", "NaN, inf", "exactly zero", "BEYOND tolerance", "first beyond tolerance: layer 0, query"} <= set(texts)
-    assert "1 beyond, first layer 0, query" in plot_description(report)
-    assert "1 exactly zero." in plot_description(report)
+    assert "1 beyond, first layer 0, query" in plot_description(read(report))
+    assert "1 exactly zero." in plot_description(read(report))
 
 
 def test_numbers_at_the_ends_of_float64_are_drawn() -> None:
     values = [5e-324, 1e308]
     scale = Decades.over(values, rows=values)
     assert (scale.low, scale.high) == (-324, 309)
-    assert len(tips(plot_svg(hostile()))) == 23
+    assert len(tips(plot_svg(read(hostile())))) == 23
 
 
 @pytest.mark.parametrize(
@@ -192,7 +194,7 @@ def test_heat_map_without_tolerances_or_numbers() -> None:
 def test_png_is_white_wide_and_without_metadata() -> None:
     shown = {}
     for name, fail_at in (("passing", None), ("failing", "layer.1")):
-        raw = plot_png(synthetic(3, fail_at=fail_at))
+        raw = plot_png(read(synthetic(3, fail_at=fail_at)))
         with Image.open(io.BytesIO(raw)) as image:
             assert (image.format, image.size) == ("PNG", (1500, 690))
             assert set(image.info) <= {"dpi"}
@@ -205,7 +207,7 @@ def test_png_is_white_wide_and_without_metadata() -> None:
 
 
 def test_colours_follow_the_page() -> None:
-    svg = plot_svg(synthetic(3, fail_at="layer.1"))
+    svg = plot_svg(read(synthetic(3, fail_at="layer.1")))
     assert f"var(--plot-failed, {FAILED})" in svg
     assert "var(--plot-ink, #1f2328)" in svg
     assert not [part for part in svg.split("#000000")[:-1] if part.endswith(("fill: ", "stroke: "))]
@@ -215,14 +217,15 @@ def test_bytes_depend_on_nothing_but_the_report(tmp_path: Path) -> None:
     """Another process, another hash seed, and a user's own style."""
     report = synthetic(3, fail_at="layer.1")
     program = (
-        "import sys, json, hashlib; from prenorm.reports import render; from prenorm.reports.plots import plot_png;"
-        "r = json.load(sys.stdin); print(hashlib.sha256(plot_png(r) + render(r, '.html').encode()).hexdigest())"
+        "import sys, hashlib; from prenorm.reports import read, render; from prenorm.reports.plots import plot_png;"
+        "r = read(sys.stdin.read()); print(hashlib.sha256(plot_png(r) + render(r, '.html').encode()).hexdigest())"
     )
     (tmp_path / "matplotlibrc").write_text("axes.facecolor: red\nfont.size: 30\nsvg.fonttype: path\n")
     other = {**os.environ, "PYTHONHASHSEED": "7", "MATPLOTLIBRC": str(tmp_path / "matplotlibrc"), "TZ": "Asia/Tokyo"}
     done = subprocess.run(
         [sys.executable, "-c", program], input=json.dumps(report), capture_output=True, text=True, env=other, check=True
     )
-    from prenorm.reports import render
-
-    assert done.stdout.strip() == hashlib.sha256(plot_png(report) + render(report, ".html").encode()).hexdigest()
+    assert (
+        done.stdout.strip()
+        == hashlib.sha256(plot_png(read(report)) + render(read(report), ".html").encode()).hexdigest()
+    )

@@ -12,11 +12,10 @@ import pytest
 
 import prenorm_model.torch.embeddings
 from helpers.paths import BPE, MLM
-from helpers.report_cases import OPTIONAL, Report, bare, hostile, synthetic
-from prenorm import convert
-from prenorm.errors import ParityFailed
-from prenorm.reports import render
-from prenorm.reports.reading import read
+from helpers.report_cases import OPTIONAL, Report, bare, hostile, render, synthetic
+from prenorm import convert, reports
+from prenorm.reports import ParityFailed, read
+from prenorm.reports.canonical import dump
 from prenorm.reports.text import Outcome
 
 SCHEMA: dict[str, Any] = json.loads(files("prenorm.reports").joinpath("schema.json").read_text("utf-8"))
@@ -37,7 +36,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Report]
         convert(MLM, base / "failing", bpe_dir=BPE)
     assert caught.value.report is not None
     failing = caught.value.report
-    yield {name: json.loads(render(r.to_dict(), ".json")) for name, r in (("passing", passing), ("failing", failing))}
+    yield {name: json.loads(reports.render(r, ".json")) for name, r in (("passing", passing), ("failing", failing))}
 
 
 def validate(report: Report) -> None:
@@ -63,6 +62,10 @@ def test_every_form_shows_a_real_report(name: str, outcome: Outcome, real: dict[
     if outcome is Outcome.FAILED:
         assert "`roberta_prelayernorm.embeddings` is the first to differ" in render(report, ".md")
         assert "first beyond tolerance: embeddings" in render(report, ".html")
+
+
+def test_the_schemas_file_is_made_from_the_data_model() -> None:
+    assert dump(reports.schema()) == files("prenorm.reports").joinpath("schema.json").read_text("utf-8")
 
 
 def test_the_schema_is_one_and_knows_every_optional_key() -> None:
@@ -100,5 +103,5 @@ def test_the_schema_misses_what_is_required(key: str) -> None:
 
 def test_hostile_texts_are_no_matter_of_the_schema() -> None:
     """Names may hold anything; what the schema refuses in such a report are its absurd numbers."""
-    errors = jsonschema.Draft202012Validator(SCHEMA).iter_errors(json.loads(render(hostile(), ".json")))
+    errors = jsonschema.Draft202012Validator(SCHEMA).iter_errors(json.loads(dump(hostile())))
     assert {error.path[0] for error in errors} >= {"modules"}

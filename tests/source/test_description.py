@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,10 @@ import pytest
 import torch
 
 from helpers.checkpoints import save_edited
-from helpers.paths import MLM
+from helpers.paths import FIXTURES, MLM
 from prenorm import convert, inspect
 from prenorm.errors import NotRepresentable
+from prenorm.source.training import Producer
 
 Content = dict[str, Any]
 
@@ -89,3 +91,27 @@ def test_a_bare_state_dict_is_told_apart(tmp_path: Path) -> None:
     found = inspect(tmp_path / "pytorch_model.bin")
     assert (found.refusal_code, len(found.tensors)) == (3, 1)
     assert "Hugging Face model already" in str(found.refusal)
+
+
+def test_the_advice_for_a_post_layernorm_model_is_true() -> None:
+    """No transformers of today has the script; the advice says which had, and that prenorm has no way yet."""
+    refusal = inspect(FIXTURES / "fairseq-0.10.2-postnorm" / "checkpoint.pt").refusal
+    assert refusal is not None
+    assert "prenorm does not convert post-LayerNorm models yet" in refusal
+    assert "transformers up to 4.47 shipped a script" in refusal
+    assert "convert_roberta_original_pytorch_checkpoint_to_pytorch.py" in refusal
+    assert "transformers' own script" not in refusal
+
+
+def test_which_program_wrote_a_file_is_told_by_its_keys() -> None:
+    expected = {
+        "dinkytrain-mlm": Producer.DINKYTRAIN,
+        "dinkytrain-deepspeed-fp16": Producer.DINKYTRAIN_DEEPSPEED,
+        "fairseq-0.12.2-hydra": Producer.FAIRSEQ_012,
+    }
+    for name, producer in expected.items():
+        inspection = inspect(FIXTURES / name / "checkpoint.pt")
+        assert inspection.description is not None
+        assert inspection.description.producer is producer
+        assert inspection.description.deepspeed_kernels == (producer is Producer.DINKYTRAIN_DEEPSPEED)
+        assert json.loads(json.dumps(inspection.to_dict()))["description"]["producer"] == producer.value

@@ -118,7 +118,7 @@ def verify(options: VerifyOptions | GoldenOptions | FolderOnlyOptions, output: R
     output.check(options.folder)
     with console.ConsoleProgress(quiet=output.quiet) as progress:
         report = run.with_options(replace(options, progress=progress))
-    output.write(report.to_dict())
+    output.write(report)
     if output.as_json:
         console.print_json(report.to_dict())
     elif not output.quiet:

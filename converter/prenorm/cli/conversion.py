@@ -30,13 +30,13 @@ def convert(options: ConvertOptions, output: ReportOptions) -> Conversion:
         with console.ConsoleProgress(quiet=output.quiet) as progress:
             result = run.with_options(replace(options, progress=progress))
     except ConversionFailed as error:
-        output.write(error.report.to_dict())
+        output.write(error.report)
         if output.as_json:
             console.print_json(error.report.to_dict())
         elif not output.quiet:
             print_parity(error.report)
         raise
-    output.write(result.report.to_dict())
+    output.write(result.report)
     return result
 
 

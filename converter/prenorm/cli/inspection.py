@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from prenorm.checkpoint import Risk
 from prenorm.cli.console import escape, stdout, table
-from prenorm.source.positions import NONE
+from prenorm.source.positions import PositionKind
+from prenorm.source.training import UNKNOWN, Producer
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from prenorm.source.description import SourceDescription
 
 _RISK_STYLES = {Risk.PLAIN: "", Risk.FOREIGN: "yellow", Risk.CODE: "bold red"}
-_UNKNOWN = "unknown"  # what a description says of a name that is not recorded
 
 
 def print_inspection(result: Inspection) -> None:
@@ -31,10 +31,11 @@ def print_inspection(result: Inspection) -> None:
     for name, value in _facts(result):
         facts.add_row(name, escape(value))
     console.print(facts)
-    tensors = table("tensor", "type", "shape", "becomes", title=f"{len(result.tensors)} tensors")
+    fates = ["becomes"] if any(map(_fate, result.tensors)) else []
+    tensors = table("tensor", "type", "shape", *fates, title=f"{len(result.tensors)} tensors")
     for line in result.tensors:
         shape = " x ".join(map(str, line.shape)) or "scalar"
-        tensors.add_row(escape(line.name), line.dtype, shape, escape(_fate(line)))
+        tensors.add_row(escape(line.name), line.dtype, shape, *([escape(_fate(line))] if fates else []))
     console.print(tensors)
     globals_table = table("global", "", title=f"{len(result.globals)} pickle globals (none was imported or run)")
     for item in result.globals:
@@ -46,7 +47,7 @@ def print_inspection(result: Inspection) -> None:
 def _print_summary(console: Console, result: Inspection) -> None:
     """Print what the model is, what it becomes or why it cannot, and what the user should know."""
     if result.description is not None:
-        console.print(f"{escape(_model(result.description))}", soft_wrap=True)
+        console.print(escape(_model(result.description)), soft_wrap=True)
     if result.refusal is not None:
         label = f"[bold]Cannot be converted (exit code {result.refusal_code}):[/bold]"
         console.print(f"{label} {escape(result.refusal)}", soft_wrap=True)
@@ -63,8 +64,8 @@ def _print_summary(console: Console, result: Inspection) -> None:
 
 def _model(description: SourceDescription) -> str:
     """Return one sentence on the model."""
-    task = "" if description.task == _UNKNOWN else f" trained for {description.task}"
-    program = "" if description.producer == _UNKNOWN else f" by {description.producer}"
+    task = "" if description.task == UNKNOWN else f" trained for {description.task}"
+    program = "" if description.producer is Producer.UNKNOWN else f" by {description.producer}"
     return (
         f"A pre-LayerNorm RoBERTa with {description.layers} layers of width {description.hidden_size}, "
         f"{description.attention_heads} attention heads and {description.vocab_size:,} tokens"
@@ -98,7 +99,7 @@ def _origin(description: SourceDescription) -> Iterator[tuple[str, str]]:
         ("arch", description.arch),
         ("task", description.task),
     ):
-        if value and value != _UNKNOWN:
+        if value and value != UNKNOWN:
             yield name, value
     if description.weights != "model":
         yield "weights", f"{description.weights}, the moving average"
@@ -115,7 +116,9 @@ def _sizes(description: SourceDescription) -> Iterator[tuple[str, str]]:
     positions = description.positions
     yield (
         "positions",
-        str(positions) if positions.kind != NONE else f"none; room for {description.longest_input} tokens",
+        str(positions)
+        if positions.kind is not PositionKind.NONE
+        else f"none; room for {description.longest_input} tokens",
     )
 
 

@@ -11,27 +11,24 @@ from prenorm.reports.table import parity_rows
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from prenorm.fitness.finding import FitnessReport
-    from prenorm.reports.model import ParityReport
+    from prenorm.reports.model import Report
 
 _MOST_SHOWN = 20
 
 
-def print_judgement(report: ParityReport | FitnessReport) -> None:
+def print_judgement(report: Report) -> None:
     """Print what `verify` reports, whatever it judged by.
 
     Args:
         report: the report.
     """
-    from prenorm.fitness.finding import FitnessReport
-
-    if isinstance(report, FitnessReport):
+    if report.is_fitness:
         print_fitness(report)
     else:
         print_verification(report)
 
 
-def print_parity(report: ParityReport) -> None:
+def print_parity(report: Report) -> None:
     """Print the parity table: what was compared, how far apart, how far was allowed.
 
     Args:
@@ -45,7 +42,7 @@ def print_parity(report: ParityReport) -> None:
     stdout().print(rows)
 
 
-def print_verification(report: ParityReport) -> None:
+def print_verification(report: Report) -> None:
     """Print the parity table, everything that disagrees, where the numbers part, and the verdict.
 
     Args:
@@ -68,7 +65,7 @@ def print_verification(report: ParityReport) -> None:
     console.print(f"Verdict: {report.verdict}", style="green" if report.passed else "bold red")
 
 
-def print_fitness(report: FitnessReport) -> None:
+def print_fitness(report: Report) -> None:
     """Print a line for each check of the folder, every problem, and the verdict with the number of checks not run.
 
     Args:
@@ -79,7 +76,7 @@ def print_fitness(report: FitnessReport) -> None:
     for check in report.checks:
         style = {"passed": "green", "failed": "bold red"}.get(check.outcome, "yellow")
         outcome = check.outcome.upper() if check.outcome == "failed" else check.outcome
-        rows.add_row(check.name, escape(check.detail), f"[{style}]{outcome}[/{style}]")
+        rows.add_row(check.name, escape(check.finding), f"[{style}]{outcome}[/{style}]")
     console.print(rows)
     _print_disagreements(console, report.disagreements)
     not_run = sum(check.outcome == "not run" for check in report.checks)

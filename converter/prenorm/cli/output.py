@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from prenorm.errors import UsageProblem
 from prenorm.options import Kind, OptionGroup, StrPath, option
+
+if TYPE_CHECKING:
+    from prenorm.reports.model import Report
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,13 +57,13 @@ class ReportOptions(OutputOptions):
                     advice="Choose an existing folder outside OUTPUT",
                 )
 
-    def write(self, content: dict[str, object]) -> None:
-        """Write the reports.
+    def write(self, report: Report) -> None:
+        """Write the report in every form that was asked for.
 
         Args:
-            content: a report as plain values.
+            report: the report.
         """
         from prenorm.reports import write_report
 
         for path in map(Path, self.reports):
-            write_report(path, content)
+            write_report(path, report)

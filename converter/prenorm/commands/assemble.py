@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
 from pathlib import Path
 
-from prenorm.errors import ParityFailed
+from msgspec import structs
+
 from prenorm.files import CARD_FILE, CONFIG_FILE, PLOT_FILE, REPORT_FILE, TOKENIZER_CONFIG_FILE, TOKENIZER_FILE
 from prenorm.folder.card.model_card import model_card
 from prenorm.folder.card.names import PublicNames
@@ -19,7 +19,8 @@ from prenorm.progress import Progress
 from prenorm.proof.by_checkpoint import prove_by_checkpoint
 from prenorm.proof.prove import JudgedFolder
 from prenorm.reports import render
-from prenorm.reports.model import ParityReport
+from prenorm.reports.failure import ParityFailed
+from prenorm.reports.model import Report
 from prenorm.tokenization import tokenizer_config
 
 
@@ -49,7 +50,7 @@ def write_folder(prepared: Prepared, staging: Path, *, allow_nonfinite: bool, pr
 
 def prove_folder(
     prepared: Prepared, staging: Path, options: ConvertOptions, *, user_text: OwnText, command: str
-) -> ParityReport:
+) -> Report:
     """Prove the staging folder and, if it agrees, add plot, model card and report to it.
 
     Args:
@@ -74,7 +75,7 @@ def prove_folder(
     return _complete(prepared, staging, report, file_digests, user_text, command) if report.agrees else report
 
 
-def _prove(prepared: Prepared, staging: Path, options: ConvertOptions) -> tuple[ParityReport, dict[str, str]]:
+def _prove(prepared: Prepared, staging: Path, options: ConvertOptions) -> tuple[Report, dict[str, str]]:
     """Return the report, and the SHA-256 of each file in the staging folder."""
     folder = JudgedFolder.staged(staging, prepared.plan)
     with Digests(prepared.checkpoint) as digests:
@@ -84,26 +85,24 @@ def _prove(prepared: Prepared, staging: Path, options: ConvertOptions) -> tuple[
 def _complete(
     prepared: Prepared,
     staging: Path,
-    report: ParityReport,
+    report: Report,
     file_digests: dict[str, str],
     user_text: OwnText,
     command: str,
-) -> ParityReport:
+) -> Report:
     """Write plot, card and report, and return the report with the digests of all other files."""
     from prenorm.reports.plots import plot_png  # it brings matplotlib, which verify has no use for
 
     names = PublicNames.of_keys(prepared.tensors)
     has_tokenizer = prepared.tokenization is not None
     card = model_card(prepared.plan, report, has_tokenizer=has_tokenizer, own=user_text, command=command, names=names)
-    for name, content in ((PLOT_FILE, plot_png(report.to_dict())), (CARD_FILE, card.encode())):
+    for name, content in ((PLOT_FILE, plot_png(report)), (CARD_FILE, card.encode())):
         write_bytes(staging / name, content)
         file_digests[name] = hashlib.sha256(content).hexdigest()
     files = [
         {"name": name, "bytes": (staging / name).stat().st_size, "sha256": digest}
         for name, digest in sorted(file_digests.items())
     ]
-    report = replace(report, target={**report.target, "files": files})
-    published = names.told(report.to_dict())
-    assert isinstance(published, dict)
-    write_text(staging / REPORT_FILE, render(published, ".json"))
+    report = structs.replace(report, target={**report.target, "files": files})
+    write_text(staging / REPORT_FILE, render(report, ".json"))
     return report

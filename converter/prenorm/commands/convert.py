@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from prenorm.commands.keywords import with_keywords
 from prenorm.commands.opening import open_source
-from prenorm.errors import ParityFailed
 from prenorm.folder.card.command import command
 from prenorm.folder.card.names import PublicNames
 from prenorm.folder.card.options import read_own_text
@@ -21,9 +20,10 @@ from prenorm.mapping.plan import ConversionPlan
 from prenorm.mapping.understood import Prepared, prepare
 from prenorm.mapping.warnings import NOT_JUDGED
 from prenorm.options import ConvertOptions
+from prenorm.reports.failure import ParityFailed
 
 if TYPE_CHECKING:
-    from prenorm.reports.model import ParityReport
+    from prenorm.reports.model import Report
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Conversion:
 
     output: Path
     plan: ConversionPlan
-    report: ParityReport
+    report: Report
     warnings: tuple[str, ...]
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -48,9 +48,9 @@ class Conversion:
 class ConversionFailed(ParityFailed):
     """The written model does not compute what the checkpoint computes; `report` says where they part."""
 
-    report: ParityReport
+    report: Report
 
-    def __init__(self, report: ParityReport, output: Path) -> None:
+    def __init__(self, report: Report, output: Path) -> None:
         """Say what failed.
 
         Args:
@@ -58,13 +58,13 @@ class ConversionFailed(ParityFailed):
             output: the folder that was not made.
         """
         failed = ", ".join(check.name for check in report.checks if not check.passed)
-        module = report.modules.first_divergence
-        unequal = [row.target or row.source for row in report.audit.rows if row.equal is False]
+        module = report.first_divergence
+        unequal = [row.target or row.source for row in report.tensors if row.equal is False]
         super().__init__(
             f"the converted model does not compute what the checkpoint computes (failed: {failed}"
             + (f"; first diverging module: {module}" if module else "")
             + f"), so {output} was not written",
-            problems=[*report.audit.problems, *(f"'{name}' is not bit-equal to its source" for name in unequal)],
+            problems=[*report.problems, *(f"'{name}' is not bit-equal to its source" for name in unequal)],
             advice="This is a fault of prenorm: please report it with the output of prenorm inspect",
         )
         self.report = report

@@ -22,7 +22,7 @@ def push(options: PushOptions) -> Pushed:
 
     Raises:
         UsageProblem: if the folder has no report, a killed run left it set aside, or the options do not go together.
-        ParityFailed: if the folder is not proven, or not what was proven.
+        NotProven: if the folder is not proven, or not what was proven.
         HubProblem: if the Hub refuses, or does not answer often enough.
     """
     check_not_set_aside(Path(options.folder))

@@ -16,7 +16,7 @@ from prenorm.proof.references import open_reference
 from prenorm.proof.references.golden import Golden, read_golden, write_golden
 from prenorm.proof.references.recording import record_golden
 from prenorm.proof.runtimes import CHOICES
-from prenorm.reports.model import ParityReport
+from prenorm.reports.model import Report
 
 
 @with_keywords(RecordOptions)
@@ -48,7 +48,7 @@ def record(options: RecordOptions) -> Golden:
 
 
 @with_keywords(GoldenOptions)
-def verify_golden(options: GoldenOptions) -> ParityReport:
+def verify_golden(options: GoldenOptions) -> Report:
     """Judge a folder by a golden file alone.
 
     Args:

@@ -26,8 +26,7 @@ from prenorm.options import (
 )
 
 if TYPE_CHECKING:
-    from prenorm.fitness.finding import FitnessReport
-    from prenorm.reports.model import ParityReport
+    from prenorm.reports.model import Report
 
 _ByCheckpoint = ParamSpec("_ByCheckpoint")
 _ByGolden = ParamSpec("_ByGolden")
@@ -38,15 +37,13 @@ class Verify(Protocol[_ByCheckpoint, _ByGolden, _ByItself]):
     """The type of `verify`, which can be called in three ways."""
 
     @overload
-    def __call__(self, *arguments: _ByCheckpoint.args, **keywords: _ByCheckpoint.kwargs) -> ParityReport: ...
+    def __call__(self, *arguments: _ByCheckpoint.args, **keywords: _ByCheckpoint.kwargs) -> Report: ...
     @overload
-    def __call__(self, *arguments: _ByGolden.args, **keywords: _ByGolden.kwargs) -> ParityReport: ...
+    def __call__(self, *arguments: _ByGolden.args, **keywords: _ByGolden.kwargs) -> Report: ...
     @overload
-    def __call__(self, *arguments: _ByItself.args, **keywords: _ByItself.kwargs) -> FitnessReport: ...
+    def __call__(self, *arguments: _ByItself.args, **keywords: _ByItself.kwargs) -> Report: ...
 
-    def with_options(
-        self, options: VerifyOptions | GoldenOptions | FolderOnlyOptions, /
-    ) -> ParityReport | FitnessReport:
+    def with_options(self, options: VerifyOptions | GoldenOptions | FolderOnlyOptions, /) -> Report:
         """Call it with arguments and keywords as one group.
 
         Args:
@@ -65,7 +62,7 @@ def _with_modes(
 
 
 @_with_modes(VERIFY_MODES)
-def verify(options: VerifyOptions | GoldenOptions | FolderOnlyOptions) -> ParityReport | FitnessReport:
+def verify(options: VerifyOptions | GoldenOptions | FolderOnlyOptions) -> Report:
     """Judge a model folder, and list everything that disagrees; nothing is written.
 
     There are three ways to call it. A keyword that one of them cannot use is an error:
@@ -78,7 +75,7 @@ def verify(options: VerifyOptions | GoldenOptions | FolderOnlyOptions) -> Parity
         options: the arguments and keywords; `task` is the folder's own unless it is chosen.
 
     Returns:
-        The report, whatever its verdict: a `FitnessReport` for `folder_only`, else a `ParityReport`.
+        The report, whatever its verdict: of the kind fitness for `folder_only`, else of parity.
 
     Raises:
         UsageProblem: if an argument or a file does not fit, or there is not one thing to judge by.
@@ -97,7 +94,7 @@ def verify(options: VerifyOptions | GoldenOptions | FolderOnlyOptions) -> Parity
     return _verify_by_checkpoint(options)
 
 
-def _verify_by_checkpoint(options: VerifyOptions) -> ParityReport:
+def _verify_by_checkpoint(options: VerifyOptions) -> Report:
     """Judge a folder by its checkpoint."""
     options.listener.stage("Reading", 1)
     checkpoint = open_source(options.checkpoint, options.listener)

@@ -10,10 +10,10 @@ from prenorm.commands.opening import open_folder
 from prenorm.options import FolderOnlyOptions
 
 if TYPE_CHECKING:
-    from prenorm.fitness.finding import FitnessReport
+    from prenorm.reports.model import Report
 
 
-def verify_folder(options: FolderOnlyOptions) -> FitnessReport:
+def verify_folder(options: FolderOnlyOptions) -> Report:
     """Try a folder out in everything that its readers use.
 
     Args:

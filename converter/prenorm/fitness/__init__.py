@@ -12,12 +12,13 @@ from pathlib import Path
 
 from prenorm.errors import PrenormError
 from prenorm.fitness import config_fields, files, loading, onnx_export, pipelines, sentence_vectors, text, training
-from prenorm.fitness.finding import Check, Finding, FitnessReport, NotRun, Unfit, first_line, versions
+from prenorm.fitness.finding import Finding, NotRun, Trial, Unfit, first_line, fitness_report
 from prenorm.fitness.subject import Subject, quiet, require_transformers
 from prenorm.folder.published import Published, open_published
 from prenorm.options import TaskKind
+from prenorm.reports.model import Report
 
-__all__ = ["CHECKS", "FitnessReport", "judge_folder", "require_transformers"]
+__all__ = ["CHECKS", "judge_folder", "require_transformers"]
 
 EVERY = tuple(TaskKind)
 MASKED, CLASSIFIER, CHOICE, ENCODER = (
@@ -52,7 +53,7 @@ CHECKS: tuple[tuple[str, tuple[TaskKind, ...], Callable[[Subject], Finding]], ..
 )
 
 
-def judge_folder(folder: str | Path | Published, *, without: Sequence[str] = ()) -> FitnessReport:
+def judge_folder(folder: str | Path | Published, *, without: Sequence[str] = ()) -> Report:
     """Try a folder out in everything that its readers use. Nothing in it is written, and no code of it is run.
 
     Args:
@@ -72,10 +73,10 @@ def judge_folder(folder: str | Path | Published, *, without: Sequence[str] = ())
         rewritten.mkdir()
         published = folder if isinstance(folder, Published) else open_published(Path(folder), rewritten)
         subject = Subject.of(published, Path(scratch))
-        checks = [
+        trials = [
             _run(name, subject, run, wanted=name not in without) for name, kinds, run in CHECKS if subject.kind in kinds
         ]
-        return FitnessReport(
+        return fitness_report(
             {
                 "folder": published.name,
                 "model_type": str(published.config.get("model_type")),
@@ -83,23 +84,22 @@ def judge_folder(folder: str | Path | Published, *, without: Sequence[str] = ())
                 "task": subject.kind.value,
                 "notes": list(published.notes),
             },
-            tuple(checks),
-            versions(),
+            trials,
         )
 
 
-def _run(name: str, subject: Subject, run: Callable[[Subject], Finding], *, wanted: bool) -> Check:
+def _run(name: str, subject: Subject, run: Callable[[Subject], Finding], *, wanted: bool) -> Trial:
     """One line of the table. Whatever the libraries raise over this folder is what its readers would get: a failure."""
     if not wanted:
-        return Check.not_run(name, "left out by the caller")
+        return Trial.not_run(name, "left out by the caller")
     try:
-        return Check.passing(name, run(subject))
+        return Trial.passing(name, run(subject))
     except NotRun as reason:
-        return Check.not_run(name, str(reason))
+        return Trial.not_run(name, str(reason))
     except Unfit as unfit:
-        return Check.failing(name, unfit.within(subject.view, subject.published.name))
+        return Trial.failing(name, unfit.within(subject.view, subject.published.name))
     except (PrenormError, MemoryError):
         raise
     except Exception as error:
         raised = Unfit([f"{type(error).__name__}: {first_line(error)}"])
-        return Check.failing(name, raised.within(subject.view, subject.published.name))
+        return Trial.failing(name, raised.within(subject.view, subject.published.name))

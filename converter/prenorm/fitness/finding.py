@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 
-from prenorm.reports.model import SCHEMA_VERSION, environment, package_version
+from prenorm.reports.environment import environment, package_version
+from prenorm.reports.model import Check, Report
 
-PASSED, FAILED, NOT_RUN = "passed", "failed", "not run"
 # What the checks run in, besides what every report names.
 _LIBRARIES = ("transformers", "accelerate", "onnx", "onnxscript", "onnxruntime", "sentence-transformers")
 
@@ -40,97 +40,50 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Check:
-    """One line: name, outcome (`passed`, `failed`, `not run`), detail, and a sentence for each problem."""
+class Trial:
+    """One thing that was tried: its line of the report, and a sentence for each problem."""
 
-    name: str
-    outcome: str
-    detail: str
+    check: Check
     problems: tuple[str, ...] = ()
-    metrics: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
-    def passing(cls, name: str, found: Finding) -> Check:
-        """The line of a check that returned."""
-        return cls(name, PASSED, found.detail, metrics=found.metrics)
+    def passing(cls, name: str, finding: Finding) -> Trial:
+        """The trial of a check that returned."""
+        return cls(_line(name, finding.detail, finding.metrics, passed=True))
 
     @classmethod
-    def failing(cls, name: str, unfit: Unfit) -> Check:
-        """The line of a check that failed."""
+    def failing(cls, name: str, unfit: Unfit) -> Trial:
+        """The trial of a check that failed."""
         more = len(unfit.problems) - 1
         detail = unfit.problems[0] + (f" (and {more} more)" if more else "")
-        return cls(name, FAILED, detail, unfit.problems, unfit.metrics)
+        return cls(_line(name, detail, unfit.metrics, passed=False), unfit.problems)
 
     @classmethod
-    def not_run(cls, name: str, reason: str) -> Check:
-        """The line of a check that could not be made."""
-        return cls(name, NOT_RUN, reason)
-
-    def to_dict(self) -> dict[str, object]:
-        """The line in the report. What was not run has neither been judged nor passed."""
-        passed = self.outcome == PASSED
-        return {
-            "name": self.name,
-            "outcome": self.outcome,
-            "detail": self.detail,
-            **self.metrics,
-            "judged": self.outcome != NOT_RUN,
-            "passed": passed,
-        }
+    def not_run(cls, name: str, reason: str) -> Trial:
+        """The trial of a check that could not be made: it has neither been judged nor passed."""
+        return cls(Check(name, False, judged=False, run=False, detail=reason))
 
 
-@dataclass(frozen=True)
-class FitnessReport:
-    """What was tried, and how each went. `target` names the folder, `environment` the versions it was tried in."""
+def _line(name: str, detail: str, metrics: Mapping[str, float], *, passed: bool) -> Check:
+    """The check, with the tolerance, where there is one, in its own field."""
+    others = {key: value for key, value in metrics.items() if key != "tolerance"}
+    return Check(name, passed, others, metrics.get("tolerance"), detail=detail)
 
-    target: Mapping[str, object]
-    checks: Sequence[Check]
-    environment: Mapping[str, str]
 
-    @property
-    def passed(self) -> bool:
-        """The verdict: something was run, and nothing of it failed."""
-        outcomes = [check.outcome for check in self.checks]
-        return FAILED not in outcomes and PASSED in outcomes
+def fitness_report(target: Mapping[str, object], trials: Sequence[Trial]) -> Report:
+    """The report of all trials.
 
-    @property
-    def verdict(self) -> str:
-        """'passed' or 'failed'."""
-        return PASSED if self.passed else FAILED
-
-    @property
-    def disagreements(self) -> tuple[str, ...]:
-        """Every problem, after the name of the check that found it."""
-        return tuple(f"{check.name}: {text}" for check in self.checks for text in check.problems)
-
-    def check(self, name: str) -> Check:
-        """The check of that name.
-
-        Raises:
-            KeyError: if there is none.
-        """
-        found = {check.name: check for check in self.checks}
-        return found[name]
-
-    def to_dict(self) -> dict[str, object]:
-        """The content of a report file, of the kind 'fitness'. The same folder gives the same content: no times, no paths."""
-        return {
-            "schema_version": SCHEMA_VERSION,
-            "kind": "fitness",
-            "passed": self.passed,
-            "verdict": self.verdict,
-            "reference": f"transformers {self.environment['transformers']}",
-            "compute_dtype": "float32",
-            "source": {},
-            "target": dict(self.target),
-            "checks": [check.to_dict() for check in self.checks],
-            "modules": [],
-            "first_divergence": None,
-            "disagreements": list(self.disagreements),
-            "problems": [],
-            "tensors": [],
-            "environment": dict(self.environment),
-        }
+    Args:
+        target: what is known of the folder.
+        trials: in the order of the table.
+    """
+    return Report.of_fitness(
+        reference=f"transformers {package_version('transformers')}",
+        target=target,
+        checks=[trial.check for trial in trials],
+        disagreements=[f"{trial.check.name}: {text}" for trial in trials for text in trial.problems],
+        versions=versions(),
+    )
 
 
 def versions() -> dict[str, str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from prenorm.errors import ParityFailed, UsageProblem
+from prenorm.errors import NotProven, UsageProblem
 from prenorm.files import REPORT_FILE
 from prenorm.progress import Progress
 
@@ -83,7 +83,7 @@ def check_folder(folder: Path, progress: Progress) -> Publishable:
 
     Raises:
         UsageProblem: if the folder has no report of a conversion.
-        ParityFailed: if the report's verdict is another than passed, or the folder is not what was proven.
+        NotProven: if the report's verdict is another than passed, or the folder is not what was proven.
     """
     report = _read_report(folder)
     _check_verdict(folder / REPORT_FILE, report)
@@ -100,7 +100,7 @@ def check_folder(folder: Path, progress: Progress) -> Publishable:
         else:
             files.append(file)
     if problems:
-        raise ParityFailed(
+        raise NotProven(
             "the folder is not the one that was proven",
             subject=folder,
             advice=f"{_CONVERT}. Nothing was sent:",
@@ -144,7 +144,7 @@ def _check_verdict(path: Path, report: dict[str, Any]) -> None:
         str(check.get("name")) for check in checks if check.get("passed") is not True or check.get("judged") is False
     ]
     if report.get("passed") is not True or report.get("verdict") != "passed" or failed or disagreements:
-        raise ParityFailed(
+        raise NotProven(
             f"the verdict is '{report.get('verdict')}'" + (f" ({', '.join(failed)})" if failed else ""),
             subject=path,
             advice="Only a folder whose proof has passed is published",

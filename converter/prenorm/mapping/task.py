@@ -9,6 +9,7 @@ from prenorm.errors import NotRepresentable, UsageProblem
 from prenorm.options import AUTO, TaskKind
 from prenorm.source.description import SourceDescription
 from prenorm.source.sizes import HeadDescription
+from prenorm.source.training import UNKNOWN
 from prenorm.tokenization.dictionary import read_labels
 
 _USES_HEAD = (TaskKind.SEQUENCE_CLASSIFICATION, TaskKind.MULTIPLE_CHOICE)
@@ -29,12 +30,16 @@ class Task:
 def choose_task(
     description: SourceDescription, wanted: str = AUTO, head_name: str | None = None, label_dict: Path | None = None
 ) -> Task:
-    """The task of the folder.
+    """Choose the task of the folder.
 
     Args:
-        wanted: one of `choices.TASKS`; `auto` is what the checkpoint was trained for.
+        description: the model.
+        wanted: one of `options.TASKS`; `auto` is what the checkpoint was trained for.
         head_name: which classification head, where there are several.
         label_dict: fairseq's dictionary of labels.
+
+    Returns:
+        The task, with its head and labels.
 
     Raises:
         UsageProblem: if the checkpoint has no such head, or has several and none is named, or the labels do not fit.
@@ -67,7 +72,7 @@ def _trained_for(description: SourceDescription, head_name: str | None) -> tuple
     trained = description.trained_head
     if trained is not None and description.heads:
         return trained.kind, trained.why
-    if head_name is not None or (description.heads and description.task == "unknown"):
+    if head_name is not None or (description.heads and description.task == UNKNOWN):
         names = ", ".join(head.name for head in description.heads) or "none"
         raise UsageProblem(
             f"what its classification heads ({names}) were trained for is not recorded",

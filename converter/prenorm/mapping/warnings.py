@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from prenorm.checkpoint import Checkpoint, Risk
 from prenorm.mapping.plan import ConversionPlan
 from prenorm.options import TaskKind
-from prenorm.source.layouts import DEEPSPEED
 from prenorm.source.positions import USUAL_PAD_ID
 from prenorm.tokenization import Tokenization
 
@@ -15,7 +14,16 @@ NOT_JUDGED = "the weights hold NaN or infinity: parity could not be judged, and 
 
 
 def warnings(checkpoint: Checkpoint, plan: ConversionPlan, tokenization: Tokenization | None) -> Iterator[str]:
-    """The warnings before anything is written."""
+    """Collect what a user should know before anything is written.
+
+    Args:
+        checkpoint: the opened file.
+        plan: what will be written.
+        tokenization: the tokenizer, if there is one.
+
+    Yields:
+        str: a warning, in one sentence.
+    """
     risky = [f"{item.module}.{item.name}" for item in checkpoint.globals if item.risk is Risk.CODE]
     if risky:
         yield f"the checkpoint names {', '.join(risky[:5])}, which unpickling it would have run or imported; nothing was run"
@@ -52,7 +60,7 @@ def _task(plan: ConversionPlan) -> Iterator[str]:
 
 def _source(plan: ConversionPlan) -> Iterator[str]:
     description = plan.description
-    if description.layout.endswith(DEEPSPEED.name):
+    if description.deepspeed_kernels:
         yield (
             f"DeepSpeed's kernels computed the tanh form of GELU; the folder says hidden_act={plan.config['hidden_act']} "
             "(--activation gelu_new or gelu chooses)"

@@ -6,18 +6,21 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from msgspec import structs
+
 from prenorm.checkpoint.tensors import SourceTensor
 from prenorm.files import TOKENIZER_FILE
+from prenorm.folder.card.names import PublicNames
 from prenorm.folder.digests import Digests
 from prenorm.folder.published import Published
 from prenorm.mapping.understood import Prepared
 from prenorm.options import ReferenceOptions, TaskKind
 from prenorm.progress import Progress
-from prenorm.proof.checks.audit import Audit, audit
+from prenorm.proof.checks.audit import audit
 from prenorm.proof.checks.config import ExpectedConfig, check_config
 from prenorm.proof.checks.tokenizer import check_tokenizer
 from prenorm.proof.checks.weights import ExpectedWeights, expected_weights
@@ -31,7 +34,7 @@ from prenorm.proof.references import open_reference
 from prenorm.proof.references.builtin import BuiltinReference
 from prenorm.proof.references.settings import is_rounded, settings_of, tensors_as_stored
 from prenorm.proof.runtimes import BUNDLED, open_runtime
-from prenorm.reports.model import Check, Diagnosis, ParityReport
+from prenorm.reports.model import Audit, Check, Diagnosis, Report
 from prenorm.tokenization import count_wrong_ids
 
 
@@ -187,7 +190,7 @@ def prove_by_checkpoint(
     *,
     compute: str = "float64",
     progress: Progress,
-) -> tuple[ParityReport, dict[str, str]]:
+) -> tuple[Report, dict[str, str]]:
     """Judge a folder by its checkpoint, while the checksums of both are computed.
 
     Args:
@@ -200,7 +203,8 @@ def prove_by_checkpoint(
         progress: receives every stage that was compared.
 
     Returns:
-        The report with the checkpoint's checksums, and those of a staging folder's files by name.
+        The report with the checkpoint's checksums, without the names that no folder tells; and the checksums of a staging
+        folder's files by name.
 
     Raises:
         UnreadableCheckpoint: if the checkpoint's bytes turn out to be damaged.
@@ -215,4 +219,5 @@ def prove_by_checkpoint(
         tick = digests.beside(progress.advance, basis.computation.stage_count, basis.operation_count)
         report = prove(folder, basis, runtimes, compute=compute, tick=tick)
         source_sums, file_sums = digests.result()
-    return replace(report, source={**report.source, **source_digests(prepared, source_sums)}), file_sums
+    report = structs.replace(report, source={**report.source, **source_digests(prepared, source_sums)})
+    return PublicNames.of_keys(prepared.tensors).in_report(report), file_sums

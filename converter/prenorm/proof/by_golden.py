@@ -13,12 +13,11 @@ from safetensors import safe_open
 
 from prenorm.checkpoint.tensors import tensor_bytes
 from prenorm.folder.published import Published
-from prenorm.proof.checks.audit import Audit, AuditRow
 from prenorm.proof.checks.config import check_config
 from prenorm.proof.comparison import Comparison
 from prenorm.proof.prove import Findings, JudgedFolder
 from prenorm.proof.references.golden import Golden, GoldenReference
-from prenorm.reports.model import Check, Diagnosis
+from prenorm.reports.model import Audit, AuditRow, Check, Diagnosis
 
 
 class GoldenBasis:

@@ -22,7 +22,7 @@ def source_facts(prepared: Prepared) -> dict[str, object]:
         "bytes": prepared.checkpoint.file.size,
         "container": description.container,
         "layout": description.layout,
-        "producer": description.producer,
+        "producer": description.producer.value,
         "dtype": description.dtype,
     }
 

@@ -21,6 +21,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from prenorm.reports.model import NoiseFloor
+
 Ids: TypeAlias = NDArray[np.int64]
 # An array of any framework that numpy can take over.
 Array: TypeAlias = Any
@@ -129,7 +131,7 @@ class ReferenceModel(Protocol):
             The largest absolute difference; 0 where the reference computes exactly.
         """
 
-    def floor(self) -> Mapping[str, object] | None:
+    def floor(self) -> NoiseFloor | None:
         """Return for the report what float32 costs in this model.
 
         Returns:

@@ -16,14 +16,12 @@ import torch
 from prenorm.errors import PrenormError
 from prenorm.folder.published import Published
 from prenorm.mapping.plan import ConversionPlan
-from prenorm.proof.checks.audit import Audit
 from prenorm.proof.checks.numbers import comparison_checks, tensors_check
 from prenorm.proof.comparison import Comparison
 from prenorm.proof.computation import Computation
-from prenorm.proof.numbers.differences import ModuleDifferences
 from prenorm.proof.protocols import ReferenceModel
 from prenorm.proof.runtimes import BUNDLED, open_runtime
-from prenorm.reports.model import Check, Diagnosis, ParityReport
+from prenorm.reports.model import Audit, Check, Diagnosis, Report
 
 # What a runtime raises for a folder that does not load, or that computes other stages than the reference.
 UNCOMPUTABLE = (ValueError, RuntimeError, IndexError, OSError, KeyError)
@@ -211,7 +209,7 @@ def prove(
     *,
     compute: str = "float64",
     tick: Callable[[int], None] = lambda steps: None,
-) -> ParityReport:
+) -> Report:
     """Judge a folder: its files, what it computes, and every tensor.
 
     Args:
@@ -260,22 +258,22 @@ def _compare(
         findings.add_comparison(comparison, suffix)
 
 
-def _report(folder: JudgedFolder, basis: Basis, findings: Findings, audited: Audit, compute: str) -> ParityReport:
+def _report(folder: JudgedFolder, basis: Basis, findings: Findings, audited: Audit, compute: str) -> Report:
     """Fill the report; of several comparisons it shows the first that diverges."""
     worst = next((item for item in findings.comparisons if item.divergence), None)
     shown = worst or next(iter(findings.comparisons), None)
-    return ParityReport(
-        basis.reference.name,
-        compute,
-        basis.source,
-        folder.facts,
-        tuple(findings.checks),
-        shown.modules if shown else ModuleDifferences(),
-        audited,
+    return Report.of_parity(
+        reference=basis.reference.name,
+        compute_dtype=compute,
+        source=basis.source,
+        target=folder.facts,
+        checks=findings.checks,
+        modules=shown.modules.lines() if shown else (),
+        audit=audited,
         runtimes=tuple(item.runtime.name for item in findings.comparisons),
-        positions=shown.positions if shown else None,
+        positions=shown.positions.lines() if shown else None,
         divergence=basis.diagnose(worst) if worst else None,
-        disagreements=tuple(findings.disagreements),
-        noise=basis.reference.floor(),
+        disagreements=findings.disagreements,
+        noise_floor=basis.reference.floor(),
         cost_of_type=basis.cost_of_type(folder),
     )

@@ -4,64 +4,64 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from prenorm.reports.content import Content
+from prenorm.reports.model import Report
 from prenorm.reports.text import exact, fact, label
 
 Facts = list[tuple[str, str]]
 
 
-def source_facts(content: Content) -> Facts:
+def source_facts(report: Report) -> Facts:
     """The checkpoint."""
-    return _named(content.source)
+    return _named(report.source)
 
 
-def target_facts(content: Content) -> Facts:
+def target_facts(report: Report) -> Facts:
     """The folder, its files aside."""
-    return _named({name: value for name, value in content.target.items() if name != "files"})
+    return _named({name: value for name, value in report.target.items() if name != "files"})
 
 
-def target_files(content: Content) -> list[tuple[str, str, str]]:
+def target_files(report: Report) -> list[tuple[str, str, str]]:
     """The folder's files: name, bytes, SHA-256."""
-    files = content.target.get("files")
+    files = report.target.get("files")
     lines = [item for item in files if isinstance(item, Mapping)] if isinstance(files, list | tuple) else []
     return [(fact(line.get("name")), fact(line.get("bytes")), fact(line.get("sha256"))) for line in lines]
 
 
-def proof_facts(content: Content) -> Facts:
+def proof_facts(report: Report) -> Facts:
     """How the two were compared."""
-    if content.fitness:
-        return [("tried in", content.reference)]
-    facts = [("reference", content.reference)]
-    if content.runtimes:
-        facts.append(("folder run by", ", ".join(content.runtimes)))
-    facts.append(("computed in", content.compute_dtype))
-    if content.probe:
-        facts.append(("probe", fact(content.probe)))
+    if report.is_fitness:
+        return [("tried in", report.reference)]
+    facts = [("reference", report.reference)]
+    if report.runtimes:
+        facts.append(("folder run by", ", ".join(report.runtimes)))
+    facts.append(("computed in", report.compute_dtype))
+    if report.probe:
+        facts.append(("probe", fact(report.probe)))
     return facts
 
 
-def environment_facts(content: Content) -> Facts:
+def environment_facts(report: Report) -> Facts:
     """The versions that the numbers depend on."""
-    return _named(content.environment)
+    return _named(report.environment)
 
 
-def properties(content: Content) -> Iterator[tuple[str, str]]:
+def properties(report: Report) -> Iterator[tuple[str, str]]:
     """All of the above under dotted keys, for machines."""
     for prefix, values in (
-        ("source", content.source),
-        ("target", {name: value for name, value in content.target.items() if name != "files"}),
-        ("probe", content.probe),
-        ("environment", content.environment),
+        ("source", report.source),
+        ("target", {name: value for name, value in report.target.items() if name != "files"}),
+        ("probe", report.probe or {}),
+        ("environment", report.environment),
     ):
         for name, value in values.items():
             yield f"{prefix}.{name}", exact(value)
-    for file, _, digest in target_files(content):
+    for file, _, digest in target_files(report):
         yield f"target.files.{file}.sha256", digest
-    yield "reference", content.reference
-    if content.runtimes:
-        yield "runtimes", ", ".join(content.runtimes)
-    yield "compute_dtype", content.compute_dtype
-    yield "verdict", content.outcome.value
+    yield "reference", report.reference
+    if report.runtimes:
+        yield "runtimes", ", ".join(report.runtimes)
+    yield "compute_dtype", report.compute_dtype
+    yield "verdict", report.outcome.value
 
 
 def _named(values: Mapping[str, object]) -> Facts:

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping
 from importlib.resources import files
 
 from prenorm.reports import plots
-from prenorm.reports.content import CheckLine, Content
 from prenorm.reports.facts import Facts, environment_facts, proof_facts, source_facts, target_facts, target_files
 from prenorm.reports.markup import Markup, element, joined, name_cell, row, table
+from prenorm.reports.model import Check, Report
 from prenorm.reports.plots.series import describe_grid, describe_points, grid, points
-from prenorm.reports.reading import read
+from prenorm.reports.sentences import file_name, noun, summary
 from prenorm.reports.tensor_table import tensor_section
 from prenorm.reports.text import Outcome, count, exact, fact, label, number
 
@@ -29,9 +28,8 @@ _SHOWN = {
 }
 
 
-def render(report: Mapping[str, object]) -> str:
+def render(report: Report) -> str:
     """The page, UTF-8."""
-    content = read(report)
     style, script = (files("prenorm.reports").joinpath(name).read_text("utf-8") for name in ("page.css", "page.js"))
     head = element(
         "head",
@@ -39,11 +37,11 @@ def render(report: Mapping[str, object]) -> str:
         element("meta", http_equiv="Content-Security-Policy", content=_policy(script)),
         element("meta", name="viewport", content="width=device-width, initial-scale=1"),
         element("meta", name="color-scheme", content="light dark"),
-        element("title", f"{_SHOWN[content.outcome][2]}: {content.noun.lower()} of {content.file}"),
+        element("title", f"{_SHOWN[report.outcome][2]}: {noun(report).lower()} of {file_name(report)}"),
         element("style", Markup(style)),
     )
-    main = element("main", *(part for part in _parts(content) if part))
-    body = element("body", _verdict(content), main, _footer(content), element("script", Markup(script)))
+    main = element("main", *(part for part in _parts(report) if part))
+    body = element("body", _verdict(report), main, _footer(report), element("script", Markup(script)))
     return f"<!doctype html>\n{element('html', head, body, lang='en')}\n"
 
 
@@ -53,37 +51,37 @@ def _policy(script: str) -> str:
     return f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'sha256-{digest}'; form-action 'none'"
 
 
-def _parts(content: Content) -> list[Markup | None]:
+def _parts(report: Report) -> list[Markup | None]:
     return [
-        _disagreements(content),
-        _divergence(content),
-        _compared(content),
-        _checks(content),
-        _errors(content),
-        _positions(content),
-        _cost(content),
-        _modules(content),
-        tensor_section(content.tensors),
-        _files(content),
+        _disagreements(report),
+        _divergence(report),
+        _compared(report),
+        _checks(report),
+        _errors(report),
+        _positions(report),
+        _cost(report),
+        _modules(report),
+        tensor_section(report.tensors),
+        _files(report),
     ]
 
 
-def _verdict(content: Content) -> Markup:
-    name, symbol, word = _SHOWN[content.outcome]
+def _verdict(report: Report) -> Markup:
+    name, symbol, word = _SHOWN[report.outcome]
     return element(
         "header",
         element("p", element("span", symbol, aria_hidden="true", class_="symbol"), " ", word, class_="word"),
         element(
             "div",
-            element("h1", f"{content.noun} of ", element("span", content.file, class_="long")),
-            element("p", content.summary, class_="long"),
+            element("h1", f"{noun(report)} of ", element("span", file_name(report), class_="long")),
+            element("p", summary(report), class_="long"),
         ),
         class_=f"verdict {name}",
     )
 
 
-def _disagreements(content: Content) -> Markup | None:
-    found = content.disagreements
+def _disagreements(report: Report) -> Markup | None:
+    found = report.objections
     if not found:
         return None
     return _section(
@@ -93,8 +91,8 @@ def _disagreements(content: Content) -> Markup | None:
     )
 
 
-def _divergence(content: Content) -> Markup | None:
-    found = content.divergence
+def _divergence(report: Report) -> Markup | None:
+    found = report.diagnosis
     if found is None:
         return None
     facts = [("module", found.module), ("made by the rule", found.rule), ("hint", found.hint)]
@@ -102,16 +100,16 @@ def _divergence(content: Content) -> Markup | None:
     return _section("First divergence", joined(intro, _facts([(k, v) for k, v in facts if v])), "alert")
 
 
-def _compared(content: Content) -> Markup:
+def _compared(report: Report) -> Markup:
     sides = [
-        ("Checkpoint", source_facts(content)),
-        ("Folder", target_facts(content)),
-        ("Proof", [*proof_facts(content), *environment_facts(content)]),
+        ("Checkpoint", source_facts(report)),
+        ("Folder", target_facts(report)),
+        ("Proof", [*proof_facts(report), *environment_facts(report)]),
     ]
-    if content.fitness:
-        sides = [("Folder", target_facts(content)), ("Tried in", environment_facts(content))]
+    if report.is_fitness:
+        sides = [("Folder", target_facts(report)), ("Tried in", environment_facts(report))]
     cards = (element("div", element("h3", title), _facts(facts), class_="card") for title, facts in sides)
-    title = "What was tried" if content.fitness else "What was compared with what"
+    title = "What was tried" if report.is_fitness else "What was compared with what"
     return _section(title, element("div", *cards, class_="cards"))
 
 
@@ -122,18 +120,18 @@ def _facts(facts: Facts) -> Markup:
     )
 
 
-def _checks(content: Content) -> Markup:
-    head = ("check", "found" if content.fitness else "largest difference", "tolerance", "outcome")
+def _checks(report: Report) -> Markup:
+    head = ("check", "found" if report.is_fitness else "largest difference", "tolerance", "outcome")
     rows = [
         row(head, (check.name, _with_metrics(check), number(check.tolerance), _outcome(check.outcome)))
-        for check in content.checks
+        for check in report.checks
     ]
-    return _section(content.noun, table(head, rows) if rows else element("p", "No check was made."))
+    return _section(noun(report), table(head, rows) if rows else element("p", "No check was made."))
 
 
-def _with_metrics(check: CheckLine) -> Markup:
+def _with_metrics(check: Check) -> Markup:
     """The finding, which opens to all metrics."""
-    facts = [(label(name), exact(value)) for name, value in check.metrics.items()]
+    facts = [(label(name), exact(value)) for name, value in check.figures.items()]
     if not facts:
         return joined(check.finding)
     return element("details", element("summary", check.finding or "metrics"), _facts(facts))
@@ -145,20 +143,20 @@ def _outcome(outcome: Outcome) -> Markup:
     return element("span", element("span", symbol, aria_hidden="true"), " ", shown, class_=f"outcome {name}")
 
 
-def _errors(content: Content) -> Markup | None:
-    if content.fitness:
+def _errors(report: Report) -> Markup | None:
+    if report.is_fitness:
         return None
-    if not points(content):
+    if not points(report):
         return _section("Error by module", element("p", "No module was compared."))
     caption = (
         "How far reference and folder are apart, module by module in the order in which they compute. "
         "Point at a mark for its name and figures. "
     )
-    return _figure("Error by module", plots.error_svg(content), caption + describe_points(points(content)))
+    return _figure("Error by module", plots.error_svg(report), caption + describe_points(points(report)))
 
 
-def _positions(content: Content) -> Markup | None:
-    drawn, shown = plots.position_svg(content), grid(content)
+def _positions(report: Report) -> Markup | None:
+    drawn, shown = plots.position_svg(report), grid(report)
     if drawn is None or shown is None:
         return None
     caption = "Where on the probe's full-length row the difference lies. "
@@ -173,38 +171,38 @@ def _figure(title: str, drawn: str, caption: str) -> Markup:
     return _section(title, element("figure", scroller, element("figcaption", caption)))
 
 
-def _cost(content: Content) -> Markup | None:
-    if not content.cost_of_type:
+def _cost(report: Report) -> Markup | None:
+    if not report.cost_of_type:
         return None
-    title = f"What storing as {fact(content.cost_of_type.get('dtype'))} costs"
+    title = f"What storing as {fact(report.cost_of_type.get('dtype'))} costs"
     intro = element("p", "How far the folder's numbers moved when its weights were rounded.")
-    facts = [(label(name), fact(value)) for name, value in content.cost_of_type.items() if name != "dtype"]
+    facts = [(label(name), fact(value)) for name, value in report.cost_of_type.items() if name != "dtype"]
     return _section(title, joined(intro, _facts(facts)))
 
 
-def _modules(content: Content) -> Markup | None:
-    if not content.modules:
+def _modules(report: Report) -> Markup | None:
+    if not report.modules:
         return None
     head = ("module", "largest difference", "tolerance", "outcome")
-    outcomes = (Outcome.PASSED if item.passed else Outcome.FAILED for item in content.modules)
+    outcomes = (Outcome.PASSED if item.passed else Outcome.FAILED for item in report.modules)
     rows = [
         row(head, (name_cell(item.name), number(item.max_abs_diff), number(item.tolerance), _outcome(outcome)))
-        for item, outcome in zip(content.modules, outcomes, strict=True)
+        for item, outcome in zip(report.modules, outcomes, strict=True)
     ]
-    failed = sum(not item.passed for item in content.modules)
+    failed = sum(not item.passed for item in report.modules)
     title = f"{count(len(rows), 'module')}, {failed} diverging"
     return _section("Modules", element("details", element("summary", title), table(head, rows)))
 
 
-def _files(content: Content) -> Markup | None:
+def _files(report: Report) -> Markup | None:
     head = ("file", "bytes", "SHA-256")
-    rows = [row(head, line) for line in target_files(content)]
+    rows = [row(head, line) for line in target_files(report)]
     return _section("Files of the folder", table(head, rows)) if rows else None
 
 
-def _footer(content: Content) -> Markup:
-    writer = fact(content.environment.get("prenorm", "of an unknown version"))
-    origin = "the report of verify --folder-only" if content.fitness else "parity_report.json"
+def _footer(report: Report) -> Markup:
+    writer = fact(report.environment.get("prenorm", "of an unknown version"))
+    origin = "the report of verify --folder-only" if report.is_fitness else "parity_report.json"
     return element("footer", f"Made from {origin}, written by prenorm {writer}; it holds all figures in full.")
 
 

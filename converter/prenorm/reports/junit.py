@@ -6,31 +6,29 @@ and there is no timestamp: the same report gives the same bytes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
-from prenorm.reports.content import CheckLine, Content
 from prenorm.reports.facts import properties
-from prenorm.reports.reading import read
+from prenorm.reports.model import Check, Report
+from prenorm.reports.sentences import file_name, noun, summary
 from prenorm.reports.text import Outcome, exact, number, visible
 
 # No CI system shows more of an attribute; the whole stands in the element's text.
 _ATTRIBUTE_LIMIT = 1000
 
 
-def render(report: Mapping[str, object]) -> str:
+def render(report: Report) -> str:
     """The XML document. A proof that is not judged is an error: it must not look like a pass."""
-    content = read(report)
-    suite = Element("testsuite", name=_short(f"{content.noun.lower()} of {content.file}"), time="0")
+    suite = Element("testsuite", name=_short(f"{noun(report).lower()} of {file_name(report)}"), time="0")
     stated = SubElement(suite, "properties")
-    for name, value in properties(content):
+    for name, value in properties(report):
         SubElement(stated, "property", name=_short(name), value=_short(value))
-    for check in content.checks:
-        _add_case(suite, content, check)
+    for check in report.checks:
+        _add_case(suite, report, check)
     if not any(case.find("failure") is not None or case.find("error") is not None for case in suite.iter("testcase")):
-        _add_verdict(suite, content)
-    if content.disagreements:
-        SubElement(suite, "system-out").text = "\n".join(map(visible, content.disagreements))
+        _add_verdict(suite, report)
+    if report.objections:
+        SubElement(suite, "system-out").text = "\n".join(map(visible, report.objections))
     root = Element("testsuites", name="prenorm", time="0")
     for name, tag in (("tests", "testcase"), ("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
         total = str(len(list(suite.iter(tag))))
@@ -42,53 +40,53 @@ def render(report: Mapping[str, object]) -> str:
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + tostring(root, encoding="unicode") + "\n"
 
 
-def _add_case(suite: Element, content: Content, check: CheckLine) -> None:
-    case = _case(suite, content, check.name)
+def _add_case(suite: Element, report: Report, check: Check) -> None:
+    case = _case(suite, report, check.name)
     if check.outcome is Outcome.FAILED:
-        failure = SubElement(case, "failure", type=f"{content.noun}Failed", message=_short(_message(check)))
-        failure.text = "\n".join(map(visible, [_message(check), *_explanation(content, check)]))
+        failure = SubElement(case, "failure", type=f"{noun(report)}Failed", message=_short(_message(check)))
+        failure.text = "\n".join(map(visible, [_message(check), *_explanation(report, check)]))
     elif check.outcome is Outcome.NOT_RUN:
         SubElement(case, "skipped", message=_short(f"not run: {check.finding}"))
     elif check.outcome is Outcome.NOT_JUDGED:
         SubElement(case, "error", type="NotJudged", message="NaN or infinity: agreement could not be judged")
-    metrics = [f"{name}: {exact(value)}" for name, value in check.metrics.items()]
+    metrics = [f"{name}: {exact(value)}" for name, value in check.figures.items()]
     SubElement(case, "system-out").text = "\n".join(map(visible, metrics))
 
 
-def _add_verdict(suite: Element, content: Content) -> None:
+def _add_verdict(suite: Element, report: Report) -> None:
     """A case of its own where the verdict is worse than what any check says: no green run without a proof."""
-    if content.outcome is Outcome.PASSED:
+    if report.outcome is Outcome.PASSED:
         return
-    case = _case(suite, content, "verdict")
-    tag = "failure" if content.outcome is Outcome.FAILED else "error"
-    found = SubElement(case, tag, type=f"{content.noun}Failed" if tag == "failure" else "NotJudged")
-    found.set("message", _short(content.summary))
-    found.text = "\n".join(map(visible, [content.summary, *content.contradictions]))
+    case = _case(suite, report, "verdict")
+    tag = "failure" if report.outcome is Outcome.FAILED else "error"
+    found = SubElement(case, tag, type=f"{noun(report)}Failed" if tag == "failure" else "NotJudged")
+    found.set("message", _short(summary(report)))
+    found.text = "\n".join(map(visible, [summary(report), *report.contradictions]))
 
 
-def _case(suite: Element, content: Content, name: str) -> Element:
+def _case(suite: Element, report: Report, name: str) -> Element:
     # Jenkins reads the class name as package and class, cut at its last dot.
-    owner = content.file.replace(".", "_")
+    owner = file_name(report).replace(".", "_")
     return SubElement(
-        suite, "testcase", classname=_short(f"{content.noun.lower()}.{owner}"), name=_short(name), time="0"
+        suite, "testcase", classname=_short(f"{noun(report).lower()}.{owner}"), name=_short(name), time="0"
     )
 
 
-def _message(check: CheckLine) -> str:
+def _message(check: Check) -> str:
     limit = "" if check.tolerance is None else f", tolerance {number(check.tolerance)}"
     return f"{check.name}: {check.finding}{limit}"
 
 
-def _explanation(content: Content, check: CheckLine) -> list[str]:
+def _explanation(report: Report, check: Check) -> list[str]:
     """What the report knows of why this check failed."""
-    lines = [text for text in content.disagreements if text.startswith(f"{check.name}:")]
-    if content.divergence is not None and check.difference is not None:
-        lines.append(f"first divergence: {content.divergence.module}")
-        lines += [f"rule: {content.divergence.rule}"] if content.divergence.rule else []
-        lines += [f"hint: {content.divergence.hint}"] if content.divergence.hint else []
+    lines = [text for text in report.objections if text.startswith(f"{check.name}:")]
+    if report.diagnosis is not None and check.difference is not None:
+        lines.append(f"first divergence: {report.diagnosis.module}")
+        lines += [f"rule: {report.diagnosis.rule}"] if report.diagnosis.rule else []
+        lines += [f"hint: {report.diagnosis.hint}"] if report.diagnosis.hint else []
     if "compared_bit_by_bit" in check.metrics:
-        lines += content.problems
-        lines += [f"differs in a bit: {item.target or item.source}" for item in content.tensors if item.equal is False]
+        lines += report.problems
+        lines += [f"differs in a bit: {item.target or item.source}" for item in report.tensors if item.equal is False]
     return list(dict.fromkeys(lines))
 
 

@@ -6,13 +6,13 @@ first in it, and what did not fit is counted.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
-from prenorm.reports.content import CheckLine, Content, ModuleLine, TensorLine
 from prenorm.reports.facts import environment_facts, proof_facts, source_facts, target_facts, target_files
 from prenorm.reports.markdown_text import code, escape
-from prenorm.reports.reading import read
+from prenorm.reports.model import AuditRow, Check, ModuleLine, Report
+from prenorm.reports.sentences import file_name, noun, summary
 from prenorm.reports.text import Outcome, count, fact, label, number
 
 _T = TypeVar("_T")
@@ -31,39 +31,38 @@ _OUTCOMES = {
 }
 
 
-def render(report: Mapping[str, object]) -> str:
+def render(report: Report) -> str:
     """The Markdown, below 1 MiB in UTF-8 whatever is in the report."""
-    content = read(report)
-    model = fact(content.target.get("model_type", "a folder"))
+    model = fact(report.target.get("model_type", "a folder"))
     parts = [
-        f"# {_HEADLINES[content.outcome].format(content.noun)}: {code(content.file)} → {code(model)}",
+        f"# {_HEADLINES[report.outcome].format(noun(report))}: {code(file_name(report))} → {code(model)}",
         "",
-        escape(content.summary),
+        escape(summary(report)),
         "",
-        *_checks(content),
-        *_divergence(content),
-        *_disagreements(content),
-        *_cost(content),
-        *_compared(content),
-        *_modules(content),
-        *_tensors(content),
+        *_checks(report),
+        *_divergence(report),
+        *_disagreements(report),
+        *_cost(report),
+        *_compared(report),
+        *_modules(report),
+        *_tensors(report),
     ]
     return "\n".join(parts).rstrip("\n") + "\n"
 
 
-def _checks(content: Content) -> list[str]:
-    def line(check: CheckLine) -> str:
+def _checks(report: Report) -> list[str]:
+    def line(check: Check) -> str:
         outcome = _OUTCOMES[check.outcome]
         return f"| {code(check.name)} | {escape(check.finding)} | {number(check.tolerance)} | {outcome} |"
 
-    found = "found" if content.fitness else "largest difference"
+    found = "found" if report.is_fitness else "largest difference"
     head = [f"| check | {found} | tolerance | outcome |", "|---|---|---|---|"]
-    failed_first = sorted(content.checks, key=lambda check: check.outcome is not Outcome.FAILED)
+    failed_first = sorted(report.checks, key=lambda check: check.outcome is not Outcome.FAILED)
     return _table(head, failed_first, line, "checks", "check")
 
 
-def _divergence(content: Content) -> list[str]:
-    found = content.divergence
+def _divergence(report: Report) -> list[str]:
+    found = report.diagnosis
     if found is None:
         return []
     lines = ["## First divergence", "", f"In computing order, {code(found.module)} is the first to differ."]
@@ -72,62 +71,62 @@ def _divergence(content: Content) -> list[str]:
     return [*lines, ""]
 
 
-def _disagreements(content: Content) -> list[str]:
-    if not content.disagreements:
+def _disagreements(report: Report) -> list[str]:
+    if not report.objections:
         return []
-    kept, rest = _within(content.disagreements, lambda text: f"- {escape(text)}", "sentences", "disagreement")
+    kept, rest = _within(report.objections, lambda text: f"- {escape(text)}", "sentences", "disagreement")
     return ["## What disagrees", "", *kept, "", *([rest, ""] if rest else [])]
 
 
-def _cost(content: Content) -> list[str]:
-    if not content.cost_of_type:
+def _cost(report: Report) -> list[str]:
+    if not report.cost_of_type:
         return []
-    cost = dict(content.cost_of_type)
+    cost = dict(report.cost_of_type)
     named = ", ".join(f"{label(name)} {fact(value)}" for name, value in cost.items() if name != "dtype")
     return [f"**Cost of storing as {escape(fact(cost.get('dtype')))}:** {escape(named)}.", ""]
 
 
-def _compared(content: Content) -> list[str]:
+def _compared(report: Report) -> list[str]:
     facts = [
-        *((f"checkpoint: {name}", value) for name, value in source_facts(content)),
-        *((f"folder: {name}", value) for name, value in target_facts(content)),
-        *((f"proof: {name}", value) for name, value in proof_facts(content)),
-        *((f"version of {name}", value) for name, value in environment_facts(content)),
-        *((f"SHA-256 of {name}", digest) for name, _, digest in target_files(content)),
+        *((f"checkpoint: {name}", value) for name, value in source_facts(report)),
+        *((f"folder: {name}", value) for name, value in target_facts(report)),
+        *((f"proof: {name}", value) for name, value in proof_facts(report)),
+        *((f"version of {name}", value) for name, value in environment_facts(report)),
+        *((f"SHA-256 of {name}", digest) for name, _, digest in target_files(report)),
     ]
     lines = _table(
         ["| | |", "|---|---|"], facts, lambda line: f"| {escape(line[0])} | {code(line[1])} |", "facts", "line"
     )
-    return _details("What was tried" if content.fitness else "What was compared with what", lines)
+    return _details("What was tried" if report.is_fitness else "What was compared with what", lines)
 
 
-def _modules(content: Content) -> list[str]:
-    if not content.modules:
+def _modules(report: Report) -> list[str]:
+    if not report.modules:
         return []
-    failed = sum(not item.passed for item in content.modules)
+    failed = sum(not item.passed for item in report.modules)
 
     def line(item: ModuleLine) -> str:
         outcome = _OUTCOMES[Outcome.PASSED if item.passed else Outcome.FAILED]
         return f"| {code(item.name)} | {number(item.max_abs_diff)} | {number(item.tolerance)} | {outcome} |"
 
     head = ["| module | largest difference | tolerance | outcome |", "|---|---|---|---|"]
-    title = f"{count(len(content.modules), 'module')}, {failed} diverging"
-    failed_first = sorted(content.modules, key=lambda item: item.passed)
+    title = f"{count(len(report.modules), 'module')}, {failed} diverging"
+    failed_first = sorted(report.modules, key=lambda item: item.passed)
     return _details(title, _table(head, failed_first, line, "modules", "module"))
 
 
-def _tensors(content: Content) -> list[str]:
-    if not content.tensors:
+def _tensors(report: Report) -> list[str]:
+    if not report.tensors:
         return []
-    different = sum(item.equal is False for item in content.tensors)
+    different = sum(item.equal is False for item in report.tensors)
 
-    def line(item: TensorLine) -> str:
+    def line(item: AuditRow) -> str:
         names = f"{code(item.source)} | {code(item.target)} | {code(item.operation)}"
         return f"| {names} | {item.bits} | {escape(item.reason)} |"
 
     head = ["| source tensor | target tensor | operation | bits | reason |", "|---|---|---|---|---|"]
-    title = f"{count(len(content.tensors), 'tensor')}, {different} different"
-    different_first = sorted(content.tensors, key=lambda item: item.equal is not False)
+    title = f"{count(len(report.tensors), 'tensor')}, {different} different"
+    different_first = sorted(report.tensors, key=lambda item: item.equal is not False)
     return _details(title, _table(head, different_first, line, "tensors", "tensor"))
 
 

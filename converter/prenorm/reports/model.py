@@ -1,56 +1,307 @@
-"""The report: one data structure, from which every form of it is made."""
+"""The data model of a report: what a proof fills, and what every form, the card and the console show.
+
+The fields of `Report` are the keys of `parity_report.json`, in its order; `schema`, `reading` and `to_dict` are made from
+them. A report may have been stored years ago, or changed since: its stated verdict is never taken on trust
+(`Report.outcome`).
+"""
 
 from __future__ import annotations
 
-import platform
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from importlib import metadata
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
-from prenorm.proof.checks.audit import Audit
-from prenorm.proof.numbers.differences import Difference, ModuleDifferences
-from prenorm.proof.numbers.positions import PositionErrors
+from msgspec import Struct, to_builtins
 
-SCHEMA_VERSION = 1
+from prenorm.reports.environment import environment
+from prenorm.reports.fields import (
+    SCHEMA_VERSION,
+    ComputeType,
+    CostOfType,
+    Disagreements,
+    Equal,
+    FirstDivergence,
+    Kind,
+    Metrics,
+    Passed,
+    Probe,
+    Reference,
+    Runtimes,
+    Size,
+    Sizes,
+    Source,
+    Target,
+    Verdict,
+    Version,
+    Versions,
+)
+from prenorm.reports.text import Outcome, as_number, count, fact, label, number
 
 
-@dataclass(frozen=True)
-class Check:
-    """One thing that was checked: its metrics, the tolerance they were held against, and the outcome."""
+class Check(Struct, frozen=True):
+    """One thing that was checked: its metrics, the tolerance they were held against, and whether all values were numbers.
+
+    In the file the metrics stand beside the other keys. `run` and `detail` belong to a check of fitness: whether it could be
+    made, and what it found, or why it was not run.
+    """
 
     name: str
     passed: bool
-    metrics: Mapping[str, float | int]
-    tolerance: float | None = None
+    metrics: Metrics = {}
+    tolerance: Size | None = None
     judged: bool = True
+    run: bool = True
+    detail: str | None = None
+
+    @property
+    def outcome(self) -> Outcome:
+        """How the check ended: a failed check failed, whatever of it was judged; one that was not run did neither."""
+        if not self.run:
+            return Outcome.NOT_RUN
+        if not self.passed:
+            return Outcome.FAILED
+        return Outcome.PASSED if self.judged else Outcome.NOT_JUDGED
+
+    @property
+    def difference(self) -> float | None:
+        """The largest absolute difference, where the check measures one."""
+        return as_number(self.metrics.get("max_abs_diff"))
+
+    @property
+    def figures(self) -> dict[str, Any]:
+        """All that the check has to show, its detail first."""
+        return self.metrics if self.detail is None else {"detail": self.detail, **self.metrics}
+
+    @property
+    def finding(self) -> str:
+        """What the check found, in a few words."""
+        if self.detail is not None:
+            return self.detail
+        if self.difference is not None:
+            return number(self.difference)
+        metrics = self.metrics
+        if "compared_bit_by_bit" in metrics:
+            unequal = f"{fact(metrics.get('unequal'))} of {fact(metrics['compared_bit_by_bit'])} differ in a bit"
+            problems = as_number(metrics.get("problems"))
+            return f"{unequal}, {count(int(problems), 'problem')}" if problems and problems < 1e15 else unequal
+        others = [name for name in metrics if name != "wrong"]
+        if "wrong" in metrics and len(others) == 1:
+            return f"{fact(metrics['wrong'])} of {fact(metrics[others[0]])} wrong"
+        return ", ".join(f"{label(name)} {fact(value)}" for name, value in metrics.items())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the check as it stands in the file, its metrics beside its other keys.
+
+        Returns:
+            Plain data: `outcome` and `detail` for a check of fitness, `tolerance` where there is one.
+        """
+        fitness = {} if self.detail is None else {"outcome": self.outcome.value, "detail": self.detail}
+        limit = {} if self.tolerance is None else {"tolerance": self.tolerance}
+        verdict = {"judged": self.judged, "passed": self.passed}
+        return {"name": self.name, **fitness, **self.metrics, **limit, **verdict}
 
 
-@dataclass(frozen=True)
-class Diagnosis:
-    """Where the first divergence is, which rule made that tensor, and what it looks like, where the pattern is known."""
+class ModuleLine(Struct, frozen=True):
+    """How far one module of the target is from the reference. `range` is the reference's largest absolute value."""
+
+    name: str
+    max_abs_diff: Size
+    range: Size
+    tolerance: Size
+    passed: bool
+
+
+class AuditRow(Struct, frozen=True):
+    """One tensor's fate. `equal` is None where there is nothing to compare."""
+
+    source: str | None
+    target: str | None
+    operation: str
+    reason: str
+    equal: Equal
+
+    @property
+    def bits(self) -> str:
+        """What the comparison bit by bit found."""
+        return {True: "equal", False: "DIFFERENT", None: "not compared"}[self.equal]
+
+
+class Audit(Struct, frozen=True):
+    """Every tensor's row, and what is wrong with the whole."""
+
+    rows: tuple[AuditRow, ...]
+    problems: tuple[str, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether everything is accounted for and every moved tensor is equal."""
+        return not self.problems and all(row.equal is not False for row in self.rows)
+
+
+class Diagnosis(Struct, frozen=True):
+    """The first module that is further apart than its tolerance, the rule that made it, and what the fault looks like."""
 
     module: str
-    rule: str | None
-    hint: str | None
+    rule: str | None = None
+    hint: str | None = None
 
 
-@dataclass(frozen=True)
-class ParityReport:
-    """The outcome of a proof."""
+class NoiseFloor(Struct, frozen=True):
+    """How far float32 is from float64 on the same side, by module, and for the logits."""
 
-    reference: str
-    compute_dtype: str
-    source: Mapping[str, object]
-    target: Mapping[str, object]
-    checks: Sequence[Check]
-    modules: ModuleDifferences
-    audit: Audit
-    runtimes: Sequence[str] = ("bundled",)
-    positions: PositionErrors | None = None
+    modules: Sizes = {}
+    logits: Size | None = None
+
+
+class PositionLines(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The largest difference by module and token position, one row per module; `length` counts the tokens behind a row."""
+
+    length: int | None = None
+    modules: tuple[str, ...]
+    max_abs_diff: tuple[tuple[Size, ...], ...]
+
+
+# What the file of a proof of parity has, even where it is null, and that of a trial of fitness has not.
+_OF_PARITY = {"divergence", "runtimes", "noise_floor", "cost_of_type", "positions"}
+# What is in a file only where it says something.
+_RARE = {"kind", "probe"}
+
+
+class Report(Struct, frozen=True, kw_only=True):
+    """The outcome of a proof of parity, or of a trial of a folder's fitness (`kind`).
+
+    `passed` and `verdict` are as stated by who made the report; `outcome` is what its lines bear out.
+    """
+
+    schema_version: Version = SCHEMA_VERSION
+    kind: Kind = None
+    passed: Passed
+    verdict: Verdict
+    reference: Reference
+    compute_dtype: ComputeType
+    source: Source
+    target: Target
+    checks: tuple[Check, ...]
+    modules: tuple[ModuleLine, ...]
+    first_divergence: FirstDivergence
     divergence: Diagnosis | None = None
-    disagreements: Sequence[str] = ()
-    noise: Mapping[str, object] | None = None
-    cost_of_type: Mapping[str, float | int | str] | None = None
+    disagreements: Disagreements = ()
+    runtimes: Runtimes = ()
+    noise_floor: NoiseFloor | None = None
+    cost_of_type: CostOfType = None
+    positions: PositionLines | None = None
+    probe: Probe = None
+    problems: tuple[str, ...]
+    tensors: tuple[AuditRow, ...]
+    environment: Versions
+
+    @classmethod
+    def of_parity(
+        cls,
+        *,
+        reference: str,
+        compute_dtype: str,
+        source: Mapping[str, object],
+        target: Mapping[str, object],
+        checks: Sequence[Check],
+        modules: Iterable[ModuleLine],
+        audit: Audit,
+        runtimes: Sequence[str],
+        positions: PositionLines | None = None,
+        divergence: Diagnosis | None = None,
+        disagreements: Sequence[str] = (),
+        noise_floor: NoiseFloor | None = None,
+        cost_of_type: Mapping[str, object] | None = None,
+    ) -> Report:
+        """Make the report of a proof; the verdict follows from its checks and disagreements.
+
+        Args:
+            reference: what computed the checkpoint's side.
+            compute_dtype: the type that the folder computed in.
+            source: what is known of the checkpoint.
+            target: what is known of the folder.
+            checks: every check, in the order of the parity table.
+            modules: the target's modules in computing order.
+            audit: every tensor's fate.
+            runtimes: what ran the folder.
+            positions: the differences by position, where they were measured.
+            divergence: the first divergence, where there is one.
+            disagreements: a sentence for everything that disagrees.
+            noise_floor: how far float32 is from float64 on the reference's side, where it was measured.
+            cost_of_type: what rounding to the folder's type cost, where it was rounded.
+
+        Returns:
+            The report, with the versions of this environment.
+        """
+        lines = tuple(modules)
+        agrees = all(check.passed for check in checks) and not disagreements
+        judged = all(check.judged for check in checks)
+        verdict = Outcome.FAILED if not agrees else Outcome.PASSED if judged else Outcome.NOT_JUDGED
+        return cls(
+            passed=verdict is Outcome.PASSED,
+            verdict=verdict.value,
+            reference=reference,
+            compute_dtype=compute_dtype,
+            source=dict(source),
+            target=dict(target),
+            checks=tuple(checks),
+            modules=lines,
+            first_divergence=next((line.name for line in lines if not line.passed), None),
+            divergence=divergence,
+            disagreements=tuple(disagreements),
+            runtimes=tuple(runtimes),
+            noise_floor=noise_floor,
+            cost_of_type=None if cost_of_type is None else dict(cost_of_type),
+            positions=positions,
+            problems=audit.problems,
+            tensors=audit.rows,
+            environment=environment(),
+        )
+
+    @classmethod
+    def of_fitness(
+        cls,
+        *,
+        reference: str,
+        target: Mapping[str, object],
+        checks: Sequence[Check],
+        disagreements: Sequence[str],
+        versions: Mapping[str, str],
+    ) -> Report:
+        """Make the report of a folder's trial; it passes if something was run, and nothing of it failed.
+
+        Args:
+            reference: what the folder was tried in.
+            target: what is known of the folder.
+            checks: every check, in the order of the table.
+            disagreements: a sentence for every problem.
+            versions: the versions of what it was tried in.
+
+        Returns:
+            The report.
+        """
+        outcomes = [check.outcome for check in checks]
+        passed = Outcome.FAILED not in outcomes and Outcome.PASSED in outcomes
+        return cls(
+            kind="fitness",
+            passed=passed,
+            verdict=(Outcome.PASSED if passed else Outcome.FAILED).value,
+            reference=reference,
+            compute_dtype="float32",
+            source={},
+            target=dict(target),
+            checks=tuple(checks),
+            modules=(),
+            first_divergence=None,
+            disagreements=tuple(disagreements),
+            problems=(),
+            tensors=(),
+            environment=dict(versions),
+        )
+
+    @property
+    def is_fitness(self) -> bool:
+        """Whether it tells how a folder works, and not whether it computes what a checkpoint does."""
+        return self.kind == "fitness"
 
     @property
     def judged(self) -> bool:
@@ -63,17 +314,66 @@ class ParityReport:
         return all(check.passed for check in self.checks) and not self.disagreements
 
     @property
-    def passed(self) -> bool:
-        """The verdict."""
-        return self.agrees and self.judged
+    def outcome(self) -> Outcome:
+        """The verdict, never better than what the report's own lines say."""
+        if self.contradictions or self.verdict == Outcome.FAILED.value:
+            return Outcome.FAILED
+        if self.failed_checks:
+            return Outcome.FAILED
+        run = self.checks_run
+        sound = self.passed and self.verdict == Outcome.PASSED.value and len(run) > 0
+        return Outcome.PASSED if sound and all(check.judged for check in run) else Outcome.NOT_JUDGED
 
     @property
-    def verdict(self) -> str:
-        """'passed', 'failed', or 'not judged' where NaN or infinity left nothing to compare."""
-        return "passed" if self.passed else "not judged" if self.agrees else "failed"
+    def contradictions(self) -> list[str]:
+        """What in the report speaks against a verdict that is not 'failed'; empty in every report as it was written."""
+        if self.verdict == Outcome.FAILED.value and not self.passed:
+            return []
+        stated = f"the report's verdict is '{self.verdict}'"
+        if self.passed != (self.verdict == Outcome.PASSED.value):
+            return [f"{stated}, and its 'passed' is {str(self.passed).lower()}"]
+        against = [f"{stated}, and its check '{item.name}' failed" for item in self.checks_run if not item.passed]
+        against += [f"{stated}, and its module '{item.name}' diverges" for item in self.modules if not item.passed]
+        different = sum(row.equal is False for row in self.tensors)
+        for amount, noun in (
+            (different, "different tensor"),
+            (len(self.problems), "problem"),
+            (len(self.disagreements), "disagreement"),
+        ):
+            if amount:
+                against.append(f"{stated}, and it lists {count(amount, noun)}")
+        return against
+
+    @property
+    def objections(self) -> list[str]:
+        """All that disagrees, a sentence each, without repetitions."""
+        return list(dict.fromkeys([*self.contradictions, *self.disagreements, *self.problems]))
+
+    @property
+    def checks_run(self) -> list[Check]:
+        """The checks but for those that could not be made."""
+        return [check for check in self.checks if check.run]
+
+    @property
+    def failed_checks(self) -> list[str]:
+        """The names of the checks that failed."""
+        return [check.name for check in self.checks if check.outcome is Outcome.FAILED]
+
+    @property
+    def diagnosis(self) -> Diagnosis | None:
+        """The first divergence; in older reports its module's name alone."""
+        if self.divergence is None and self.first_divergence is not None:
+            return Diagnosis(self.first_divergence)
+        return self.divergence
 
     def check(self, name: str) -> Check:
-        """The check of that name.
+        """Return the check of that name.
+
+        Args:
+            name: as in the parity table.
+
+        Returns:
+            The first check that has it.
 
         Raises:
             KeyError: if there is none.
@@ -83,55 +383,13 @@ class ParityReport:
                 return check
         raise KeyError(name)
 
-    def to_dict(self) -> dict[str, object]:
-        """The content of parity_report.json. The same input gives the same content: no times, no paths."""
-        return {
-            "schema_version": SCHEMA_VERSION,
-            "passed": self.passed,
-            "verdict": self.verdict,
-            "reference": self.reference,
-            "compute_dtype": self.compute_dtype,
-            "source": dict(self.source),
-            "target": dict(self.target),
-            "checks": [_check(check) for check in self.checks],
-            "modules": [_module(item) for item in self.modules.by_name.values()],
-            "first_divergence": self.modules.first_divergence,
-            "divergence": None if self.divergence is None else vars(self.divergence),
-            "disagreements": list(self.disagreements),
-            "runtimes": list(self.runtimes),
-            "noise_floor": None if self.noise is None else dict(self.noise),
-            "cost_of_type": None if self.cost_of_type is None else dict(self.cost_of_type),
-            "positions": None if self.positions is None else self.positions.to_dict(),
-            "problems": list(self.audit.problems),
-            "tensors": [vars(row) for row in self.audit.rows],
-            "environment": environment(),
-        }
+    def to_dict(self) -> dict[str, Any]:
+        """Return the content of `parity_report.json`. The same input gives the same content: no times, no paths.
 
-
-def _check(check: Check) -> dict[str, object]:
-    stated = {} if check.tolerance is None else {"tolerance": check.tolerance}
-    return {"name": check.name, **check.metrics, **stated, "judged": check.judged, "passed": check.passed}
-
-
-def _module(item: Difference) -> dict[str, object]:
-    return {
-        "name": item.name,
-        "max_abs_diff": item.max_abs_diff,
-        "range": item.scale,
-        "tolerance": item.tolerance,
-        "passed": item.passed,
-    }
-
-
-def environment() -> dict[str, str]:
-    """Versions of what the numbers depend on; nothing that names a machine or a user."""
-    packages = ("prenorm", "torch", "safetensors", "tokenizers", "numpy")
-    return {"python": platform.python_version(), **{name: package_version(name) for name in packages}}
-
-
-def package_version(name: str) -> str:
-    """The installed version of a package, or 'unknown'."""
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return "unknown"
+        Returns:
+            Plain data in the file's order; floats as they are, NaN and infinity too.
+        """
+        content: dict[str, Any] = to_builtins(self)
+        content["checks"] = [check.to_dict() for check in self.checks]
+        absent = {key for key in _RARE if content[key] is None} | (_OF_PARITY if self.is_fitness else set())
+        return {key: value for key, value in content.items() if key not in absent}

@@ -1,181 +1,134 @@
-"""From the report's plain dictionary to `Content`, refusing by name what does not fit."""
+"""From the JSON of a stored report to `Report`, refusing by name what does not fit."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TypeGuard
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import ValidationError, convert
 
 from prenorm.errors import UsageProblem
-from prenorm.reports.content import SCHEMA_VERSION, CheckLine, Content, Divergence, ModuleLine, Positions, TensorLine
+from prenorm.reports.fields import SCHEMA_VERSION
+from prenorm.reports.model import Report
 from prenorm.reports.text import Outcome, as_number
 
-_Report = Mapping[str, object]
-# What a line of `checks` holds besides its metrics.
-_NOT_METRICS = {"name", "tolerance", "judged", "passed", "outcome"}
-_FITNESS = "fitness"  # the kind of report that `verify --folder-only` writes; others have no kind
+# A check's keys that are fields; its other keys are metrics.
+_FIELDS_OF_A_CHECK = {"name", "passed", "tolerance", "judged", "detail"}
+_NUMBERS = {"max_abs_diff", "range", "tolerance"}
+_PROBLEM = re.compile(r"(?P<problem>.*?)(?: - at `(?P<path>.*)`)?", re.DOTALL)
+_EXPECTED = re.compile(r"Expected `(?P<type>\w+)[^`]*`.*")
+_MISSING = re.compile(r"Object missing required field `(?P<key>.*)`")
+_TYPES = {
+    "str": "a text",
+    "bool": "true or false",
+    "int": "a whole number",
+    "float": "a number",
+    "array": "a list",
+    "object": "an object",
+}
 
 
-def read(report: _Report) -> Content:
-    """The report's content, typed.
+def read(stored: bytes | str | Mapping[str, Any]) -> Report:
+    """Read a stored report.
+
+    Args:
+        stored: the JSON of a `parity_report.json`, or what a JSON reader made of it.
+
+    Returns:
+        The report.
 
     Raises:
-        UsageProblem: if `report` is of another schema version, or a key is missing or of the wrong type.
+        UsageProblem: if it is no JSON, or of another schema version, or a key is missing or of the wrong type.
     """
-    if not isinstance(report, Mapping):
+    content = _parse(stored) if isinstance(stored, bytes | str) else stored
+    if not isinstance(content, Mapping):
         raise UsageProblem("this is not a parity report: it is not a JSON object")
-    version = report.get("schema_version")
+    version = content.get("schema_version")
     if version != SCHEMA_VERSION or isinstance(version, bool):
         raise UsageProblem(
             f"this is not a parity report of schema_version {SCHEMA_VERSION}: 'schema_version' is {version!r:.60}",
             advice="Render it with the prenorm that wrote it",
         )
-    noise = _optional_table(report, "noise_floor")
-    floors = _optional_table(noise, "modules")
-    kind = report.get("kind")
-    if kind is not None and kind != _FITNESS:
-        raise _refusal("kind", f"'{_FITNESS}', or absent")
-    return Content(
-        fitness=kind == _FITNESS,
-        stated_pass=_flag(report, "passed"),
-        verdict=_string(report, "verdict"),
-        reference=_string(report, "reference"),
-        compute_dtype=_string(report, "compute_dtype"),
-        source=_table(report, "source"),
-        target=_table(report, "target"),
-        environment=_table(report, "environment"),
-        checks=[_check(item, fitness=kind == _FITNESS) for item in _tables(report, "checks")],
-        modules=[_module(item) for item in _tables(report, "modules")],
-        tensors=[_tensor(item) for item in _tables(report, "tensors")],
-        problems=_strings(report, "problems"),
-        stated_disagreements=_strings(report, "disagreements") if "disagreements" in report else [],
-        divergence=_divergence(report),
-        noise_floor={name: _number(floors, name) for name in floors},
-        logits_noise_floor=None if noise.get("logits") is None else _number(noise, "logits"),
-        positions=_positions(report),
-        runtimes=_strings(report, "runtimes") if "runtimes" in report else [],
-        probe=_optional_table(report, "probe"),
-        cost_of_type=_optional_table(report, "cost_of_type"),
-    )
+    try:
+        report = convert(_as_fields(content), Report)
+    except ValidationError as error:
+        raise _refusal(*_key_and_rule(str(error))) from error
+    if report.positions is not None and len(report.positions.modules) != len(report.positions.max_abs_diff):
+        modules = len(report.positions.modules)
+        raise _refusal("positions", f"one row of 'max_abs_diff' for each of its {modules} modules")
+    return report
 
 
-def _check(line: _Report, *, fitness: bool) -> CheckLine:
-    """Only in a report of fitness may a check be left out: a proof of parity has to be whole."""
-    return CheckLine(
-        name=_string(line, "name"),
-        passed=_flag(line, "passed"),
-        judged=_flag(line, "judged"),
-        tolerance=None if line.get("tolerance") is None else _number(line, "tolerance"),
-        metrics={name: value for name, value in line.items() if name not in _NOT_METRICS},
-        run=not (fitness and line.get("outcome") == Outcome.NOT_RUN.value and not _flag(line, "passed")),
-    )
+def _parse(text: bytes | str) -> object:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UsageProblem("this is not a parity report: it is not JSON") from error
 
 
-def _module(line: _Report) -> ModuleLine:
-    return ModuleLine(
-        name=_string(line, "name"),
-        max_abs_diff=_number(line, "max_abs_diff"),
-        tolerance=None if line.get("tolerance") is None else _number(line, "tolerance"),
-        passed=_flag(line, "passed"),
-    )
+def _as_fields(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the file's content in the model's shape: metrics by themselves, spelled-out numbers as floats."""
+    fitness = content.get("kind") == "fitness"
+    shaped = dict(content)
+    if isinstance(content.get("checks"), list | tuple):
+        shaped["checks"] = [_check(item, fitness=fitness) for item in content["checks"]]
+    if isinstance(content.get("modules"), list | tuple):
+        shaped["modules"] = [_with_floats(item) for item in content["modules"]]
+    shaped["divergence"] = content.get("divergence") or None
+    shaped["positions"] = _with_floats(content.get("positions") or None)
+    floor = content.get("noise_floor")
+    if isinstance(floor, Mapping):
+        shaped["noise_floor"] = {
+            key: _floats(value, key)
+            for key, value in floor.items()
+            if value is not None and key in ("modules", "logits")
+        }
+    return shaped
 
 
-def _tensor(line: _Report) -> TensorLine:
-    return TensorLine(
-        source=None if line.get("source") is None else _string(line, "source"),
-        target=None if line.get("target") is None else _string(line, "target"),
-        operation=_string(line, "operation"),
-        reason=_string(line, "reason"),
-        equal=None if line.get("equal") is None else _flag(line, "equal"),
-    )
+def _check(line: Any, *, fitness: bool) -> Any:
+    """Fold the metrics of a check. Only in a report of fitness may one be left out: a proof of parity has to be whole."""
+    if not isinstance(line, Mapping):
+        return line
+    fields = {key: value for key, value in line.items() if key in _FIELDS_OF_A_CHECK}
+    skipped = fitness and line.get("outcome") == Outcome.NOT_RUN.value and line.get("passed") is False
+    metrics = {key: value for key, value in line.items() if key not in fields and key != "outcome"}
+    return {**_with_floats(fields), "run": not skipped, "metrics": metrics}
 
 
-def _divergence(report: _Report) -> Divergence | None:
-    """The divergence with its rule and hint; in older reports the module's name alone."""
-    found = _optional_table(report, "divergence")
-    if found:
-        texts = [found.get(key) or "" for key in ("rule", "hint")]
-        return Divergence(_string(found, "module"), *map(str, texts))
-    if report.get("first_divergence") is not None:
-        return Divergence(_string(report, "first_divergence"), "", "")
-    return None
+def _with_floats(line: Any) -> Any:
+    if not isinstance(line, Mapping):
+        return line
+    return {key: _floats(value, key) if key in _NUMBERS and value is not None else value for key, value in line.items()}
 
 
-def _positions(report: _Report) -> Positions | None:
-    found = _optional_table(report, "positions")
-    if not found:
-        return None
-    modules, rows = _strings(found, "modules"), _list(found, "max_abs_diff")
-    if len(modules) != len(rows):
-        raise _refusal("positions", f"one row of 'max_abs_diff' for each of its {len(modules)} modules")
-    return Positions(modules, [_numbers(row) for row in rows])
-
-
-def _numbers(row: object) -> list[float]:
-    values = [as_number(item) for item in row] if _is_list(row) else [None]
-    found = [value for value in values if value is not None]
-    if len(found) != len(values):
-        raise _refusal("max_abs_diff", "a list of lists of numbers")
+def _floats(value: Any, key: str) -> Any:
+    """Return a number, or a list or object of numbers, as floats."""
+    if isinstance(value, Mapping):
+        return {name: _floats(item, name) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_floats(item, key) for item in value]
+    found = as_number(value)
+    if found is None:
+        raise _refusal(key, "a number")
     return found
+
+
+def _key_and_rule(message: str) -> tuple[str, str]:
+    """Return the key that msgspec's message is about, and what must hold for it."""
+    matched = _PROBLEM.fullmatch(message)
+    problem, path = (matched["problem"], matched["path"] or "") if matched else (message, "")
+    key = re.sub(r"\[[^]]*\]", "", path).rpartition(".")[2]
+    if missing := _MISSING.fullmatch(problem):
+        return missing["key"], "there"
+    if expected := _EXPECTED.fullmatch(problem):
+        return key, _TYPES.get(expected["type"], expected["type"])
+    return key, "what the schema says"
 
 
 def _refusal(key: str, wanted: str) -> UsageProblem:
     return UsageProblem(
         f"this is not a parity report: '{key:.60}' must be {wanted}", advice="Render a report as written"
     )
-
-
-def _is_list(value: object) -> TypeGuard[Sequence[object]]:
-    return isinstance(value, list | tuple)
-
-
-def _string(holder: _Report, key: str) -> str:
-    value = holder.get(key)
-    if not isinstance(value, str):
-        raise _refusal(key, "a text")
-    return value
-
-
-def _flag(holder: _Report, key: str) -> bool:
-    value = holder.get(key)
-    if not isinstance(value, bool):
-        raise _refusal(key, "true or false")
-    return value
-
-
-def _number(holder: _Report, key: str) -> float:
-    value = as_number(holder.get(key))
-    if value is None:
-        raise _refusal(key, "a number")
-    return value
-
-
-def _list(holder: _Report, key: str) -> Sequence[object]:
-    value = holder.get(key)
-    if not _is_list(value):
-        raise _refusal(key, "a list")
-    return value
-
-
-def _strings(holder: _Report, key: str) -> list[str]:
-    found = [item for item in _list(holder, key) if isinstance(item, str)]
-    if len(found) != len(_list(holder, key)):
-        raise _refusal(key, "a list of texts")
-    return found
-
-
-def _table(holder: _Report, key: str) -> _Report:
-    value = holder.get(key)
-    if not isinstance(value, Mapping):
-        raise _refusal(key, "an object")
-    return value
-
-
-def _tables(holder: _Report, key: str) -> list[_Report]:
-    found = [item for item in _list(holder, key) if isinstance(item, Mapping)]
-    if len(found) != len(_list(holder, key)):
-        raise _refusal(key, "a list of objects")
-    return found
-
-
-def _optional_table(holder: _Report, key: str) -> _Report:
-    return {} if holder.get(key) is None else _table(holder, key)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from prenorm.reports.model import Check, ParityReport
+    from prenorm.reports.model import Check, Report
 
 
-def parity_rows(report: ParityReport) -> list[tuple[str, str, str, str]]:
+def parity_rows(report: Report) -> list[tuple[str, str, str, str]]:
     """The parity table: check, largest difference, tolerance, outcome."""
     return [
         (check.name, _worst(check), "" if check.tolerance is None else f"{check.tolerance:.1e}", _outcome(check))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from prenorm.reports.content import TensorLine
 from prenorm.reports.markup import Markup, element, name_cell, row, table
+from prenorm.reports.model import AuditRow
 from prenorm.reports.text import count
 
 _HEAD = ("source tensor", "target tensor", "operation", "bits", "reason")
@@ -18,7 +18,7 @@ _KINDS = {
 }
 
 
-def tensor_section(tensors: Sequence[TensorLine]) -> Markup | None:
+def tensor_section(tensors: Sequence[AuditRow]) -> Markup | None:
     """The section; None without tensors. What differs comes first."""
     if not tensors:
         return None
@@ -33,7 +33,7 @@ def tensor_section(tensors: Sequence[TensorLine]) -> Markup | None:
     )
 
 
-def _filter(tensors: Sequence[TensorLine]) -> Markup:
+def _filter(tensors: Sequence[AuditRow]) -> Markup:
     """Hidden until the script, which it needs, shows it."""
     kinds = {_kind(item) for item in tensors}
     options = (element("option", words, value=kind) for kind, words in _KINDS.items() if kind in kinds)
@@ -47,7 +47,7 @@ def _filter(tensors: Sequence[TensorLine]) -> Markup:
     )
 
 
-def _kind(item: TensorLine) -> str:
+def _kind(item: AuditRow) -> str:
     if item.equal is False:
         return "different"
     if item.target is None:
@@ -55,12 +55,12 @@ def _kind(item: TensorLine) -> str:
     return "equal" if item.equal else "made"
 
 
-def _row(item: TensorLine) -> Markup:
+def _row(item: AuditRow) -> Markup:
     symbol = {True: "✓ ", False: "✗ ", None: "– "}[item.equal]
     bits = element("span", element("span", symbol, aria_hidden="true"), item.bits, class_=f"outcome {_colour(item)}")
     cells = (name_cell(item.source), name_cell(item.target), item.operation, bits, item.reason)
     return row(_HEAD, cells, data_kind=_kind(item))
 
 
-def _colour(item: TensorLine) -> str:
+def _colour(item: AuditRow) -> str:
     return {True: "passed", False: "failed", None: "neutral"}[item.equal]

@@ -33,7 +33,7 @@ _LABELS = {
 }
 
 
-class Outcome(Enum):
+class Outcome(str, Enum):
     """How one check, or the whole proof, ended. The value is the word that reports show."""
 
     PASSED = "passed"

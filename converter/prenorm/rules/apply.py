@@ -7,7 +7,7 @@ raised once.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from prenorm.rules.rows import Dropped, Moved, Operation, OperationKind, Row, constant
 from prenorm.rules.rules import Constant, Drop, Rename, Split, expand, match
@@ -16,7 +16,11 @@ from prenorm.rules.rules import Constant, Drop, Rename, Split, expand, match
 def apply_layout(
     rules: Sequence[Rename | Split | Drop], tensors: Mapping[str, Moved]
 ) -> tuple[dict[str, Moved], list[Dropped], list[str]]:
-    """Brings tensors to canonical names; a key that no rule speaks of keeps its name.
+    """Bring tensors to canonical names; a key that no rule speaks of keeps its name.
+
+    Args:
+        rules: the layout's table.
+        tensors: the tensors by the layout's names.
 
     Returns:
         The tensors by canonical name, the dropped ones, and the problems met (two tensors for one name, uneven cuts).
@@ -69,15 +73,15 @@ def _joined(before: str, after: str) -> str:
     return "; ".join(filter(None, (before, after)))
 
 
-@dataclass(frozen=True)
+@dataclass
 class Application:
     """What a target's table made of the canonical tensors: rows, dropped tensors, and three kinds of problems."""
 
-    rows: tuple[Row, ...]
-    dropped: tuple[Dropped, ...]
-    missing: tuple[str, ...]
-    mismatched: tuple[str, ...]
-    unknown: tuple[str, ...]
+    rows: list[Row] = field(default_factory=list)
+    dropped: list[Dropped] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    mismatched: list[str] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
 
 
 def apply_target(
@@ -87,54 +91,60 @@ def apply_target(
     layers: int,
     dtype: str,
 ) -> Application:
-    """Applies a target's table: every rule to every tensor it speaks of, in the table's order.
+    """Apply a target's table: every rule to every tensor it speaks of, in the table's order.
 
     Args:
+        rules: the target's table.
         moved: the source tensors by canonical name.
         sizes: what the rules' size names mean.
+        layers: the model's number of layers.
         dtype: the type of tensors that are constants.
+
+    Returns:
+        The target's tensors, and every source tensor that is none of them.
     """
-    rows: list[Row] = []
-    dropped: list[Dropped] = []
-    missing: list[str] = []
-    mismatched: list[str] = []
+    result = Application()
     used: set[str] = set()
     for rule in rules:
         if isinstance(rule, Constant):
             shape = tuple(sizes[name] for name in rule.shape)
-            rows.append(Row(rule.target, shape, dtype, constant(rule.value), rule.reason, fill=rule.value))
-            continue
-        if isinstance(rule, Drop):
-            hits = [key for key in moved if key not in used and match(rule.source, key) is not None]
-            dropped.extend(
-                Dropped(source, moved[key].tensor, rule.reason)
-                for key in hits
-                for source in moved[key].sources or (key,)
-            )
-            used.update(hits)
-            continue
-        shape = tuple(sizes[name] for name in rule.shape)
-        for fields in expand(rule.source, layers):
-            key, targets = rule.source.format(**fields), [target.format(**fields) for target in rule.targets]
-            item = moved.get(key)
-            if item is None:
-                missing.append(f"'{key}' (for '{targets[0]}', shape {_show(_part(shape, fields))})")
-                continue
-            used.add(key)
-            if item.tensor.shape != _part(shape, fields):
-                mismatched.append(
-                    f"'{item.source}' has shape {_show(item.tensor.shape)}, "
-                    f"'{targets[0]}' needs {_show(_part(shape, fields))}"
-                )
-                continue
-            reason = item.reason or rule.reason
-            rows.extend(
-                Row(name, item.tensor.shape, item.tensor.dtype, item.operation, reason, item) for name in targets
-            )
-    unknown = [
+            result.rows.append(Row(rule.target, shape, dtype, constant(rule.value), rule.reason, fill=rule.value))
+        elif isinstance(rule, Drop):
+            keys = [key for key in moved if key not in used and match(rule.source, key) is not None]
+            sources = ((source, moved[key].tensor) for key in keys for source in moved[key].sources or (key,))
+            result.dropped += [Dropped(source, tensor, rule.reason) for source, tensor in sources]
+            used.update(keys)
+        else:
+            used |= _rename(rule, moved, sizes, layers, result)
+    result.unknown = [
         f"'{moved[key].source or key}', shape {_show(moved[key].tensor.shape)}" for key in moved if key not in used
     ]
-    return Application(tuple(rows), tuple(dropped), tuple(missing), tuple(mismatched), tuple(unknown))
+    return result
+
+
+def _rename(
+    rule: Rename, moved: Mapping[str, Moved], sizes: Mapping[str, int], layers: int, result: Application
+) -> set[str]:
+    """Add the rows of one tensor family to `result`, and return the canonical names of those that are there."""
+    used = set()
+    shape = tuple(sizes[name] for name in rule.shape)
+    for fields in expand(rule.source, layers):
+        key, targets = rule.source.format(**fields), [target.format(**fields) for target in rule.targets]
+        expected = _part(shape, fields)
+        item = moved.get(key)
+        if item is None:
+            result.missing.append(f"'{key}' (for '{targets[0]}', shape {_show(expected)})")
+            continue
+        used.add(key)
+        tensor = item.tensor
+        if tensor.shape != expected:
+            result.mismatched.append(
+                f"'{item.source}' has shape {_show(tensor.shape)}, '{targets[0]}' needs {_show(expected)}"
+            )
+            continue
+        reason = item.reason or rule.reason
+        result.rows += [Row(name, tensor.shape, tensor.dtype, item.operation, reason, item) for name in targets]
+    return used
 
 
 def _part(shape: tuple[int, ...], fields: Mapping[str, str]) -> tuple[int, ...]:

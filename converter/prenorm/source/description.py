@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import NamedTuple, cast
 
 from prenorm.checkpoint import Checkpoint
 from prenorm.checkpoint.pickle.shown import shown
@@ -45,7 +45,7 @@ class SourceDescription:
 
     layout: str
     container: str
-    producer: str
+    producer: training.Producer
     arguments_from: str
     arch: str
     task: str
@@ -82,9 +82,25 @@ class SourceDescription:
         return self.tied and not self.scaled_embedding
 
     @property
+    def deepspeed_kernels(self) -> bool:
+        """Whether the weights are of DinkyTrain's DeepSpeed kernels, which compute GELU in its tanh form."""
+        return self.producer is training.Producer.DINKYTRAIN_DEEPSPEED
+
+    @property
     def longest_input(self) -> int:
         """How many tokens the model takes: fairseq's position table has rows for the pad and below in front."""
         return self.positions.rows - self.pad_id - 1
+
+
+class _Shapes(NamedTuple):
+    """What the tensors alone say, once nothing speaks against them."""
+
+    vocab_size: int
+    hidden_size: int
+    layers: int
+    ffn_size: int
+    tied: bool
+    heads: tuple[HeadDescription, ...]
 
 
 def describe(
@@ -97,12 +113,19 @@ def describe(
     attention_heads: int | None = None,
     activation: str | None = None,
 ) -> SourceDescription:
-    """Describes the model.
+    """Describe the model that a checkpoint holds.
 
     Args:
-        weights, layers_kept: which of the checkpoint's weights `canonical` holds.
+        checkpoint: the opened file.
+        canonical: its tensors under canonical names.
+        arguments: what it records of its training.
+        weights: which of the checkpoint's weights `canonical` holds, `model` or `ema`.
+        layers_kept: the file's numbers of the layers in `canonical`, if they were selected from more.
         attention_heads: the user's word on the number of heads, for checkpoints that do not record it.
         activation: the user's word on the activation, for a DeepSpeed layout or where none is recorded.
+
+    Returns:
+        The description.
 
     Raises:
         NotRepresentable: if it is not a pre-LayerNorm RoBERTa that a target can hold.
@@ -110,26 +133,13 @@ def describe(
         UsageProblem: if the number of heads is recorded nowhere and not given.
     """
     tensors = canonical.tensors
-    refusals.refuse_tensors(tensors)
-    refusals.refuse_other_models(list(tensors))
-    layers = count_layers(tensors)
-    refusals.refuse_post_norm(tensors, arguments, canonical.dropped)
-    refusals.refuse_arguments(arguments)
-    refusals.refuse_old_version(canonical.dropped)
-    vocab_size, hidden_size = matrix(tensors, TABLE)
-    ffn_size, _ = matrix(tensors, ENCODER + "layers.0.fc1.weight")
-    refusals.refuse_pruned(tensors, hidden_size, ffn_size)
-    tied, heads = is_tied(tensors), classification_heads(tensors)
-    refusals.refuse_contradictions(
-        arguments, tensors, tied=tied, heads=heads,
-        sizes={"encoder_embed_dim": hidden_size, "encoder_ffn_embed_dim": ffn_size,
-               **({} if layers_kept else {"encoder_layers": layers})},
-    )  # fmt: skip
-    attention_heads = _attention_heads(arguments, attention_heads, hidden_size)
-    positions, pad_id = find_positions(tensors, arguments, hidden_size, vocab_size)
+    shapes = _sound_shapes(canonical, arguments, layers_kept)
+    attention_heads = _attention_heads(arguments, attention_heads, shapes.hidden_size)
+    positions, pad_id = find_positions(tensors, arguments, shapes.hidden_size, shapes.vocab_size)
     trained_with = _activation_recorded(arguments)
     chosen = _activation(canonical, trained_with, activation)
     return SourceDescription(
+        **shapes._asdict(),
         layout=canonical.name,
         container=checkpoint.container,
         producer=training.producer(checkpoint, canonical),
@@ -137,12 +147,8 @@ def describe(
         arch=training.plain_name(arguments.arch),
         task=training.recorded_task(arguments),
         weights=weights,
-        vocab_size=vocab_size,
-        hidden_size=hidden_size,
-        layers=layers,
         layers_kept=layers_kept,
         attention_heads=attention_heads,
-        ffn_size=ffn_size,
         positions=positions,
         pad_id=pad_id,
         scaled_embedding=arguments.flag("no_scale_embedding") is False,
@@ -156,23 +162,41 @@ def describe(
         activation_dropout=_rate(arguments, "activation_dropout"),
         embedding_norm=ENCODER + "layernorm_embedding.weight" in tensors,
         lm_head=any(key.startswith("encoder.lm_head.") for key in tensors),
-        tied=tied,
         dtype=common_dtype(tensors),
-        heads=heads,
         trained_head=training.trained_head(arguments),
         regression=training.is_regression(arguments),
         training=training_facts(checkpoint, arguments),
     )
 
 
-def _attention_heads(arguments: Arguments, given: int | None, hidden_size: int) -> int:
+def _sound_shapes(canonical: Canonical, arguments: Arguments, layers_kept: tuple[int, ...] | None) -> _Shapes:
+    """Measure the tensors, and refuse what no target can hold or what contradicts the arguments."""
+    tensors = canonical.tensors
+    refusals.refuse_tensors(tensors)
+    refusals.refuse_other_models(list(tensors))
+    layers = count_layers(tensors)
+    refusals.refuse_post_norm(tensors, arguments, canonical.dropped)
+    refusals.refuse_arguments(arguments)
+    refusals.refuse_old_version(canonical.dropped)
+    vocab_size, hidden_size = matrix(tensors, TABLE)
+    ffn_size, _ = matrix(tensors, ENCODER + "layers.0.fc1.weight")
+    refusals.refuse_pruned(tensors, hidden_size, ffn_size)
+    shapes = _Shapes(vocab_size, hidden_size, layers, ffn_size, is_tied(tensors), classification_heads(tensors))
+    sizes = {"encoder_embed_dim": hidden_size, "encoder_ffn_embed_dim": ffn_size}
+    if not layers_kept:
+        sizes["encoder_layers"] = layers
+    refusals.refuse_contradictions(arguments, tensors, sizes=sizes, tied=shapes.tied, heads=shapes.heads)
+    return shapes
+
+
+def _attention_heads(arguments: Arguments, chosen: int | None, hidden_size: int) -> int:
     recorded = arguments.find("encoder_attention_heads")
-    if given is not None and type(recorded) is int and recorded != given:
+    if chosen is not None and type(recorded) is int and recorded != chosen:
         raise UsageProblem(
-            f"--attention-heads {given} contradicts the checkpoint, which records encoder_attention_heads={recorded}",
+            f"--attention-heads {chosen} contradicts the checkpoint, which records encoder_attention_heads={recorded}",
             advice="Leave the option out",
         )
-    heads = given if given is not None else recorded
+    heads = chosen if chosen is not None else recorded
     if type(heads) is not int:
         raise UsageProblem(
             "the checkpoint records its number of attention heads nowhere, and tensors cannot tell it",

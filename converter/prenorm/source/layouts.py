@@ -22,17 +22,18 @@ HEADS = "classification_heads."
 
 # fairseq 0.12.2 overwrites these copies from the real weights whenever it loads a model, and its fused kernel is for
 # post-LayerNorm layers only; so whatever they hold, nothing is ever computed with what the file says.
-_FUSED = (
-    "fairseq 0.12's copy for a fused kernel that pre-LayerNorm never takes; the layer computes with the real weights"
+FUSED = tuple(
+    Drop(
+        f"{LAYER}{name}_{part}",
+        "fairseq 0.12's copy for a fused kernel that pre-LayerNorm never takes; the layer computes with the real weights",
+    )
+    for name in ("in_proj", "out_proj", "fc1", "fc2")
+    for part in ("weight", "bias")
 )
 _EVERYWHERE = (
     Drop(ENCODER + "version", "fairseq's marker of its own state-dict version; not a weight"),
     Drop(ENCODER + "embed_positions._float_tensor", "fairseq's marker of type and device; holds no weight"),
-    *(
-        Drop(f"{LAYER}{name}_{part}", _FUSED)
-        for name in ("in_proj", "out_proj", "fc1", "fc2")
-        for part in ("weight", "bias")
-    ),
+    *FUSED,
 )
 
 # Before 2019 the encoder was called a decoder (fairseq, RobertaModel.upgrade_state_dict_named).
@@ -124,7 +125,13 @@ class Canonical:
 
 
 def normalize(tensors: Mapping[str, SourceTensor]) -> Canonical:
-    """Brings the source tensors to canonical names.
+    """Bring the source tensors to canonical names.
+
+    Args:
+        tensors: the tensors by the checkpoint's own names.
+
+    Returns:
+        The tensors by canonical name, with the layouts that were met.
 
     Raises:
         UnreadableCheckpoint: if two tensors claim one name or a stacked tensor cannot be cut evenly.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING
 
 from prenorm.errors import UnreadableCheckpoint
@@ -18,17 +19,27 @@ from prenorm.source.sizes import POSITIONS, is_zero_row, matrix
 if TYPE_CHECKING:
     import torch
 
-LEARNED, SINUSOIDAL, NONE = "learned", "sinusoidal", "none"
 USUAL_PAD_ID = 1  # fairseq's Dictionary: <s> 0, <pad> 1, </s> 2, <unk> 3
 _MOST_POSITIONS = 1 << 20
 _FAIRSEQ_DEFAULT = 512  # of --max-positions
+
+
+class PositionKind(str, Enum):
+    """Where the model's table of positions comes from."""
+
+    LEARNED = "learned"  # a tensor of the checkpoint
+    SINUSOIDAL = "sinusoidal"  # computed by fairseq's formula
+    NONE = "none"  # nothing is added for a position
+
+    def __str__(self) -> str:
+        return self.value
 
 
 @dataclass(frozen=True)
 class PositionTable:
     """`kind` says where the table comes from; it has `rows` rows, those up to the pad's included."""
 
-    kind: str
+    kind: PositionKind
     rows: int
 
     def __str__(self) -> str:
@@ -38,32 +49,41 @@ class PositionTable:
 def find_positions(
     tensors: Mapping[str, Moved], arguments: Arguments, hidden_size: int, vocab_size: int
 ) -> tuple[PositionTable, int]:
-    """The position table and the pad's id.
+    """Find the position table and the pad's id.
+
+    Args:
+        tensors: the source tensors by canonical name.
+        arguments: what the checkpoint records.
+        hidden_size: the model's width.
+        vocab_size: rows of the word embeddings.
+
+    Returns:
+        The table, and the id of the pad.
 
     Raises:
         UnreadableCheckpoint: if arguments and tensors contradict each other, or the table is missing.
     """
-    kind = SINUSOIDAL if arguments.flag("encoder_learned_pos") is False else LEARNED
+    kind = PositionKind.SINUSOIDAL if arguments.flag("encoder_learned_pos") is False else PositionKind.LEARNED
     if arguments.flag("no_token_positional_embeddings"):
-        kind = NONE
+        kind = PositionKind.NONE
     stated = _stated(arguments)
-    if kind == LEARNED:
+    if kind is PositionKind.LEARNED:
         rows, _ = matrix(tensors, POSITIONS)
         return PositionTable(kind, rows), _pad_id(tensors, stated, rows, vocab_size)
     if POSITIONS in tensors:
-        argument = "no_token_positional_embeddings=True" if kind == NONE else "encoder_learned_pos=False"
+        argument = "no_token_positional_embeddings=True" if kind is PositionKind.NONE else "encoder_learned_pos=False"
         raise UnreadableCheckpoint(
             f"the arguments say {argument}, but there is a learned table of positions, '{tensors[POSITIONS].source}'",
             advice="Arguments and tensors contradict each other",
         )
     count = stated or arguments.max_positions or _FAIRSEQ_DEFAULT
-    if count > _MOST_POSITIONS or (kind == SINUSOIDAL and (hidden_size % 2 or hidden_size < 4)):
+    if count > _MOST_POSITIONS or (kind is PositionKind.SINUSOIDAL and (hidden_size % 2 or hidden_size < 4)):
         raise UnreadableCheckpoint(f"the arguments ask for a table of {count} positions, {hidden_size} wide")
     return PositionTable(kind, count + USUAL_PAD_ID + 1), USUAL_PAD_ID
 
 
 def _stated(arguments: Arguments) -> int | None:
-    """`--max-positions`, where it is recorded."""
+    """Return `--max-positions`, where it is recorded."""
     for name in ("max_positions", "max_source_positions"):
         value = arguments.find(name)
         if type(value) is int and value > 0:
@@ -72,9 +92,22 @@ def _stated(arguments: Arguments) -> int | None:
 
 
 def _pad_id(tensors: Mapping[str, Moved], stated: int | None, rows: int, vocab_size: int) -> int:
-    """The pad's id: how many rows the table has beyond the positions; its own row there is zero, and stays so in training.
+    """Compute the pad's id: how many rows the table has beyond the positions.
 
-    (Its row in the table of words is not: a tied LM head trains it.)
+    Its own row there is zero, and stays so in training. (Its row in the table of words is not: a tied LM head trains
+    it.)
+
+    Args:
+        tensors: the source tensors by canonical name.
+        stated: `--max-positions`, if it is recorded.
+        rows: rows of the table.
+        vocab_size: rows of the word embeddings.
+
+    Returns:
+        The id.
+
+    Raises:
+        UnreadableCheckpoint: if the table fits no id.
     """
     if stated is None or rows == stated + USUAL_PAD_ID + 1:
         return USUAL_PAD_ID
@@ -92,10 +125,18 @@ def _pad_id(tensors: Mapping[str, Moved], stated: int | None, rows: int, vocab_s
 
 
 def sinusoids(table: PositionTable, hidden_size: int, pad_id: int) -> torch.Tensor:
-    """fairseq's sinusoidal table, [rows, hidden] in float32, computed in float32 as fairseq does it.
+    """Compute fairseq's sinusoidal table in float32, as fairseq does.
 
     Row p holds sin(p w_i) in its first half and cos(p w_i) in its second, with w_i = 10000^(-i / (half - 1)); the pad's
     row is zero (fairseq, SinusoidalPositionalEmbedding.get_embedding; Vaswani et al. 2017, arXiv:1706.03762).
+
+    Args:
+        table: how many rows it has.
+        hidden_size: the model's width.
+        pad_id: the id of the pad.
+
+    Returns:
+        The table, [rows, hidden].
     """
     import torch
 

@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from helpers.cards import card_of, facts, section
 from helpers.checkpoints import load_trusted, save_edited
 from helpers.paths import BPE, FIXTURES, MLM
+from helpers.report_cases import synthetic
 from prenorm import convert
 from prenorm.folder.card.names import PublicNames, is_plain
+from prenorm.reports import read
 
 MARK = "xyzzy"
 CLASSIFICATION = FIXTURES / "dinkytrain-classification" / "checkpoint.pt"
@@ -189,9 +192,15 @@ def test_keys_of_every_fixture_are_told() -> None:
 def test_a_hidden_name_is_hidden_within_sentences_too() -> None:
     keys = ["classification_heads./home/me.dense.weight", "classification_heads.a@b.c.out_proj.bias", "x.é.weight"]
     names = PublicNames.of_keys(keys)
-    sentences = ["the head '/home/me' is", ("/home/me.x", 3)]
-    assert names.told({"a": sentences, "b": "x.é.weight", "c": "é", "d": "né", "e": "a@b.c"}) == {
-        "a": ["the head 'unnamed-1' is", ["unnamed-1.x", 3]], "b": "x.unnamed-3.weight", "c": "unnamed-3", "d": "né",
-        "e": "unnamed-2",
+    withheld = {
+        "the head '/home/me' is": "the head 'unnamed-1' is", "/home/me.x": "unnamed-1.x", "x.é.weight": "x.unnamed-3.weight",
+        "é": "unnamed-3", "né": "né", "a@b.c": "unnamed-2",
     }  # fmt: skip
+    assert {text: names.in_text(text) for text in withheld} == withheld
+    report = read({**synthetic(), "disagreements": [*withheld], "noise_floor": {"modules": {"head.a@b.c.out": 1e-7}}})
+    published = names.in_report(report)
+    assert published.disagreements == tuple(withheld.values())
+    assert published.noise_floor is not None
+    assert published.noise_floor.modules == {"head.unnamed-2.out": 1e-7}
+    assert replace(published, disagreements=(), noise_floor=None) == replace(report, disagreements=(), noise_floor=None)
     assert (names.head("/home/me"), names.head("mnli"), names.tells("a@b.c")) == ("unnamed-1", "mnli", False)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from prenorm.folder.card.names import PublicNames
 from prenorm.options import TaskKind
 from prenorm.reports.markdown_text import code
-from prenorm.source.layouts import DEEPSPEED
 
 if TYPE_CHECKING:
     from prenorm.mapping.plan import ConversionPlan
@@ -48,7 +47,7 @@ def _left_out(plan: ConversionPlan, names: PublicNames, has_tokenizer: bool) -> 
 
 def _limits(plan: ConversionPlan) -> Iterator[str]:
     d = plan.description
-    if d.layout.endswith(DEEPSPEED.name):
+    if d.deepspeed_kernels:
         yield (
             "Trained with DeepSpeed kernels, which compute GELU in its tanh form; this folder says "
             f"`hidden_act: {plan.config['hidden_act']}`. The float16 kernels themselves were not run for the comparison."

@@ -11,17 +11,19 @@ from prenorm.folder.card.names import PublicNames
 from prenorm.folder.card.options import OwnText
 from prenorm.folder.card.source import labels, source, title, training
 from prenorm.folder.card.usage import usage
+from prenorm.reports.environment import package_version
 from prenorm.reports.markdown_text import escape
-from prenorm.reports.model import ParityReport, package_version
+from prenorm.reports.model import Report
 from prenorm.reports.plots.series import plot_description
 from prenorm.reports.table import parity_rows
+from prenorm.source.training import Producer
 
 if TYPE_CHECKING:
     from prenorm.mapping.plan import ConversionPlan
 
 
 def model_card(
-    plan: ConversionPlan, report: ParityReport, *, has_tokenizer: bool, own: OwnText, command: str, names: PublicNames
+    plan: ConversionPlan, report: Report, *, has_tokenizer: bool, own: OwnText, command: str, names: PublicNames
 ) -> str:
     """The card's Markdown, front matter included. It names no path, host or user.
 
@@ -60,10 +62,12 @@ def _introduction(plan: ConversionPlan) -> list[str]:
 
 def _program(plan: ConversionPlan) -> str:
     producer = plan.description.producer
-    return "fairseq or DinkyTrain" if producer == "unknown" else "DinkyTrain" if "Dinky" in producer else "fairseq"
+    if producer is Producer.UNKNOWN:
+        return "fairseq or DinkyTrain"
+    return "DinkyTrain" if producer.is_dinkytrain else "fairseq"
 
 
-def _parity(report: ParityReport) -> list[str]:
+def _parity(report: Report) -> list[str]:
     return [
         "## Parity",
         "",
@@ -77,12 +81,12 @@ def _parity(report: ParityReport) -> list[str]:
         f"Verdict: **{report.verdict}**.",
         *([] if report.judged else ["The weights hold NaN or infinity, on which agreement could not be judged."]),
         "",
-        f"![{escape(plot_description(report.to_dict()))}]({PLOT_FILE})",
+        f"![{escape(plot_description(report))}]({PLOT_FILE})",
         "",
     ]
 
 
-def _reference(report: ParityReport) -> str:
+def _reference(report: Report) -> str:
     if report.reference == "builtin":
         return "an independent implementation of fairseq's forward pass on the checkpoint's own tensors"
     return f"{escape(report.reference)} itself"

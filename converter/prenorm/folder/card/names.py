@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from prenorm.reports.model import Report
+from prenorm.reports.texts import with_texts
 from prenorm.source.layouts import HEADS
 
 _LONGEST = 40
@@ -65,17 +67,26 @@ class PublicNames:
         """Whether `name` is told as it is."""
         return name not in self.hidden
 
-    def told(self, value: object) -> object:
-        """`value`, plain data of a report, with every text as a folder may tell it."""
-        if not self.hidden:
-            return value
-        if isinstance(value, str):
-            return self._text(value)
-        if isinstance(value, Mapping):
-            return {key: self.told(item) for key, item in value.items()}
-        return [self.told(item) for item in value] if isinstance(value, list | tuple) else value
+    def in_report(self, report: Report) -> Report:
+        """Withhold the hidden names in every text of a report.
 
-    def _text(self, text: str) -> str:
+        Args:
+            report: the report of a proof.
+
+        Returns:
+            The report as it may be published.
+        """
+        return with_texts(report, self.in_text) if self.hidden else report
+
+    def in_text(self, text: str) -> str:
+        """Withhold the hidden names in a text.
+
+        Args:
+            text: a name, or a sentence that may hold one.
+
+        Returns:
+            The text as it may be published.
+        """
         if text in self.hidden:
             return self.hidden[text]
         for name, alias in self.hidden.items():

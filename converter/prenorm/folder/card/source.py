@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from prenorm.folder.card.names import PublicNames
 from prenorm.options import TaskKind
 from prenorm.reports.markdown_text import code
-from prenorm.reports.model import ParityReport
+from prenorm.reports.model import Report
 
 if TYPE_CHECKING:
     from prenorm.mapping.plan import ConversionPlan
@@ -62,14 +62,14 @@ def labels(plan: ConversionPlan) -> list[str]:
     ]
 
 
-def source(plan: ConversionPlan, report: ParityReport, names: PublicNames) -> list[str]:
+def source(plan: ConversionPlan, report: Report, names: PublicNames) -> list[str]:
     """The section about the file and the model in it."""
     d = plan.description
     head = f", head {code(names.head(plan.task.head.name))}" if plan.task.head else ""
     kept = "" if d.layers_kept is None else f" (those numbered {', '.join(map(str, d.layers_kept))} in the file)"
     rows = [
         *_files(report.source),
-        ("Written by", d.producer),
+        ("Written by", d.producer.value),
         ("Layout of its keys", d.layout),
         ("Weights", "moving average (EMA)" if d.weights == "ema" else "as trained"),
         ("Converted for", _PURPOSES[plan.task.kind] + head),

@@ -129,7 +129,7 @@ def _bundled(plan: ConversionPlan, has_tokenizer: bool) -> list[str]:
     return [
         "import torch",
         f"from prenorm_model import {bundled}",
-        "from prenorm_model.torch.hub import find_file",
+        "from prenorm_model.hub import find_file",
         "from tokenizers import Tokenizer",
         "",
         _HERE,

@@ -7,7 +7,6 @@ are read back through the safetensors library and held against the checkpoint, b
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -15,31 +14,8 @@ from safetensors import safe_open
 from torch import Tensor
 
 from prenorm.checkpoint.tensors import SourceTensor, is_same_place
+from prenorm.reports.model import Audit, AuditRow
 from prenorm.rules.rows import Dropped, Row
-
-
-@dataclass(frozen=True)
-class AuditRow:
-    """One tensor's fate. `equal` is None where there is nothing to compare."""
-
-    source: str | None
-    target: str | None
-    operation: str
-    reason: str
-    equal: bool | None
-
-
-@dataclass(frozen=True)
-class Audit:
-    """All rows, and what is wrong with the whole."""
-
-    rows: tuple[AuditRow, ...]
-    problems: tuple[str, ...]
-
-    @property
-    def passed(self) -> bool:
-        """Whether everything is accounted for and every moved tensor is equal."""
-        return not self.problems and all(row.equal is not False for row in self.rows)
 
 
 def audit(

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from prenorm.options import TaskKind
-from prenorm.proof.checks.audit import Audit
 from prenorm.proof.comparison import Comparison
 from prenorm.proof.numbers.differences import Difference, ModuleDifferences
-from prenorm.reports.model import Check
+from prenorm.reports.model import Audit, Check
 
 
 def comparison_checks(comparison: Comparison, suffix: str = "") -> tuple[Check, ...]:

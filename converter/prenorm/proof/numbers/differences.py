@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from prenorm.proof.numbers.distributions import Distributions
+from prenorm.reports.model import ModuleLine
 
 # Two float64 computations of the same function, in different orders of operations, agree to about 1e-13 of the values'
 # size; a wrong epsilon or GELU form shows at 1e-6 and above. Between the two lies this.
@@ -130,6 +131,10 @@ class Difference:
     def judged(self) -> bool:
         """Whether every value was a number, so that `passed` speaks of all of them."""
         return self.nonfinite_reference == 0 and self.nonfinite_actual == 0
+
+    def line(self) -> ModuleLine:
+        """Return the module's line of the report."""
+        return ModuleLine(self.name, self.max_abs_diff, self.scale, self.tolerance, self.passed)
 
     def metrics(self) -> dict[str, float | int]:
         """Return the metrics of the report.
@@ -267,6 +272,10 @@ class ModuleDifferences:
         difference = self.by_name.setdefault(name, Difference(name))
         difference.noise = noise
         difference.add(reference, actual)
+
+    def lines(self) -> list[ModuleLine]:
+        """Return the lines of the report, in computing order."""
+        return [item.line() for item in self.by_name.values()]
 
     @property
     def first_divergence(self) -> str | None:

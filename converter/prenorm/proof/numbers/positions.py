@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from prenorm.reports.model import PositionLines
+
 COLUMNS = 64  # a longer row is shown in so many stretches, each by its largest difference
 
 
@@ -32,12 +34,9 @@ class PositionErrors:
         before = self.by_module.get(module, largest)
         self.by_module[module] = [max(pair) for pair in zip(before, largest, strict=True)]
 
-    def to_dict(self) -> dict[str, object] | None:
-        """For the report; None if nothing was taken in."""
+    def lines(self) -> PositionLines | None:
+        """Return the lines of the report; None if nothing was taken in."""
         if not self.by_module:
             return None
-        return {
-            "length": self.length,
-            "modules": list(self.by_module),
-            "max_abs_diff": [[float(f"{value:.2e}") for value in row] for row in self.by_module.values()],
-        }
+        rows = tuple(tuple(float(f"{value:.2e}") for value in row) for row in self.by_module.values())
+        return PositionLines(length=self.length, modules=tuple(self.by_module), max_abs_diff=rows)

@@ -17,6 +17,7 @@ from torch import Tensor
 from prenorm.checkpoint.tensors import SourceTensor
 from prenorm.proof.protocols import Stage
 from prenorm.proof.references.builtin import BuiltinReference, ReferenceSettings
+from prenorm.reports.model import NoiseFloor
 
 # Of 200 random models, chaotic ones among them, the worst place was 8.1 times as far from float64 in the folder's order of
 # operations as in the reference's; the tolerance takes NOISE_FACTOR times this.
@@ -142,14 +143,14 @@ class Float32Reference:
                 return UNLUCKY * worst * scale
         return 0.0
 
-    def floor(self) -> Mapping[str, object]:
+    def floor(self) -> NoiseFloor:
         """Return for the report what float32 costs in this model.
 
         Returns:
             The largest difference by module and of the logits.
         """
         stages = {f"{stage}.{part}": rounding for (stage, part), rounding in self.rounding.items() if part == "out"}
-        return {"modules": stages, "logits": self.rounding.get(("logits", "out"))}
+        return NoiseFloor(stages, self.rounding.get(("logits", "out")))
 
     def _measure(self, stage: str, part: str, exact: Tensor, rounded: Tensor) -> None:
         """Keep the largest difference and the largest value of one part."""

@@ -20,7 +20,7 @@ from prenorm.proof.computation import Computation
 from prenorm.proof.numbers.sketch import sketch
 from prenorm.proof.protocols import ReferenceModel
 from prenorm.proof.references.golden import SCHEMA_VERSION, Golden
-from prenorm.reports.model import environment
+from prenorm.reports.environment import environment
 from prenorm.rules.rows import Row
 
 _CHUNK = 4 << 20

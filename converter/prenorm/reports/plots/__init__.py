@@ -6,7 +6,7 @@ report gives the same bytes with the same version of matplotlib: no dates, fixed
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from typing import Any
@@ -14,13 +14,12 @@ from typing import Any
 import matplotlib
 from matplotlib.figure import Figure
 
-from prenorm.reports.content import Content
+from prenorm.reports.model import Report
 from prenorm.reports.plots.error_plot import draw_points
 from prenorm.reports.plots.heat_map import MOST_LABELS, draw_grid
 from prenorm.reports.plots.palette import VARIABLES
 from prenorm.reports.plots.series import describe_grid, describe_points, grid, points
 from prenorm.reports.plots.svg import finish
-from prenorm.reports.reading import read
 
 _WIDTH = 10.0  # inches, of 72 SVG units or 150 pixels
 _SETTINGS: dict[Any, object] = {
@@ -32,16 +31,16 @@ _SETTINGS: dict[Any, object] = {
 }
 
 
-def plot_svg(report: Mapping[str, object]) -> str:
+def plot_svg(report: Report) -> str:
     """The error plot as one `<svg>` element, which is a file too. In a page it takes colours from `--plot-...` variables.
 
     Raises:
         UsageProblem: if `report` is no parity report.
     """
-    return error_svg(read(report))
+    return error_svg(report)
 
 
-def plot_png(report: Mapping[str, object]) -> bytes:
+def plot_png(report: Report) -> bytes:
     """The error plot as a PNG file, 1500 pixels wide on white, for a model card: the Hub shows it in either scheme.
 
     Raises:
@@ -50,14 +49,14 @@ def plot_png(report: Mapping[str, object]) -> bytes:
     out = BytesIO()
     with _own_settings("errors"):
         figure = Figure(figsize=(_WIDTH, 4.6), layout="constrained")
-        draw_points(figure, points(read(report)))
+        draw_points(figure, points(report))
         figure.savefig(out, format="png", dpi=150, facecolor="white", metadata={"Software": None})
     return out.getvalue()
 
 
-def error_svg(content: Content) -> str:
+def error_svg(report: Report) -> str:
     """The error plot of a report that was read."""
-    shown = points(content)
+    shown = points(report)
     with _own_settings("errors"):
         figure = Figure(figsize=(_WIDTH, 4.6), layout="constrained")
         hover = draw_points(figure, shown)
@@ -66,9 +65,9 @@ def error_svg(content: Content) -> str:
     return finish(drawn, "errors", title=title, description=describe_points(shown), colours=VARIABLES, hover=hover)
 
 
-def position_svg(content: Content) -> str | None:
+def position_svg(report: Report) -> str | None:
     """The heat map of a report that was read; None where it has no differences by position."""
-    shown = grid(content)
+    shown = grid(report)
     if shown is None:
         return None
     with _own_settings("positions"):

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from prenorm.reports.content import Content
-from prenorm.reports.reading import read
+from prenorm.reports.model import NoiseFloor, Report
 from prenorm.reports.text import count, number, visible
 
 _LAYER = re.compile(r"(?:^|\.)layers?\.(\d{1,6})(?:\.(.+))?$")
@@ -68,34 +67,34 @@ def place_of(module: str) -> Place:
     return Place("final norm" if last == "LayerNorm" else _short(last), "", False)
 
 
-def points(content: Content) -> list[Point]:
+def points(report: Report) -> list[Point]:
     """The modules in computing order, and the logits behind them."""
+    floor = report.noise_floor or NoiseFloor()
     found = [
         Point(
             item.name,
             place_of(item.name),
             item.max_abs_diff,
             item.tolerance,
-            content.noise_floor.get(item.name),
+            floor.modules.get(item.name),
             item.passed,
         )
-        for item in content.modules
+        for item in report.modules
     ]
-    for check in content.checks:
+    for check in report.checks:
         if check.name == "logits" and check.difference is not None:
             place = Place("logits", "", False)
-            noise = content.logits_noise_floor
-            found.append(Point("logits", place, check.difference, check.tolerance, noise, check.passed))
+            found.append(Point("logits", place, check.difference, check.tolerance, floor.logits, check.passed))
     return found
 
 
-def plot_description(report: Mapping[str, object]) -> str:
+def plot_description(report: Report) -> str:
     """The error plot in words: the alternative text of the PNG.
 
     Raises:
         UsageProblem: if `report` is no parity report.
     """
-    return describe_points(points(read(report)))
+    return describe_points(points(report))
 
 
 def describe_points(shown: Sequence[Point]) -> str:
@@ -134,12 +133,12 @@ class Grid:
     in_tolerances: bool
 
 
-def grid(content: Content) -> Grid | None:
+def grid(report: Report) -> Grid | None:
     """The differences by module and position; None where the report has none."""
-    found = content.positions
+    found = report.positions
     if found is None or not any(found.max_abs_diff):
         return None
-    tolerances = {point.name: point.tolerance for point in points(content)}
+    tolerances = {point.name: point.tolerance for point in points(report)}
     units = [tolerances.get(name) for name in found.modules]
     labels = [place_of(name).label for name in found.modules]
     known = [unit for unit in units if unit is not None and math.isfinite(unit) and unit > 0]

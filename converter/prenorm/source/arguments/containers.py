@@ -16,14 +16,14 @@ from collections.abc import Mapping
 from prenorm.checkpoint.pickle.placeholders import Placeholder
 from prenorm.errors import UnreadableCheckpoint
 from prenorm.source.arguments.foreign import NotPlain, is_namespace, members, single
-from prenorm.source.arguments.interpolation import MISSING, Reference, has_references, parse, taken_as
+from prenorm.source.arguments.interpolation import MISSING, Interpolation, has_references, parse, taken_as
 
 MAX_DEPTH = 32  # levels and references together; fairseq's own configs have 4
 MAX_VALUES = 200_000  # a training run records some 400
 MAX_TEXT = 1 << 20  # characters that references may put together
 _MAX_WRAPPERS = 8  # nodes around one value; omegaconf needs 2, for unions
 
-_NEVER_GIVEN = NotPlain("it was never given")
+_NEVER_GIVEN = NotPlain("it was never given", is_given=False)
 _LOOP = NotPlain("it contains itself")
 _WRAPPED = NotPlain("it is wrapped in more nodes than omegaconf ever does")
 _CIRCLE = NotPlain("it refers to itself")
@@ -32,7 +32,14 @@ _DEEP = NotPlain(f"it is nested more than {MAX_DEPTH} levels deep")
 
 
 def node_state(value: object) -> Mapping[object, object] | None:
-    """The attributes of an omegaconf node; None for any other value."""
+    """Return the attributes of an omegaconf node.
+
+    Args:
+        value: any value of a configuration.
+
+    Returns:
+        The attributes; None for a value that is no such node.
+    """
     if isinstance(value, Placeholder) and value.name.module.partition(".")[0] == "omegaconf":
         state = value.state
         if isinstance(state, dict) and ("_content" in state or "_val" in state):
@@ -41,7 +48,14 @@ def node_state(value: object) -> Mapping[object, object] | None:
 
 
 def held_by(value: object) -> object:
-    """`value` without the omegaconf nodes around it."""
+    """Take off the omegaconf nodes around a value.
+
+    Args:
+        value: any value of a configuration.
+
+    Returns:
+        What the innermost node holds.
+    """
     for _ in range(_MAX_WRAPPERS):
         state = node_state(value)
         if state is None:
@@ -50,7 +64,7 @@ def held_by(value: object) -> object:
     return _WRAPPED
 
 
-class Place:
+class LocatedValue:
     """A value and where it stands: under which key of which container, and by which `path` from the top it was reached.
 
     `live` says whether omegaconf looks into it for references; it does not in a Namespace.
@@ -59,7 +73,13 @@ class Place:
     __slots__ = ("held", "key", "level", "live", "parent", "path", "value")
 
     def __init__(
-        self, value: object, *, key: object = None, parent: Place | None = None, path: tuple[str, ...] = (), live: bool
+        self,
+        value: object,
+        *,
+        key: object = None,
+        parent: LocatedValue | None = None,
+        path: tuple[str, ...] = (),
+        live: bool,
     ) -> None:
         self.value = value
         self.held = held_by(value)
@@ -69,41 +89,60 @@ class Place:
         self.live = live
         self.level: int = 0 if parent is None else parent.level + 1
 
-    def child(self, key: object, value: object) -> Place:
-        """The place of a member of this container."""
+    def child(self, key: object, value: object) -> LocatedValue:
+        """Locate a member of this container.
+
+        Args:
+            key: the member's key or index.
+            value: the member.
+
+        Returns:
+            The member with its way from the top.
+        """
         path = (*self.path, str(key))
         if self.live and not is_namespace(self.held):
-            return Place(value, key=key, parent=self, path=path, live=True)
+            return LocatedValue(value, key=key, parent=self, path=path, live=True)
         if node_state(value) is not None:  # a config within a Namespace: a tree of its own
-            return Place(value, key=key, parent=_above(value), path=path, live=True)
-        return Place(value, key=key, parent=self, path=path, live=False)
+            return LocatedValue(value, key=key, parent=_above(value), path=path, live=True)
+        return LocatedValue(value, key=key, parent=self, path=path, live=False)
 
-    def root(self) -> Place:
-        """The outermost container."""
+    def root(self) -> LocatedValue:
+        """Find the outermost container.
+
+        Returns:
+            The container.
+        """
         place = self
         while place.parent is not None:
             place = place.parent
         return place
 
-    def container(self, up: int) -> Place | None:
-        """The container `up` levels above; 1 is the one it is in."""
-        place: Place | None = self
+    def container(self, up: int) -> LocatedValue | None:
+        """Find a container around this value.
+
+        Args:
+            up: how many levels above; 1 is the one it is in.
+
+        Returns:
+            The container, or None if there are fewer levels.
+        """
+        place: LocatedValue | None = self
         for _ in range(up):
             place = None if place is None else place.parent
         return place
 
 
-def _above(value: object) -> Place | None:
-    """The containers that a config's `_parent` leads to, if in a circle a number of them: references count from there."""
+def _above(value: object) -> LocatedValue | None:
+    """Locate the containers that `_parent` leads to, from which references count; a number of them, if in a circle."""
     chain = [value]
     while (state := node_state(chain[-1])) is not None and len(chain) <= MAX_DEPTH:
         above = state.get("_parent")
         if node_state(above) is None:
             break
         chain.append(above)
-    place: Place | None = None
+    place: LocatedValue | None = None
     for item in reversed(chain[1:]):
-        place = Place(item, parent=place, live=True)
+        place = LocatedValue(item, parent=place, live=True)
     return place
 
 
@@ -117,29 +156,33 @@ class ConfigReader:
         self._open: set[int] = set()  # the containers that are being read
         self._active: set[tuple[int, object]] = set()  # the references that are being followed
         self._members: dict[int, object] = {}
-        self._pieces: dict[int, list[str | Reference] | None] = {}
+        self._pieces: dict[int, list[str | Interpolation] | None] = {}
 
     def read(self, value: object, *, live: bool) -> object:
-        """`value` as None, bool, number, text, list, or dictionary with text keys.
+        """Read a configuration as plain values.
 
         Args:
+            value: the configuration, as the pickle machine made it.
             live: whether text is looked through for references, as in omegaconf's containers it always is.
+
+        Returns:
+            The value as None, bool, number, text, list, or dictionary with text keys.
 
         Raises:
             UnreadableCheckpoint: if it unfolds into more than any training run records.
         """
         is_node = node_state(value) is not None
-        return self._plain(Place(value, parent=_above(value), live=live or is_node), 0)
+        return self._plain(LocatedValue(value, parent=_above(value), live=live or is_node), 0)
 
-    def _plain(self, place: Place, depth: int) -> object:
+    def _plain(self, place: LocatedValue, depth: int) -> object:
         value = self._value(place, depth)
         if not isinstance(value, NotPlain):
             return value
-        if value is not _NEVER_GIVEN:
+        if value.is_given:
             self.not_plain[place.path] = value.reason
         return None
 
-    def _value(self, place: Place, depth: int) -> object:
+    def _value(self, place: LocatedValue, depth: int) -> object:
         held = place.held
         if isinstance(held, str) and place.live:
             return self._text(place, held, depth)
@@ -156,7 +199,7 @@ class ConfigReader:
         finally:
             self._open.discard(id(held))
 
-    def _all_of(self, place: Place, inside: object, depth: int) -> object:
+    def _all_of(self, place: LocatedValue, inside: object, depth: int) -> object:
         assert isinstance(inside, Mapping | list | tuple)
         self._spend(len(inside))
         if isinstance(inside, Mapping):
@@ -182,7 +225,7 @@ class ConfigReader:
 
     # -- references
 
-    def _text(self, place: Place, text: str, depth: int) -> object:
+    def _text(self, place: LocatedValue, text: str, depth: int) -> object:
         if text == MISSING:
             return _NEVER_GIVEN
         # A text is looked through once, however often it is referred to: it can be long.
@@ -196,12 +239,12 @@ class ConfigReader:
         whole = pieces[0] if pieces else text
         return whole if isinstance(whole, str) else _converted(place.value, self._referred(place, whole, depth))
 
-    def _joined(self, place: Place, pieces: list[str | Reference], depth: int) -> object:
+    def _joined(self, place: LocatedValue, pieces: list[str | Interpolation], depth: int) -> object:
         parts: list[str] = []
         for piece in pieces:
             part = piece if isinstance(piece, str) else self._referred(place, piece, depth)
             if isinstance(part, NotPlain | dict | list):
-                return part if isinstance(part, NotPlain) and part is not _NEVER_GIVEN else _NO_TEXT
+                return part if isinstance(part, NotPlain) and part.is_given else _NO_TEXT
             parts.append(str(part))
         self._text_left -= sum(map(len, parts))
         if self._text_left < 0:
@@ -211,8 +254,8 @@ class ConfigReader:
             )
         return _converted(place.value, "".join(parts))
 
-    def _referred(self, place: Place, reference: Reference, depth: int) -> object:
-        """The plain value that a reference at `place` leads to."""
+    def _referred(self, place: LocatedValue, reference: Interpolation, depth: int) -> object:
+        """Return the plain value that a reference leads to."""
         mark = (id(place.parent.held) if place.parent else 0, place.key)
         if mark in self._active:
             return _CIRCLE
@@ -229,8 +272,8 @@ class ConfigReader:
         finally:
             self._active.discard(mark)
 
-    def _find(self, place: Place, reference: Reference, depth: int) -> Place | NotPlain:
-        """The place that a reference at `place` names; where its way leads over other references, they are followed."""
+    def _find(self, place: LocatedValue, reference: Interpolation, depth: int) -> LocatedValue | NotPlain:
+        """Locate what a reference names; where its way leads over other references, they are followed."""
         gone = NotPlain(f"it refers to '{'.'.join(reference.keys)[:80]}', which is not there")
         at = place.container(reference.up) if reference.up else place.root()
         for key in reference.keys:
@@ -245,16 +288,16 @@ class ConfigReader:
             at = self._member(at, key) if at.level < 2 * MAX_DEPTH else None
         return gone if at is None else at
 
-    def _follow(self, at: Place, depth: int) -> Place | NotPlain:
-        """The place that the reference at `at` names."""
+    def _follow(self, at: LocatedValue, depth: int) -> LocatedValue | NotPlain:
+        """Locate what the reference at `at` names."""
         if depth >= MAX_DEPTH:
             return _DEEP
         pieces = parse(at.held) if at.live and isinstance(at.held, str) else None
-        if pieces is None or len(pieces) != 1 or not isinstance(pieces[0], Reference):
+        if pieces is None or len(pieces) != 1 or not isinstance(pieces[0], Interpolation):
             return NotPlain("it refers into a text")
         return self._find(at, pieces[0], depth + 1)
 
-    def _member(self, at: Place, key: str) -> Place | None:
+    def _member(self, at: LocatedValue, key: str) -> LocatedValue | None:
         inside = self._members_of(at.held)
         number = int(key) if key.isascii() and key.isdigit() and len(key) < 10 else None
         if isinstance(inside, Mapping):
@@ -266,14 +309,14 @@ class ConfigReader:
 
 
 def _key(key: object) -> str | None:
-    """The name of a mapping's entry; None for keys that no argument has."""
+    """Name a mapping's entry; None for keys that no argument has."""
     if isinstance(key, Placeholder):  # an enum's member
         key = single(key)
     return str(key) if isinstance(key, str) or type(key) is int else None
 
 
 def _converted(node: object, value: object) -> object:
-    """What the node with the reference makes of the value that it gave."""
+    """Return what the node with the reference makes of the value that it gave."""
     state = node_state(node)
     metadata = state.get("_metadata") if state is not None else None
     attributes = metadata.state if isinstance(metadata, Placeholder) else None

@@ -21,7 +21,7 @@ _PATH = rf"(?:{_KEY}|\[{_KEY}\])(?:\.{_KEY}|\[{_KEY}\])*"
 _REFERENCE = re.compile(rf"\$\{{\s*(\.*)({_PATH})\s*\}}")
 
 
-class Reference(NamedTuple):
+class Interpolation(NamedTuple):
     """`keys` lead to the value: from the root if `up` is 0, else from the container `up` levels above the value."""
 
     up: int
@@ -29,19 +29,33 @@ class Reference(NamedTuple):
 
 
 def has_references(text: str) -> bool:
-    """Whether omegaconf would not take `text` as it stands."""
+    """Say whether omegaconf would not take a text as it stands.
+
+    Args:
+        text: a value of a configuration.
+
+    Returns:
+        True if it holds the beginning of a reference.
+    """
     return "${" in text
 
 
-def parse(text: str) -> list[str | Reference] | None:
-    """The literal parts and references of `text`, in order; None if there is anything else in it."""
+def parse(text: str) -> list[str | Interpolation] | None:
+    """Cut a text into its literal parts and references.
+
+    Args:
+        text: a value of a configuration.
+
+    Returns:
+        The parts in order; None if there is anything else in it.
+    """
     if len(text) > _LONGEST:
         return None
-    pieces: list[str | Reference] = []
+    pieces: list[str | Interpolation] = []
     end = 0
     for found in _REFERENCE.finditer(text):
         pieces.append(text[end : found.start()])
-        pieces.append(Reference(len(found[1]), tuple(re.findall(_KEY, found[2]))))
+        pieces.append(Interpolation(len(found[1]), tuple(re.findall(_KEY, found[2]))))
         end = found.end()
     pieces.append(text[end:])
     literals = [piece for piece in pieces if isinstance(piece, str)]
@@ -52,7 +66,15 @@ def parse(text: str) -> list[str | Reference] | None:
 
 
 def taken_as(node: str, value: object) -> object:
-    """What a node of the class `node` makes of the value its reference gave; since omegaconf 2.1 it takes its own type."""
+    """Convert the value that a reference gave to the type of its node, as omegaconf does since 2.1.
+
+    Args:
+        node: the name of the node's class.
+        value: what the reference gave.
+
+    Returns:
+        The converted value; `NotPlain` if it does not fit.
+    """
     convert = _CONVERSIONS.get(node)
     if convert is None or value is None or isinstance(value, NotPlain):
         return value

@@ -10,6 +10,7 @@ from prenorm.proof.references.builtin_names import encoder_prefix
 from prenorm.source.arguments import Arguments
 from prenorm.source.description import SourceDescription
 from prenorm.source.layouts import ENCODER, Canonical
+from prenorm.source.positions import PositionKind
 
 # The arguments that reach fairseq, as they are recorded. Not all: fairseq runs `eval` on some texts among its arguments
 # (`encoder_xformers_att_config`), and a checkpoint's arguments are not to be trusted.
@@ -100,8 +101,8 @@ def _arguments(description: SourceDescription, arguments: Arguments) -> dict[str
         "layernorm_embedding": description.embedding_norm,
         "untie_weights_roberta": not description.tied,
         "no_scale_embedding": not description.scaled_embedding,
-        "encoder_learned_pos": description.positions.kind == "learned",
-        "no_token_positional_embeddings": description.positions.kind == "none",
+        "encoder_learned_pos": description.positions.kind is PositionKind.LEARNED,
+        "no_token_positional_embeddings": description.positions.kind is PositionKind.NONE,
         "pooler_activation_fn": description.pooler_activation,
         **{name: value for name, value in recorded.items() if isinstance(value, bool | int | float | str)},
         "arch": "roberta",  # any will do; without one fairseq does not choose layers

@@ -22,6 +22,7 @@ from prenorm.proof.references.fairseq.exchange import read_stage, write_tensors
 from prenorm.proof.references.fairseq.model import FairseqModel
 from prenorm.proof.references.fairseq.process import FairseqRefused, FairseqWorker
 from prenorm.proof.references.float32 import UNLUCKY
+from prenorm.reports.model import NoiseFloor
 
 _LAYER_PARTS = frozenset({"q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2", "out"})
 
@@ -198,7 +199,7 @@ class FairseqReference:
         noise = self.measured.get((stage, part), Noise())
         return UNLUCKY * noise.float32 if self._judges == "float32" else noise.rounding
 
-    def floor(self) -> Mapping[str, object]:
+    def floor(self) -> NoiseFloor:
         """Return for the report how far fairseq's float32 is from its float64.
 
         Returns:
@@ -206,7 +207,7 @@ class FairseqReference:
         """
         stages = {f"{stage}.{part}": noise.float32 for (stage, part), noise in self.measured.items() if part == "out"}
         logits = self.measured.get(("logits", "out"))
-        return {"modules": stages, "logits": None if logits is None else logits.float32}
+        return NoiseFloor(stages, None if logits is None else logits.float32)
 
     def _load(self) -> set[str]:
         """Load under the checkpoint's names, or under canonical ones if fairseq does not know those; return what is used."""

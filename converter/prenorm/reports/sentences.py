@@ -1,0 +1,81 @@
+"""What a report is about, and its one sentence under the verdict: the same in every form."""
+
+from __future__ import annotations
+
+from prenorm.reports.model import Report
+from prenorm.reports.text import Outcome, count, fact
+
+
+def noun(report: Report) -> str:
+    """Return the name of what was judged.
+
+    Args:
+        report: the report.
+
+    Returns:
+        'Parity' or 'Fitness'.
+    """
+    return "Fitness" if report.is_fitness else "Parity"
+
+
+def file_name(report: Report) -> str:
+    """Return the name of what was judged; not yet made visible.
+
+    Args:
+        report: the report.
+
+    Returns:
+        The checkpoint's file name; where there was none, the folder's.
+    """
+    if report.is_fitness:
+        return fact(report.target.get("folder", "a folder"))
+    return fact(report.source.get("file", "a checkpoint"))
+
+
+def summary(report: Report) -> str:
+    """Return the sentence under the verdict.
+
+    Args:
+        report: the report.
+
+    Returns:
+        One sentence, not yet made visible.
+    """
+    if report.is_fitness:
+        return _fitness_summary(report)
+    checks, failed = report.checks, report.failed_checks
+    if report.outcome is Outcome.PASSED:
+        return f"The folder computes what the checkpoint computes: {count(len(checks), 'check')}, all passed."
+    if report.outcome is Outcome.NOT_JUDGED:
+        if not checks:
+            return "The report holds no check, so it shows nothing."
+        if report.judged:
+            return f"The report's verdict is '{report.verdict}'."
+        return "Some values are NaN or infinite, so agreement says nothing about them."
+    if report.contradictions:
+        return "The report contradicts itself, so its verdict is not believed."
+    return (
+        "The folder does not compute what the checkpoint computes: "
+        f"{len(failed)} of {count(len(checks), 'check')} failed{_listed(failed)}."
+    )
+
+
+def _fitness_summary(report: Report) -> str:
+    """Return the sentence for a trial of fitness, which counts what could not be run."""
+    run, failed = report.checks_run, report.failed_checks
+    if report.contradictions:
+        return "The report contradicts itself, so its verdict is not believed."
+    if not run:
+        return "No check was run, so the report shows nothing."
+    left_out = len(report.checks) - len(run)
+    also = f"; {left_out} more could not be run here" if left_out else ""
+    if report.outcome is Outcome.PASSED:
+        return f"The folder works where it is used: {count(len(run), 'check')}, all passed{also}."
+    if report.outcome is Outcome.FAILED:
+        counted = f"{len(failed)} of {count(len(run), 'check')} failed"
+        return f"The folder does not work everywhere it is used: {counted}{_listed(failed)}{also}."
+    return f"The report's verdict is '{report.verdict}'."
+
+
+def _listed(names: list[str]) -> str:
+    return ": " + ", ".join(names) if names else ""
