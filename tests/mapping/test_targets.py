@@ -49,9 +49,9 @@ def test_a_target_has_modules_for_every_runtime_with_hooks(target: Target) -> No
 
 
 @pytest.mark.parametrize(
-    ("name", "model_type"), [("dinkytrain-mlm", TARGETS[0]), ("dinkytrain-no-embedding-norm", TARGETS[1])]
+    ("name", "expected"), [("dinkytrain-mlm", TARGETS[0]), ("dinkytrain-no-embedding-norm", TARGETS[1])]
 )
-def test_the_checkpoint_chooses_the_target(name: str, model_type: Target) -> None:
+def test_the_checkpoint_chooses_the_target(name: str, expected: Target) -> None:
     prepared = prepare(open_checkpoint(FIXTURES / name / "checkpoint.pt"), SourceOptions())
     assert target_for(prepared.description) is expected
     assert prepared.plan.target is expected
