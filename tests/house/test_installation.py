@@ -14,6 +14,8 @@ import prenorm
 from helpers.paths import MLM, ROOT
 from helpers.waiting import PATIENCE
 
+pytestmark = pytest.mark.slow
+
 PACKAGES = {"prenorm": ROOT / "converter" / "prenorm", "prenorm_model": ROOT / "model" / "prenorm_model"}
 _FOREIGN = "raise SystemExit('the wrong module was imported')"
 _SCRIPT = f"""import sys

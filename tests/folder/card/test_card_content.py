@@ -21,6 +21,8 @@ from prenorm import convert
 from prenorm.errors import UsageProblem
 from prenorm.folder.card.usage import at_repo
 
+pytestmark = pytest.mark.slow
+
 CLASSIFICATION = FIXTURES / "dinkytrain-classification" / "checkpoint.pt"
 VARIANTS = FIXTURES / "variants"
 HOSTILE = (
@@ -66,7 +68,6 @@ def test_every_block_of_code_runs_in_the_folder(
         assert capsys.readouterr().out.strip()
 
 
-@pytest.mark.slow
 def test_the_code_runs_in_the_older_transformers(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": SOURCES, "HF_HUB_OFFLINE": "1"}
     for name in ("masked-lm", "classifier", "encoder", "masked-lm without tokenizer"):
