@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from helpers.commands import run_command, run_main
-from helpers.paths import BPE, FIXTURES, MLM
+from helpers.paths import BPE, FIXTURES, MLM, PRENORM
 from helpers.planted_faults import configure
 from helpers.processor import children_seconds, within
 from helpers.waiting import PATIENCE
@@ -94,7 +94,7 @@ def test_inspect_tells_a_program(name: str) -> None:
 
 
 def test_progress_is_shown_on_a_terminal_only(tmp_path: Path) -> None:
-    command = [str(Path(sys.executable).with_name("prenorm")), "convert", str(MLM), str(tmp_path / "out")]
+    command = [PRENORM, "convert", str(MLM), str(tmp_path / "out")]
     leader, follower = pty.openpty()
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=follower, env={**os.environ, "TERM": "xterm", "COLUMNS": "100"}
