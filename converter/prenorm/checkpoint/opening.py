@@ -82,7 +82,7 @@ def _open_zip(file: MappedFile) -> Checkpoint:
 
 
 def _check_byte_order(archive: ZipArchive) -> None:
-    """Torch says since 2.1 which way round its numbers are; all earlier files are little-endian."""
+    """Refuse big-endian files: torch says since 2.1 which way round its numbers are; all earlier files are little-endian."""
     if "byteorder" not in archive:
         return
     span = archive["byteorder"].data
@@ -124,7 +124,7 @@ def _kind(value: object) -> str:
 
 
 def _what_it_seems(file: MappedFile, start: bytes) -> str:
-    """What a file that is no checkpoint looks like."""
+    """Say what a file that is no checkpoint looks like."""
     if start.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ")):
         return "it is a compressed archive, not a checkpoint; unpack it first"
     if file.size >= 262 and file.read(257, 5) == b"ustar":

@@ -112,7 +112,7 @@ def find_files(path: Path, name: PartName, counts: Counts) -> PartFiles:
 
 
 def _count(numbers: Sequence[int], recorded: int | None, named: bool) -> int:
-    """How many there should be: as recorded, else as many as the largest number says; a gap shows later."""
+    """Count how many there should be: as recorded, else as many as the largest number says; a gap shows later."""
     if not named:
         return 1
     return recorded if recorded is not None and recorded > 0 else max(numbers) + 1

@@ -86,7 +86,7 @@ def _complete(checkpoint: Checkpoint) -> Checkpoint:
 
 
 def _open(given: Checkpoint, path: Path) -> Checkpoint:
-    """The checkpoint at `path`, without opening the given one twice."""
+    """Open the checkpoint at `path`, but not the one that is open already."""
     if path.name == given.file.name:
         return given
     if not path.is_file():  # asked before it is opened, which would wait for a pipe's other end
@@ -115,7 +115,7 @@ def _whole(
     grid: PartFiles,
     state: Callable[[Checkpoint], object],
 ) -> dict[str, SourceTensor]:
-    """One state dict (the model's, or its average's) put together from all files."""
+    """Put one state dict (the model's, or its average's) together from all files."""
     parts: list[dict[str, SourceTensor]] = []
     for number, shards in enumerate(opened):
         named = [_tensors(file, state(file)) for file in shards]
@@ -136,7 +136,7 @@ def _average(file: Checkpoint) -> object:
 
 
 def _averages(files: Sequence[Checkpoint]) -> bool:
-    """Whether the files hold a moving average; all of one run do, or none."""
+    """Say whether the files hold a moving average; all of one run do, or none."""
     having = [bool(_average(file)) for file in files]
     if any(having) and not all(having):
         raise UnreadableCheckpoint(
@@ -148,7 +148,7 @@ def _averages(files: Sequence[Checkpoint]) -> bool:
 
 
 def _tensors(file: Checkpoint, state: object) -> _Named:
-    """A state dict's entries, all of them tensors."""
+    """Return a state dict's entries, all of them tensors."""
     if not isinstance(state, dict) or not state:
         raise UnreadableCheckpoint("it has no dictionary 'model' with tensors", subject=file.file.name)
     named = {key: value for key, value in state.items() if isinstance(key, str) and isinstance(value, LazyTensor)}
@@ -161,7 +161,7 @@ def _tensors(file: Checkpoint, state: object) -> _Named:
 
 
 def _all_globals(files: Sequence[Checkpoint]) -> tuple[NamedGlobal, ...]:
-    """What any of the pickles names."""
+    """Collect what any of the pickles names."""
     called: dict[GlobalName, bool] = {}
     for item in (item for file in files for item in file.globals):
         name = GlobalName(item.module, item.name)

@@ -112,7 +112,7 @@ def _read(value: object) -> ShardMetadata:
 
 
 def _wrapper(wrapper: dict[object, object], path: str) -> list[FlatParameter]:
-    """One wrapper's flat parameters, as fairscale writes them since 0.3.9."""
+    """Read one wrapper's flat parameters, as fairscale writes them since 0.3.9."""
     found = []
     for backing, item in _mapping(wrapper.get("params"), "params").items():
         facts = _mapping(item, "an entry of params")
@@ -130,7 +130,7 @@ def _wrapper(wrapper: dict[object, object], path: str) -> list[FlatParameter]:
 
 
 def _old_wrapper(wrapper: dict[object, object], path: str) -> list[FlatParameter]:
-    """The same as fairscale 0.3.7 wrote them: one flat parameter, or one for each of the module's own."""
+    """Read one wrapper as fairscale 0.3.7 wrote it: one flat parameter, or one for each of the module's own."""
     names, shapes = _list(wrapper.get("param_names"), "param_names"), _list(wrapper.get("param_shapes"), "param_shapes")
     numels, paddings = (
         _list(wrapper.get("param_numels"), "param_numels"),

@@ -113,7 +113,7 @@ def find_directory(file: MappedFile) -> Directory:
 
 
 def _end_record(file: MappedFile) -> int:
-    """Where the end record is: at the very end, for torch writes no comment behind it."""
+    """Find the end record: at the very end, for torch writes no comment behind it."""
     at = file.size - _END.size
     if at >= 0 and file.read(at, 4) == b"PK\x05\x06" and file.read(file.size - 2, 2) == b"\0\0":
         return at

@@ -444,5 +444,5 @@ class PickleMachine:
 
 
 def _is_harmless_state(state: object) -> bool:
-    """Whether a tensor's state is what torch before 0.4 wrote: (requires_grad, volatile, hooks), and no other contents."""
+    """Say whether a state is what torch before 0.4 wrote: (requires_grad, volatile, hooks), and no other contents."""
     return isinstance(state, tuple) and len(state) == 3 and not any(isinstance(x, LazyTensor | Storage) for x in state)
