@@ -86,10 +86,10 @@ def _check_byte_order(archive: ZipArchive) -> None:
     if "byteorder" not in archive:
         return
     span = archive["byteorder"].data
-    said = archive.file.read(span.start, min(span.size, max(map(len, _BYTE_ORDERS)) + 1))
-    if said not in _BYTE_ORDERS:
+    order = archive.file.read(span.start, min(span.size, max(map(len, _BYTE_ORDERS)) + 1))
+    if order not in _BYTE_ORDERS:
         raise UnreadableCheckpoint("its byte order is neither 'little' nor 'big'", advice="The file is damaged")
-    if said == b"big":
+    if order == b"big":
         raise UnreadableCheckpoint(
             "it was saved on a big-endian machine", advice="Save it again on a little-endian one"
         )
@@ -99,7 +99,7 @@ def _checkpoint(
     file: MappedFile,
     container: str,
     content: object,
-    found: tuple[NamedGlobal, ...],
+    named_globals: tuple[NamedGlobal, ...],
     records: Mapping[ByteRange, Record],
 ) -> Checkpoint:
     if not isinstance(content, dict):
@@ -112,7 +112,7 @@ def _checkpoint(
     for key in model if isinstance(model, dict) else ():
         if not isinstance(key, str):
             raise UnreadableCheckpoint(f"'model' has a key that is no text ({shown(key)})", advice=_HARM)
-    return Checkpoint(file, container, named, found, records)
+    return Checkpoint(file, container, named, named_globals, records)
 
 
 def _kind(value: object) -> str:

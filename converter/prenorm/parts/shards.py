@@ -86,14 +86,14 @@ def _refuse_different(
     for item, tensors, file in zip(plain, named, files, strict=True):
         if item != plain[0]:
             raise _unfit(file, f"its fsdp_metadata is not that of {files[0]}")
-        odd = sorted(tensors.keys() ^ named[0].keys())
-        if odd:
-            raise _unfit(file, f"it has other tensors than {files[0]}: '{odd[0][:80]}' is in one of them only")
+        differing = sorted(tensors.keys() ^ named[0].keys())
+        if differing:
+            raise _unfit(file, f"it has other tensors than {files[0]}: '{differing[0][:80]}' is in one of them only")
 
 
 def _locals(key: str, named: Sequence[Mapping[str, LazyTensor]], files: Sequence[str]) -> list[LazyTensor]:
     """Return a parameter's pieces, one of each shard: of one size and type, and dense."""
-    found: list[LazyTensor] = []
+    pieces: list[LazyTensor] = []
     for tensors, file in zip(named, files, strict=True):
         tensor = tensors.get(key)
         if tensor is None:
@@ -102,15 +102,15 @@ def _locals(key: str, named: Sequence[Mapping[str, LazyTensor]], files: Sequence
             raise _unfit(
                 file, f"'{key[:80]}' has shape {list(tensor.shape)}; a shard's parameter is one row of numbers"
             )
-        first = found[0] if found else tensor
+        first = pieces[0] if pieces else tensor
         if (tensor.shape, tensor.dtype) != (first.shape, first.dtype):
             raise _unfit(
                 file,
                 f"'{key[:80]}' is {tensor.dtype} of shape {list(tensor.shape)}, not {first.dtype} of "
                 f"{list(first.shape)} as in {files[0]}",
             )
-        found.append(tensor)
-    return found
+        pieces.append(tensor)
+    return pieces
 
 
 def _check_sizes(

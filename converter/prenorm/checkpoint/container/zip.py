@@ -137,7 +137,7 @@ def _check_record(
             subject=file.name,
             advice="Unpack the archive and give the checkpoint inside it",
         )
-    _, local_flags, local_method, _, _, *told, name_len, extra_len = unpack(
+    _, local_flags, local_method, _, _, *local, name_len, extra_len = unpack(
         _LOCAL, file, offset, b"PK\x03\x04", f"header of record '{name}'"
     )
     start = offset + _LOCAL.size + name_len + extra_len
@@ -150,8 +150,8 @@ def _check_record(
         or local_flags & _ENCRYPTED
         or name_len != len(raw_name)
         or file.read(offset + _LOCAL.size, name_len) != raw_name
-        or told[0] not in (crc32, unknown)
-        or any(value not in (size, unknown, UNSET32) for value in told[1:])
+        or local[0] not in (crc32, unknown)
+        or any(value not in (size, unknown, UNSET32) for value in local[1:])
     ):
         raise broken(file, f"the header of record '{name}' contradicts the directory")
     return Record(name, offset, ByteRange(start, size), crc32)
