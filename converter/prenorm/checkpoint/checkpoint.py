@@ -34,7 +34,10 @@ class Checkpoint:
         return tuple(part.file for part in self.parts) or (self.file,)
 
     def check_integrity(self, tensor: LazyTensor) -> None:
-        """Holds the bytes of the tensor's storage against the container's checksum, where it has one.
+        """Hold the bytes of the tensor's storage against the container's checksum, where it has one.
+
+        Args:
+            tensor: a tensor of this checkpoint.
 
         Raises:
             UnreadableCheckpoint: if the file was damaged after it was written.

@@ -25,7 +25,18 @@ _BYTE_ORDERS = (b"little", b"big")
 
 
 def open_file(path: str | Path) -> Checkpoint:
-    """Opens one file of either container; see `open_checkpoint`."""
+    """Open one file of either container, without running anything it carries and without reading its weights.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The checkpoint; one part of it, where the file is one of several.
+
+    Raises:
+        UsageProblem: if `path` is no file.
+        UnreadableCheckpoint: if it is no checkpoint, damaged, or made to do harm.
+    """
     file = MappedFile(path)
     try:
         checkpoint = _open(file)

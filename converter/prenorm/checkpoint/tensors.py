@@ -51,16 +51,32 @@ class SourceTensor(Protocol):
         """The tensors in files that it is made of."""
 
     def narrow(self, start: int, length: int) -> SourceTensor:
-        """Rows `start` to `start + length` of dimension 0."""
+        """View some rows of dimension 0.
+
+        Args:
+            start: the first row.
+            length: how many.
+
+        Returns:
+            The rows as a tensor.
+        """
 
     def read(self) -> torch.Tensor:
-        """The numbers."""
+        """Read the numbers.
+
+        Returns:
+            The tensor in memory, or as a view of the mapped file.
+        """
 
     def chunks(self) -> Iterator[memoryview]:
-        """The bytes in row-major order, in pieces."""
+        """Read the bytes in row-major order.
+
+        Returns:
+            An iterator of the bytes in pieces.
+        """
 
     def release(self) -> None:
-        """Takes pages that were read out of this process's memory."""
+        """Take pages that were read out of this process's memory."""
 
 
 @dataclass(frozen=True)
@@ -99,13 +115,28 @@ class LazyTensor:
         return (self,)
 
     def narrow(self, start: int, length: int) -> LazyTensor:
-        """Rows `start` to `start + length` of dimension 0, as a view."""
+        """View some rows of dimension 0.
+
+        Args:
+            start: the first row.
+            length: how many.
+
+        Returns:
+            The rows as a tensor that is still in the file.
+
+        Raises:
+            ValueError: if the tensor has no such rows.
+        """
         if not self.shape or start < 0 or length < 0 or start + length > self.shape[0]:
             raise ValueError(f"rows {start} to {start + length} of a tensor of shape {self.shape}")
         return replace(self, shape=(length, *self.shape[1:]), offset=self.offset + start * self.stride[0])
 
     def read(self) -> torch.Tensor:
-        """The tensor as a view of the mapped file: no copy, and no page is read before it is used."""
+        """View the mapped file as a tensor: no copy, and no page is read before it is used.
+
+        Returns:
+            The tensor, of this type and shape.
+        """
         import torch
 
         dtype = torch_dtype(self.dtype)
@@ -115,14 +146,18 @@ class LazyTensor:
         return flat.as_strided(self.shape, self.stride)
 
     def chunks(self) -> Iterator[memoryview]:
-        """The bytes in row-major order, in pieces: from the file as they lie where that is the order they lie in."""
+        """Read the bytes in row-major order, from the file as they lie where that is the order they lie in.
+
+        Yields:
+            memoryview: the next piece.
+        """
         if self.is_contiguous:
             yield from self.file.chunks(self.place)
         else:
             yield tensor_bytes(self.read())
 
     def release(self) -> None:
-        """Takes the tensor's pages out of this process's memory; see `MappedFile.release`."""
+        """Take the tensor's pages out of this process's memory; see `MappedFile.release`."""
         self.file.release(self.place)
 
     @property
@@ -131,7 +166,15 @@ class LazyTensor:
 
 
 def is_same_place(left: SourceTensor, right: SourceTensor) -> bool:
-    """Whether both are one tensor saved once, as tied weights are."""
+    """Say whether two tensors are one that was saved once, as tied weights are.
+
+    Args:
+        left: a tensor.
+        right: another one.
+
+    Returns:
+        True if both are the same bytes of the same file, seen the same way.
+    """
     if not isinstance(left, LazyTensor) or not isinstance(right, LazyTensor):
         return left is right
     mine = (left.file, left.place, left.shape, left.stride, left.dtype)
@@ -172,7 +215,14 @@ def bytes_of(tensor: SourceTensor) -> bytes:
 
 
 def tensor_bytes(tensor: torch.Tensor) -> memoryview:
-    """The elements' bytes in row-major order."""
+    """View the elements of a tensor in memory as bytes in row-major order.
+
+    Args:
+        tensor: a dense or strided tensor.
+
+    Returns:
+        Its bytes; a copy only where the elements do not lie in that order.
+    """
     import torch
 
     flat: memoryview = tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data
@@ -180,7 +230,14 @@ def tensor_bytes(tensor: torch.Tensor) -> memoryview:
 
 
 def contiguous_stride(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The stride, in elements, of a dense row-major tensor of that shape."""
+    """Compute the stride of a dense row-major tensor.
+
+    Args:
+        shape: elements along each dimension.
+
+    Returns:
+        The stride along each dimension, in elements.
+    """
     stride = [1] * len(shape)
     for axis in range(len(shape) - 2, -1, -1):
         stride[axis] = stride[axis + 1] * max(shape[axis + 1], 1)
@@ -190,7 +247,16 @@ def contiguous_stride(shape: tuple[int, ...]) -> tuple[int, ...]:
 def check_view(
     storage: Storage, offset: object, shape: object, stride: object
 ) -> tuple[int, tuple[int, ...], tuple[int, ...]]:
-    """Holds a tensor's claims against its storage; returns them typed.
+    """Hold a tensor's claims against its storage.
+
+    Args:
+        storage: what it is a view of.
+        offset: its first element, as the file claims.
+        shape: elements along each dimension, as the file claims.
+        stride: steps along each dimension, as the file claims.
+
+    Returns:
+        Offset, shape and stride, as numbers.
 
     Raises:
         UnreadableCheckpoint: if a number is not a small non-negative integer or an element lies outside the storage.

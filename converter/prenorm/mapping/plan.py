@@ -46,11 +46,16 @@ class ConversionPlan:
 def plan_conversion(
     description: SourceDescription, canonical: Canonical, task: Task, extra_rows: int = 0
 ) -> ConversionPlan:
-    """Maps every tensor.
+    """Map every tensor.
 
     Args:
+        description: the model.
         canonical: the source tensors, folded.
+        task: what the folder is for.
         extra_rows: rows that the tokenizer needs behind the last one; each reads as `<unk>`.
+
+    Returns:
+        The plan.
 
     Raises:
         NotRepresentable: if the target cannot hold the model, or a tensor has no place in it.
@@ -79,7 +84,7 @@ def plan_conversion(
 
 
 def _widened(row: Row, dtype: str) -> Row:
-    """`row` in the folder's type, where the checkpoint has tensors of several: wider, so that no value changes."""
+    """Widen a row to the folder's type where the checkpoint has tensors of several, so that no value changes."""
     if row.moved is None or row.dtype == dtype:
         return row
     moved = replace(row.moved, tensor=cast(row.moved.tensor, dtype))

@@ -30,12 +30,16 @@ class Task:
 def choose_task(
     description: SourceDescription, wanted: str = AUTO, head_name: str | None = None, label_dict: Path | None = None
 ) -> Task:
-    """The task of the folder.
+    """Choose the task of the folder.
 
     Args:
-        wanted: one of `choices.TASKS`; `auto` is what the checkpoint was trained for.
+        description: the model.
+        wanted: one of `options.TASKS`; `auto` is what the checkpoint was trained for.
         head_name: which classification head, where there are several.
         label_dict: fairseq's dictionary of labels.
+
+    Returns:
+        The task, with its head and labels.
 
     Raises:
         UsageProblem: if the checkpoint has no such head, or has several and none is named, or the labels do not fit.

@@ -39,10 +39,19 @@ class Prepared:
 
 
 def prepare(checkpoint: Checkpoint, options: SourceOptions, rows: int | None = None) -> Prepared:
-    """Normalizes, describes and plans; writes nothing.
+    """Normalize, describe and plan; write nothing.
 
     Args:
-        rows: the vocabulary's rows in a folder that exists already, where there is no tokenizer to say how many it needs.
+        checkpoint: the opened file.
+        options: what the user chose about the source.
+        rows: the vocabulary's rows in a folder that exists already, where there is no tokenizer to say how many it
+            needs.
+
+    Returns:
+        The checkpoint, understood.
+
+    Raises:
+        PrenormError: if it is no model that can be converted with these options; the subclass says why.
     """
     tensors = model_tensors(checkpoint, options.weights)
     arguments = find_arguments(checkpoint.content)
@@ -73,10 +82,19 @@ def prepare(checkpoint: Checkpoint, options: SourceOptions, rows: int | None = N
 def prepare_tokenization(
     source: Path, options: SourceOptions, description: SourceDescription, multiple: int = 1
 ) -> Tokenization | None:
-    """The tokenizer, if there is a dictionary and its kind is named; a dictionary that does not fit is refused either way.
+    """Plan the tokenizer, if there is a dictionary and its kind is named; refuse a dictionary that does not fit.
 
     Args:
+        source: the checkpoint's path, beside which the dictionary is looked for.
+        options: what the user chose about the source.
+        description: the model.
         multiple: what fairseq filled the dictionary up to a multiple of, for this model.
+
+    Returns:
+        The tokenizer, or None.
+
+    Raises:
+        UsageProblem: if the dictionary or the tokenizer's files are missing or do not fit.
     """
     bpe_dir, sentencepiece = as_path(options.bpe_dir), as_path(options.sentencepiece)
     named = named_options(bpe_dir, sentencepiece, options.words)

@@ -14,7 +14,16 @@ NOT_JUDGED = "the weights hold NaN or infinity: parity could not be judged, and 
 
 
 def warnings(checkpoint: Checkpoint, plan: ConversionPlan, tokenization: Tokenization | None) -> Iterator[str]:
-    """The warnings before anything is written."""
+    """Collect what a user should know before anything is written.
+
+    Args:
+        checkpoint: the opened file.
+        plan: what will be written.
+        tokenization: the tokenizer, if there is one.
+
+    Yields:
+        str: a warning, in one sentence.
+    """
     risky = [f"{item.module}.{item.name}" for item in checkpoint.globals if item.risk is Risk.CODE]
     if risky:
         yield f"the checkpoint names {', '.join(risky[:5])}, which unpickling it would have run or imported; nothing was run"

@@ -19,7 +19,11 @@ _COMMON = (
 
 
 def check_agreement(files: Sequence[Checkpoint], arguments: Sequence[Arguments]) -> None:
-    """Refuses files that are of different runs or of different moments of one.
+    """Refuse files that are of different runs or of different moments of one.
+
+    Args:
+        files: the files, in order.
+        arguments: what each records.
 
     Raises:
         UnreadableCheckpoint: naming the file that differs from the first, and in what.
@@ -41,9 +45,19 @@ def check_agreement(files: Sequence[Checkpoint], arguments: Sequence[Arguments])
 
 
 def check_rank(file: Checkpoint, arguments: Arguments, *, part: int, shard: int, grid: PartFiles) -> None:
-    """Refuses a file that another process saved than its name says: a copy, or renamed.
+    """Refuse a file that another process saved than its name says: a copy, or renamed.
 
     Megatron numbers the processes of one model consecutively; so process = shard * parts + part.
+
+    Args:
+        file: the file.
+        arguments: what it records.
+        part: its model-parallel part, by its name.
+        shard: its FSDP shard, by its name.
+        grid: all files of the checkpoint.
+
+    Raises:
+        UnreadableCheckpoint: if it records the number of another process.
     """
     rank = recorded(arguments, "distributed_training", "distributed_rank")
     expected = shard * len(grid.paths) + part

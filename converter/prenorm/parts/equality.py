@@ -11,10 +11,15 @@ from prenorm.errors import UnreadableCheckpoint
 
 
 def refuse_unequal(keys: Iterable[str], parts: Sequence[Mapping[str, SourceTensor]], files: Sequence[str]) -> None:
-    """Compares the tensors named `keys` in all `parts`.
+    """Compare tensors that all parts hold whole.
+
+    Args:
+        keys: their names.
+        parts: the tensors of each part.
+        files: the parts' names, for messages.
 
     Raises:
-        UnreadableCheckpoint: naming the first that differs.
+        UnreadableCheckpoint: naming the first tensor that differs.
     """
     keys = list(keys)
     # Reading them costs what they claim to hold, which for a file made to do harm could be many times its size.

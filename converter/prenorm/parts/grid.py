@@ -38,9 +38,17 @@ class PartFiles:
 
 
 def recorded(arguments: Arguments, section: str, name: str) -> int | None:
-    """A whole number that fairseq records of the run, not of the model.
+    """Find a whole number that fairseq records of the run, not of the model.
 
     The model's Namespace holds a copy of every option as it was given; only the section has what the run made of it.
+
+    Args:
+        arguments: what a checkpoint records.
+        section: the section that holds it, where there are sections.
+        name: its name there.
+
+    Returns:
+        The number, or None.
     """
     values = arguments.sections.get(section, {}) if arguments.sections else arguments.model
     value = values.get(name)
@@ -48,7 +56,14 @@ def recorded(arguments: Arguments, section: str, name: str) -> int | None:
 
 
 def recorded_counts(arguments: Arguments) -> Counts:
-    """How many files the run saved each checkpoint in: processes that share a model, and processes that shard it."""
+    """Find how many files the run saved each checkpoint in: processes that share a model, and that shard it.
+
+    Args:
+        arguments: what a checkpoint records.
+
+    Returns:
+        The counts.
+    """
     parts = recorded(arguments, "common", "model_parallel_size")
     processes = recorded(arguments, "distributed_training", "distributed_world_size")
     if parts is None or processes is None or parts < 1:
@@ -56,35 +71,43 @@ def recorded_counts(arguments: Arguments) -> Counts:
     return Counts(parts, processes // parts)
 
 
-def find_files(given: Path, name: PartName, counts: Counts) -> PartFiles:
-    """The files beside `given` that belong to the same checkpoint, none missing and none too many.
+def find_files(path: Path, name: PartName, counts: Counts) -> PartFiles:
+    """Find the files that belong to the same checkpoint, none missing and none too many.
+
+    Args:
+        path: one of them.
+        name: what its name says.
+        counts: how many there must be, as it records.
+
+    Returns:
+        The files.
 
     Raises:
         UnreadableCheckpoint: if one is missing, or one more is there than the run made.
     """
     try:
-        names = [path.name for path in given.parent.iterdir()]
+        names = [item.name for item in path.parent.iterdir()]
     except OSError as error:
         raise UnreadableCheckpoint(
-            f"its folder, where the other parts should be, cannot be read ({error.strerror})", subject=given.name
+            f"its folder, where the other parts should be, cannot be read ({error.strerror})", subject=path.name
         ) from error
     siblings = (other for other in map(PartName.of, names) if other is not None and other.family == name.family)
     found = {(other.part or 0, other.shard or 0) for other in siblings}
     found.add((name.part or 0, name.shard or 0))
     parts = _count([part for part, _ in found], counts.parts, name.part is not None)
     shards = _count([shard for _, shard in found], counts.shards, name.shard is not None)
-    _refuse_incomplete(given.name, name, found, parts, shards)
+    _refuse_incomplete(path.name, name, found, parts, shards)
     if name.part is not None and parts < 2:
         raise UnreadableCheckpoint(
-            "it is one part of a model-parallel model, and the others are not beside it", subject=given.name,
+            "it is one part of a model-parallel model, and the others are not beside it", subject=path.name,
             advice=f"Put {name.sibling(1, 0)} and so on beside it",
         )  # fmt: skip
     if name.part is None and (counts.parts or 1) > 1:
         raise UnreadableCheckpoint(
-            f"model_parallel_size={counts.parts} is recorded, and the file's name speaks of no part", subject=given.name,
+            f"model_parallel_size={counts.parts} is recorded, and the file's name speaks of no part", subject=path.name,
             advice=f"Give the files the names fairseq gave them, {name.stem}-model_part-0-shard0.pt and so on",
         )  # fmt: skip
-    paths = tuple(tuple(given.with_name(name.sibling(part, shard)) for shard in range(shards)) for part in range(parts))
+    paths = tuple(tuple(path.with_name(name.sibling(part, shard)) for shard in range(shards)) for part in range(parts))
     return PartFiles(paths, name.part is not None, name.shard is not None)
 
 

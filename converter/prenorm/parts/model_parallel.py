@@ -65,7 +65,15 @@ _FINAL_NORM = ENCODER + "layer_norm.weight"
 
 
 def refuse_lone_part(content: Mapping[str, object], name: str) -> None:
-    """Raises `UnreadableCheckpoint` for a part that has lost its name, and with it the others."""
+    """Refuse a part that has lost its name, and with it the others.
+
+    Args:
+        content: what the file holds.
+        name: the file's name, for messages.
+
+    Raises:
+        UnreadableCheckpoint: if its attention is narrower than the model by the recorded number of parts.
+    """
     model = content.get("model")
     query = model.get(LAYER.format(n=0) + "self_attn.q_proj.weight") if isinstance(model, dict) else None
     if not isinstance(query, LazyTensor) or len(query.shape) != 2 or query.shape[0] == query.shape[1]:
@@ -80,7 +88,14 @@ def refuse_lone_part(content: Mapping[str, object], name: str) -> None:
 
 
 def vocabulary_multiple(arguments: Arguments) -> int:
-    """What fairseq fills the dictionary up to a multiple of: 8 rows for each process that shares a model-parallel model."""
+    """Tell what fairseq fills the dictionary up to a multiple of.
+
+    Args:
+        arguments: what the checkpoint records.
+
+    Returns:
+        8 rows for each process that shares a model-parallel model; 1 for any other.
+    """
     size = recorded(arguments, "common", "model_parallel_size") or 1
     parallel = size > 1 or (arguments.arch or "").startswith(_ARCHITECTURE)
     return 8 * max(size, 1) if parallel else 1
@@ -89,15 +104,18 @@ def vocabulary_multiple(arguments: Arguments) -> int:
 def join_parts(
     parts: Sequence[Mapping[str, SourceTensor]], files: Sequence[Sequence[MappedFile]]
 ) -> dict[str, SourceTensor]:
-    """The whole tensors of a model that lies in parts.
+    """Join the tensors of a model that lies in parts.
 
     Args:
         parts: each process's tensors, whole where FSDP had sharded them.
         files: the files that each part lies in, for messages.
 
+    Returns:
+        The whole tensors by name.
+
     Raises:
-        UnreadableCheckpoint: if the parts have different tensors, or a tensor is of no family that is known to be cut or
-            whole, or a whole one is not the same in all.
+        UnreadableCheckpoint: if the parts have different tensors, or a tensor is of no family that is known to be cut
+            or whole, or a whole one is not the same in all.
         NotRepresentable: if there is no final norm.
     """
     names = [group[0].name for group in files]

@@ -41,14 +41,16 @@ def open_checkpoint(path: str | Path) -> Checkpoint:
 
 
 def _complete(checkpoint: Checkpoint) -> Checkpoint:
-    """The whole checkpoint that `checkpoint` is a part of; itself where it is whole.
+    """Open the other files that a checkpoint lies in, and put its model together.
 
-    The result's `model` (and `extra_state['ema']`) are whole tensors by fairseq's names, its `parts` the single files in
-    their order; all else is what the first file holds.
+    The result's `model` (and `extra_state['ema']`) are whole tensors by fairseq's names, its `parts` the single files
+    in their order; all else is what the first file holds.
 
-    Raises:
-        UnreadableCheckpoint: if a file is missing, damaged or of another run, or the parts do not fit together.
-        NotRepresentable: for model-parallel models without a final norm.
+    Args:
+        checkpoint: the opened file.
+
+    Returns:
+        The whole checkpoint; the same where it lies in one file.
     """
     name = PartName.of(checkpoint.file.name)
     if name is None:

@@ -54,12 +54,26 @@ class _Lies(Exception):
 
 
 def clean(path: str) -> str:
-    """`path` without the modules that FSDP puts in between."""
+    """Take the modules that FSDP puts in between out of a name.
+
+    Args:
+        path: a dotted name.
+
+    Returns:
+        The name that fairseq gave.
+    """
     return ".".join(word for word in path.split(".") if word not in _WRAPPERS)
 
 
 def read_metadata(value: object, file: str) -> ShardMetadata:
-    """The metadata of one shard, every number in it checked.
+    """Read the metadata of one shard, every number in it checked.
+
+    Args:
+        value: what the file holds under one of `METADATA_KEYS`.
+        file: the file's name, for messages.
+
+    Returns:
+        What the shard holds.
 
     Raises:
         UnreadableCheckpoint: if it is not what fairscale writes or contradicts itself.

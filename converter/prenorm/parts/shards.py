@@ -15,7 +15,15 @@ _TABLE = "encoder.sentence_encoder.embed_tokens.weight"
 
 
 def refuse_lone_shard(content: Mapping[str, object], name: str) -> None:
-    """Raises `UnreadableCheckpoint` for a shard that has lost its name, and with it the others."""
+    """Refuse a shard that has lost its name, and with it the others.
+
+    Args:
+        content: what the file holds.
+        name: the file's name, for messages.
+
+    Raises:
+        UnreadableCheckpoint: if its tensors are flat pieces.
+    """
     model = content.get("model")
     if not isinstance(model, dict):
         return
@@ -33,12 +41,15 @@ def refuse_lone_shard(content: Mapping[str, object], name: str) -> None:
 def join_shards(
     shards: Sequence[Mapping[str, LazyTensor]], metadata: Sequence[ShardMetadata], files: Sequence[str]
 ) -> dict[str, SourceTensor]:
-    """The whole tensors of a state dict that lies in shards; a parameter may begin in one and end in another.
+    """Join the tensors of a state dict that lies in shards; a parameter may begin in one and end in another.
 
     Args:
         shards: each process's local state dict.
         metadata: what each says of itself.
         files: their names, for messages.
+
+    Returns:
+        The whole tensors by name.
 
     Raises:
         UnreadableCheckpoint: if the metadata and the tensors contradict each other or one another.

@@ -16,7 +16,11 @@ from prenorm.rules.rules import Constant, Drop, Rename, Split, expand, match
 def apply_layout(
     rules: Sequence[Rename | Split | Drop], tensors: Mapping[str, Moved]
 ) -> tuple[dict[str, Moved], list[Dropped], list[str]]:
-    """Brings tensors to canonical names; a key that no rule speaks of keeps its name.
+    """Bring tensors to canonical names; a key that no rule speaks of keeps its name.
+
+    Args:
+        rules: the layout's table.
+        tensors: the tensors by the layout's names.
 
     Returns:
         The tensors by canonical name, the dropped ones, and the problems met (two tensors for one name, uneven cuts).

@@ -32,23 +32,39 @@ class ComputedTensor:
         return tuple(view for part in self.inputs for view in part.views)
 
     def narrow(self, start: int, length: int) -> ComputedTensor:
-        """Rows `start` to `start + length` of dimension 0."""
+        """View some rows of dimension 0.
+
+        Args:
+            start: the first row.
+            length: how many.
+
+        Returns:
+            The rows as a tensor.
+        """
         return ComputedTensor(
             self.dtype, (length, *self.shape[1:]), lambda: self.read()[start : start + length], self.inputs
         )
 
     def read(self) -> torch.Tensor:
-        """The numbers, computed anew."""
+        """Compute the numbers anew.
+
+        Returns:
+            The tensor, of this type and shape.
+        """
         found = self.compute()
         assert (str(found.dtype), tuple(found.shape)) == (f"torch.{self.dtype}", self.shape)
         return found
 
     def chunks(self) -> Iterator[memoryview]:
-        """The bytes in row-major order, in one piece."""
+        """Read the bytes in row-major order.
+
+        Yields:
+            memoryview: all bytes in one piece.
+        """
         yield tensor_bytes(self.read())
 
     def release(self) -> None:
-        """Takes the inputs' pages out of this process's memory."""
+        """Take the inputs' pages out of this process's memory."""
         for part in self.inputs:
             part.release()
 
@@ -75,7 +91,15 @@ class JoinedTensor:
         return tuple(view for part in self.parts for view in part.views)
 
     def narrow(self, start: int, length: int) -> JoinedTensor:
-        """Rows `start` to `start + length` of dimension 0: those of the parts that they lie in, and no others."""
+        """View some rows of dimension 0, which touches only the parts that they lie in.
+
+        Args:
+            start: the first row.
+            length: how many.
+
+        Returns:
+            The rows as a tensor.
+        """
         shape = (length, *self.shape[1:])
         if self.axis:
             return JoinedTensor(tuple(part.narrow(start, length) for part in self.parts), self.axis, shape)
@@ -92,13 +116,21 @@ class JoinedTensor:
         return JoinedTensor(tuple(pieces) or (self.parts[0].narrow(0, 0),), 0, shape)
 
     def read(self) -> torch.Tensor:
-        """The numbers, in memory of their own."""
+        """Join the numbers, in memory of their own.
+
+        Returns:
+            The tensor, of this type and shape.
+        """
         import torch
 
         return torch.cat([part.read() for part in self.parts], dim=self.axis).reshape(self.shape)
 
     def chunks(self) -> Iterator[memoryview]:
-        """The bytes in row-major order; along dimension 0 they are the parts' bytes, one part after another."""
+        """Read the bytes in row-major order.
+
+        Yields:
+            memoryview: the next piece; along dimension 0 they are those of one part after another.
+        """
         if self.axis == 0:
             for part in self.parts:
                 yield from part.chunks()
@@ -106,13 +138,21 @@ class JoinedTensor:
             yield tensor_bytes(self.read())
 
     def release(self) -> None:
-        """Takes the parts' pages out of this process's memory."""
+        """Take the parts' pages out of this process's memory."""
         for part in self.parts:
             part.release()
 
 
 def cast(tensor: SourceTensor, dtype: str) -> ComputedTensor:
-    """`tensor` in another floating-point type, rounded or widened."""
+    """Turn a tensor to another floating-point type, rounded or widened.
+
+    Args:
+        tensor: the tensor.
+        dtype: torch's name of the new type.
+
+    Returns:
+        The tensor in that type, computed when it is read.
+    """
 
     def compute() -> torch.Tensor:
         return tensor.read().to(torch_dtype(dtype))

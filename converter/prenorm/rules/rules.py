@@ -86,7 +86,7 @@ def expand(pattern: str, layers: int) -> Iterator[dict[str, str]]:
         layers: the model's number of layers.
 
     Yields:
-        The fields of each member.
+        dict[str, str]: the fields of a member.
     """
     numbers = [{"n": str(n)} for n in range(layers)] if "{n}" in pattern else [{}]
     for number in numbers:

@@ -12,10 +12,14 @@ from prenorm.source.refusals import refuse_other_models
 
 
 def model_tensors(checkpoint: Checkpoint, weights: str = "model") -> dict[str, SourceTensor]:
-    """The tensors of the checkpoint's model under the checkpoint's own names.
+    """Return the tensors of the checkpoint's model under the checkpoint's own names.
 
     Args:
+        checkpoint: the opened file.
         weights: `model`, or `ema` for the average that fairseq keeps in `extra_state` under `--store-ema`.
+
+    Returns:
+        The tensors by name.
 
     Raises:
         UsageProblem: if there is no such average.
@@ -41,7 +45,7 @@ def model_tensors(checkpoint: Checkpoint, weights: str = "model") -> dict[str, S
 
 
 def _flat(model: Mapping[object, object]) -> dict[str, object]:
-    """The entries; data2vec keeps its teacher's weights as a dictionary of their own among them, `encoder._ema`."""
+    """Return the entries; data2vec keeps its teacher's weights as a dictionary of their own among them, `encoder._ema`."""
     flat: dict[str, object] = {}
     for key, value in model.items():
         if isinstance(value, dict) and str(key).endswith("_ema"):

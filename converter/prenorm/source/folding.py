@@ -23,7 +23,15 @@ if TYPE_CHECKING:
 
 
 def fold(canonical: Canonical, description: SourceDescription) -> Canonical:
-    """The canonical tensors with everything folded that has to be."""
+    """Fold what fairseq computes whenever the model runs into the tensors.
+
+    Args:
+        canonical: the source tensors under canonical names.
+        description: the model.
+
+    Returns:
+        The tensors that a target can hold.
+    """
     tensors = dict(canonical.tensors)
     if description.scaled_embedding:
         _scale_embedding(tensors, description)
@@ -36,7 +44,7 @@ def fold(canonical: Canonical, description: SourceDescription) -> Canonical:
 
 
 def _scale_embedding(tensors: dict[str, Moved], description: SourceDescription) -> None:
-    """The embedding times the square root of the width; the LM head keeps the matrix as it is, so they part."""
+    """Multiply the embedding by the square root of the width; the LM head keeps the matrix as it is, so they part."""
     plain = tensors[TABLE]
     factor = math.sqrt(description.hidden_size)
 
@@ -54,7 +62,7 @@ def _scale_embedding(tensors: dict[str, Moved], description: SourceDescription) 
 
 
 def _position_table(description: SourceDescription) -> Moved:
-    """A table for a model that has none in its file."""
+    """Make a table for a model that has none in its file."""
     table, width = description.positions, description.hidden_size
 
     def compute() -> torch.Tensor:
@@ -79,7 +87,10 @@ def _position_table(description: SourceDescription) -> Moved:
 
 
 def _divide_by_spectral_norm(tensors: dict[str, Moved], key: str) -> None:
-    """weight_orig / sigma, sigma = u W v, as torch's spectral_norm computes it in evaluation mode (arXiv:1802.05957)."""
+    """Divide a weight by its spectral norm: weight_orig / sigma, sigma = u W v.
+
+    As torch's spectral_norm computes it in evaluation mode (arXiv:1802.05957).
+    """
     parts = [tensors.pop(f"{key}_{part}", None) for part in ("orig", "u", "v")]
     weight, left, right = parts
     if weight is None or left is None or right is None:

@@ -16,9 +16,13 @@ _LAYER = re.compile(re.escape(ENCODER) + r"layers\.(\d+)\.(.*)")
 
 
 def keep_layers(canonical: Canonical, arguments: Arguments) -> tuple[Canonical, tuple[int, ...] | None]:
-    """Selects and renumbers the layers that are listed, in rising order, as fairseq prunes a file that it loads.
+    """Select and renumber the layers that are listed, in rising order, as fairseq prunes a file that it loads.
 
     A file that has just as many layers as are listed was pruned before it was saved, and stays as it is.
+
+    Args:
+        canonical: the source tensors under canonical names.
+        arguments: what the checkpoint records.
 
     Returns:
         The tensors with the layers numbered from 0, and the file's numbers of the layers that were selected from more.

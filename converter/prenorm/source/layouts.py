@@ -125,7 +125,13 @@ class Canonical:
 
 
 def normalize(tensors: Mapping[str, SourceTensor]) -> Canonical:
-    """Brings the source tensors to canonical names.
+    """Bring the source tensors to canonical names.
+
+    Args:
+        tensors: the tensors by the checkpoint's own names.
+
+    Returns:
+        The tensors by canonical name, with the layouts that were met.
 
     Raises:
         UnreadableCheckpoint: if two tensors claim one name or a stacked tensor cannot be cut evenly.

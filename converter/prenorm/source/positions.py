@@ -49,7 +49,16 @@ class PositionTable:
 def find_positions(
     tensors: Mapping[str, Moved], arguments: Arguments, hidden_size: int, vocab_size: int
 ) -> tuple[PositionTable, int]:
-    """The position table and the pad's id.
+    """Find the position table and the pad's id.
+
+    Args:
+        tensors: the source tensors by canonical name.
+        arguments: what the checkpoint records.
+        hidden_size: the model's width.
+        vocab_size: rows of the word embeddings.
+
+    Returns:
+        The table, and the id of the pad.
 
     Raises:
         UnreadableCheckpoint: if arguments and tensors contradict each other, or the table is missing.
@@ -74,7 +83,7 @@ def find_positions(
 
 
 def _stated(arguments: Arguments) -> int | None:
-    """`--max-positions`, where it is recorded."""
+    """Return `--max-positions`, where it is recorded."""
     for name in ("max_positions", "max_source_positions"):
         value = arguments.find(name)
         if type(value) is int and value > 0:
@@ -83,9 +92,22 @@ def _stated(arguments: Arguments) -> int | None:
 
 
 def _pad_id(tensors: Mapping[str, Moved], stated: int | None, rows: int, vocab_size: int) -> int:
-    """The pad's id: how many rows the table has beyond the positions; its own row there is zero, and stays so in training.
+    """Compute the pad's id: how many rows the table has beyond the positions.
 
-    (Its row in the table of words is not: a tied LM head trains it.)
+    Its own row there is zero, and stays so in training. (Its row in the table of words is not: a tied LM head trains
+    it.)
+
+    Args:
+        tensors: the source tensors by canonical name.
+        stated: `--max-positions`, if it is recorded.
+        rows: rows of the table.
+        vocab_size: rows of the word embeddings.
+
+    Returns:
+        The id.
+
+    Raises:
+        UnreadableCheckpoint: if the table fits no id.
     """
     if stated is None or rows == stated + USUAL_PAD_ID + 1:
         return USUAL_PAD_ID
@@ -103,10 +125,18 @@ def _pad_id(tensors: Mapping[str, Moved], stated: int | None, rows: int, vocab_s
 
 
 def sinusoids(table: PositionTable, hidden_size: int, pad_id: int) -> torch.Tensor:
-    """fairseq's sinusoidal table, [rows, hidden] in float32, computed in float32 as fairseq does it.
+    """Compute fairseq's sinusoidal table in float32, as fairseq does.
 
     Row p holds sin(p w_i) in its first half and cos(p w_i) in its second, with w_i = 10000^(-i / (half - 1)); the pad's
     row is zero (fairseq, SinusoidalPositionalEmbedding.get_embedding; Vaswani et al. 2017, arXiv:1706.03762).
+
+    Args:
+        table: how many rows it has.
+        hidden_size: the model's width.
+        pad_id: the id of the pad.
+
+    Returns:
+        The table, [rows, hidden].
     """
     import torch
 

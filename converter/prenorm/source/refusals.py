@@ -16,7 +16,14 @@ from prenorm.source.training import trained_head
 
 
 def refuse_other_models(keys: list[str]) -> None:
-    """Raises `NotRepresentable`, saying what the file seems to be, unless the keys are a fairseq RoBERTa's."""
+    """Refuse files of other models, saying what they seem to be.
+
+    Args:
+        keys: the names of the tensors.
+
+    Raises:
+        NotRepresentable: unless the keys are a fairseq RoBERTa's.
+    """
     if ENCODER + "embed_tokens.weight" in keys:
         return
     seen = (
@@ -41,10 +48,19 @@ def refuse_other_models(keys: list[str]) -> None:
 
 
 def refuse_post_norm(tensors: Mapping[str, Moved], arguments: Arguments, dropped: Iterable[Dropped]) -> None:
-    """The final norm decides, never the flag: fairseq up to 0.10.2 records the flag as true and ignores it.
+    """Refuse models without a final norm. That decides, never the flag: fairseq up to 0.10.2 records it and ignores it.
 
-    fairseq takes the norm out of a model whose weights say version 1. Its own moving average does so to itself: it reloads
-    itself after every step, without the version (fairseq/models/ema/ema.py), and goes on computing without the norm.
+    fairseq takes the norm out of a model whose weights say version 1. Its own moving average does so to itself: it
+    reloads itself after every step, without the version (fairseq/models/ema/ema.py), and goes on computing without the
+    norm.
+
+    Args:
+        tensors: the source tensors by canonical name.
+        arguments: what the checkpoint records.
+        dropped: the tensors that the layouts left out.
+
+    Raises:
+        NotRepresentable: if there is no final norm.
     """
     final_norm = f"{ENCODER}layer_norm.weight"
     if final_norm in tensors:
@@ -88,7 +104,14 @@ _RULED_OUT_TENSORS: tuple[tuple[str, str], ...] = (
 
 
 def refuse_tensors(tensors: Mapping[str, Moved]) -> None:
-    """Raises `NotRepresentable` for the first tensor that makes the model another one."""
+    """Refuse models of another computation by their tensors.
+
+    Args:
+        tensors: the source tensors by canonical name.
+
+    Raises:
+        NotRepresentable: naming the first tensor that rules it out.
+    """
     for pattern, why in _RULED_OUT_TENSORS:
         whole = re.compile(re.escape(ENCODER) + pattern)
         key = next((item.source or key for key, item in tensors.items() if whole.fullmatch(key)), None)
@@ -97,7 +120,14 @@ def refuse_tensors(tensors: Mapping[str, Moved]) -> None:
 
 
 def refuse_arguments(arguments: Arguments) -> None:
-    """Raises `NotRepresentable` for the first argument that the target cannot follow."""
+    """Refuse models that a target cannot follow by their arguments.
+
+    Args:
+        arguments: what the checkpoint records.
+
+    Raises:
+        NotRepresentable: naming the first argument that rules it out.
+    """
     for name, rules_out, why in _RULED_OUT:
         value = arguments.find(name)
         if value is not None and rules_out(value):
@@ -108,7 +138,16 @@ _CANNOT = "No Hugging Face architecture computes that"
 
 
 def refuse_pruned(tensors: Mapping[str, Moved], hidden_size: int, ffn_size: int) -> None:
-    """Raises `NotRepresentable` where heads or feed-forward blocks were pruned: a target's layers are all of one size."""
+    """Refuse models whose heads or feed-forward blocks were pruned: a target's layers are all of one size.
+
+    Args:
+        tensors: the source tensors by canonical name.
+        hidden_size: the model's width.
+        ffn_size: the width of the first layer's feed-forward block.
+
+    Raises:
+        NotRepresentable: naming the layers that are smaller.
+    """
     expected = (("self_attn.q_proj.weight", (hidden_size, hidden_size), "heads were pruned"),
                 ("fc1.weight", (ffn_size, hidden_size), "feed-forward blocks were pruned"))  # fmt: skip
     problems = []
@@ -129,10 +168,16 @@ def refuse_pruned(tensors: Mapping[str, Moved], hidden_size: int, ffn_size: int)
 
 
 def refuse_old_version(dropped: Iterable[Dropped]) -> None:
-    """Raises `UnreadableCheckpoint` for a final norm that fairseq would not use.
+    """Refuse a final norm that fairseq would not use.
 
-    A state-dict version below 2 means to fairseq that nothing is normalized behind the last layer: it takes the norm out
-    of the model when it loads such a file (TransformerEncoderBase.upgrade_state_dict_named).
+    A state-dict version below 2 means to fairseq that nothing is normalized behind the last layer: it takes the norm
+    out of the model when it loads such a file (TransformerEncoderBase.upgrade_state_dict_named).
+
+    Args:
+        dropped: the tensors that the layouts left out.
+
+    Raises:
+        UnreadableCheckpoint: if the version among them is below 2.
     """
     for item in dropped:
         if item.source.endswith(".version") and (version := first_number(item.tensor)) < 2:
@@ -151,10 +196,17 @@ def refuse_contradictions(
     tied: bool,
     heads: Iterable[HeadDescription],
 ) -> None:
-    """Raises `UnreadableCheckpoint` where the arguments state something else than the tensors are.
+    """Refuse checkpoints whose arguments state something else than the tensors are.
 
     Args:
+        arguments: what the checkpoint records.
+        tensors: the source tensors by canonical name.
         sizes: what the tensors say, by the arguments' names.
+        tied: whether the LM head's matrix is the embedding.
+        heads: the classification heads.
+
+    Raises:
+        UnreadableCheckpoint: listing the contradictions.
     """
     removed = arguments.find("ffn_blocks_to_remove")  # fairseq's pruning leaves encoder_ffn_embed_dim as it was
     pruned = removed if type(removed) is int and removed > 0 else 0

@@ -64,7 +64,7 @@ def _word(known: Sequence[str]) -> Callable[[object], str | None]:
 
 
 def _per_epoch(read: Callable[[object], _Value]) -> Callable[[object], _Value]:
-    """One value, or one for each epoch; the one where all are the same."""
+    """Read one value, or one for each epoch; the one where all are the same."""
 
     def found(value: object) -> _Value:
         if not isinstance(value, list):
@@ -78,7 +78,7 @@ def _per_epoch(read: Callable[[object], _Value]) -> Callable[[object], _Value]:
 
 
 def _betas(value: object) -> list[float] | None:
-    """Adam's two decay rates, which fairseq records as text of a tuple."""
+    """Read Adam's two decay rates, which fairseq records as text of a tuple."""
     if isinstance(value, str):
         found = _PAIR.fullmatch(value.strip()) if len(value) < 40 else None
         value = [float(part) for part in found.groups()] if found else None
@@ -116,7 +116,15 @@ _SETTINGS: Mapping[str, _Setting] = {
 
 
 def training_facts(checkpoint: Checkpoint, arguments: Arguments) -> dict[str, object]:
-    """The settings that are recorded, by fairseq's names of today; see `_SETTINGS` for what each can be."""
+    """Collect the settings that are recorded; see `_SETTINGS` for what each can be.
+
+    Args:
+        checkpoint: the opened file.
+        arguments: what it records.
+
+    Returns:
+        The settings, by fairseq's names of today.
+    """
     facts: dict[str, object] = {}
     for name, setting in _SETTINGS.items():
         value = next(
@@ -135,7 +143,7 @@ def training_facts(checkpoint: Checkpoint, arguments: Arguments) -> dict[str, ob
 
 
 def _recorded(arguments: Arguments, setting: _Setting) -> list[object]:
-    """What the setting's sections record under its names, and then the flat arguments."""
+    """List what the setting's sections record under its names, and then the flat arguments."""
     found = [arguments.sections.get(section, {}).get(name) for section in setting.sections for name in setting.names]
     # Of the model's own section `_name` is the architecture.
     return [*found, *(arguments.model.get(name) for name in setting.names if name != "_name")]

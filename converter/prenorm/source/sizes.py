@@ -29,7 +29,13 @@ class HeadDescription:
 
 
 def count_layers(tensors: Mapping[str, Moved]) -> int:
-    """The number of layers.
+    """Count the layers.
+
+    Args:
+        tensors: the source tensors by canonical name.
+
+    Returns:
+        Their number.
 
     Raises:
         UnreadableCheckpoint: if they are not numbered from 0 without a gap.
@@ -46,7 +52,14 @@ def count_layers(tensors: Mapping[str, Moved]) -> int:
 
 
 def matrix(tensors: Mapping[str, Moved], key: str) -> tuple[int, int]:
-    """The two sizes of a weight that every model of this kind has.
+    """Measure a weight that every model of this kind has.
+
+    Args:
+        tensors: the source tensors by canonical name.
+        key: its canonical name.
+
+    Returns:
+        Its two sizes.
 
     Raises:
         UnreadableCheckpoint: if it is missing or no matrix.
@@ -60,7 +73,13 @@ def matrix(tensors: Mapping[str, Moved], key: str) -> tuple[int, int]:
 
 
 def common_dtype(tensors: Mapping[str, Moved]) -> str:
-    """The narrowest type that holds every tensor's values: theirs, or float32 (float64) where they are of several types.
+    """Find the narrowest type that holds every tensor's values.
+
+    Args:
+        tensors: the source tensors by canonical name.
+
+    Returns:
+        Theirs, or float32 (float64) where they are of several types.
 
     Raises:
         NotRepresentable: if a tensor is of no floating-point type.
@@ -80,18 +99,43 @@ def common_dtype(tensors: Mapping[str, Moved]) -> str:
 
 
 def is_tied(tensors: Mapping[str, Moved]) -> bool:
-    """Whether the LM head's matrix is the embedding: the same place in the file, or the same bytes."""
+    """Say whether the LM head's matrix is the embedding.
+
+    Args:
+        tensors: the source tensors by canonical name.
+
+    Returns:
+        True for the same place in the file, the same bytes, or no matrix of its own.
+    """
     head, table = tensors.get(LM_MATRIX), tensors.get(TABLE)
     return head is None or table is None or have_same_bytes(head.tensor, table.tensor)
 
 
 def is_zero_row(item: Moved, row: int) -> bool:
-    """Whether a row of a matrix is zero throughout, as the pad's rows are in tables that fairseq trains."""
+    """Say whether a row of a matrix is zero throughout, as the pad's rows are in tables that fairseq trains.
+
+    Args:
+        item: the matrix.
+        row: the row's number.
+
+    Returns:
+        True if the row is there and all its bytes are zero.
+    """
     return row < item.tensor.shape[0] and not any(bytes_of(item.tensor.narrow(row, 1)))
 
 
 def first_number(tensor: SourceTensor) -> float:
-    """The first element of a floating-point tensor, read without torch."""
+    """Read the first element of a floating-point tensor without torch.
+
+    Args:
+        tensor: the tensor.
+
+    Returns:
+        The number.
+
+    Raises:
+        UnreadableCheckpoint: if it has none, or is of another type.
+    """
     raw = bytes_of(tensor.narrow(0, 1)) if tensor.shape else b""
     form = {"float64": "<d", "float32": "<f", "float16": "<e"}.get(tensor.dtype)
     if tensor.dtype == "bfloat16":  # the upper half of a float32
@@ -105,7 +149,14 @@ def first_number(tensor: SourceTensor) -> float:
 
 
 def classification_heads(tensors: Mapping[str, Moved]) -> tuple[HeadDescription, ...]:
-    """The heads that fairseq's `register_classification_head` made, in the file's order."""
+    """Find the heads that fairseq's `register_classification_head` made.
+
+    Args:
+        tensors: the source tensors by canonical name.
+
+    Returns:
+        The heads, in the file's order.
+    """
     found = []
     for key, item in tensors.items():
         name = re.fullmatch(re.escape(HEADS) + r"([\w\-]{1,80})\.dense\.weight", key)

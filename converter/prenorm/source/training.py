@@ -35,12 +35,26 @@ class Producer(str, Enum):
 
 
 def plain_name(value: object) -> str:
-    """`value` if it is a name as programs give them, else `UNKNOWN`: what a checkpoint says is shown and published."""
+    """Pass a name as programs give them: what a checkpoint says is shown and published.
+
+    Args:
+        value: what the checkpoint records.
+
+    Returns:
+        The name, or `UNKNOWN` for anything else.
+    """
     return value if isinstance(value, str) and re.fullmatch(r"[\w.\-]{1,80}", value) else UNKNOWN
 
 
 def recorded_task(arguments: Arguments) -> str:
-    """The name of the fairseq task, or 'unknown'."""
+    """Tell the name of the fairseq task.
+
+    Args:
+        arguments: what the checkpoint records.
+
+    Returns:
+        The name, or `UNKNOWN`.
+    """
     return plain_name(arguments.task)
 
 
@@ -62,9 +76,15 @@ _DEFAULT_HEAD = "sentence_classification_head"
 
 
 def trained_head(arguments: Arguments) -> TrainedHead | None:
-    """The head that the task trained; None if it is no task for a head.
+    """Find the head that the task trained.
 
     A task of somebody's own (`--user-dir`) is known by the argument that names its head.
+
+    Args:
+        arguments: what the checkpoint records.
+
+    Returns:
+        The head; None if it is no task for a head.
     """
     task = recorded_task(arguments)
     for name, argument, kind in _HEAD_ARGUMENTS:
@@ -81,7 +101,14 @@ def trained_head(arguments: Arguments) -> TrainedHead | None:
 
 
 def is_regression(arguments: Arguments) -> bool:
-    """Whether the classification head was trained on numbers (`--regression-target`)."""
+    """Say whether the classification head was trained on numbers (`--regression-target`).
+
+    Args:
+        arguments: what the checkpoint records.
+
+    Returns:
+        True if it was.
+    """
     return arguments.find("regression_target", "task", "criterion") is True
 
 

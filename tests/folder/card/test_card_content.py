@@ -20,6 +20,8 @@ from helpers.waiting import PATIENCE
 from prenorm import convert
 from prenorm.errors import UsageProblem
 
+pytestmark = pytest.mark.slow
+
 CLASSIFICATION = FIXTURES / "dinkytrain-classification" / "checkpoint.pt"
 VARIANTS = FIXTURES / "variants"
 HOSTILE = (
@@ -65,7 +67,6 @@ def test_every_block_of_code_runs_in_the_folder(
         assert capsys.readouterr().out.strip()
 
 
-@pytest.mark.slow
 def test_the_code_runs_in_the_older_transformers(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": SOURCES, "HF_HUB_OFFLINE": "1"}
     for name in ("masked-lm", "classifier", "encoder", "masked-lm without tokenizer"):

@@ -46,6 +46,7 @@ def test_what_the_hub_reads(name: str, options: dict[str, str], expected: dict[s
     assert found == {**default, **expected}  # neither a licence nor a metric that nobody stated
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("python", [None, OLD_TRANSFORMERS_PYTHON], ids=["huggingface_hub 2", "huggingface_hub 0.36"])
 def test_huggingface_hub_reads_it_and_writes_it_again(python: Path | None, tmp_path: Path) -> None:
     own_card = tmp_path / "mine.md"
@@ -146,6 +147,7 @@ def test_a_file_that_does_not_fit_is_one_error_at_once(case: str, tmp_path: Path
     assert len(str(caught.value)) < 500
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "said"),
     [

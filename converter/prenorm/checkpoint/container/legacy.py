@@ -44,10 +44,16 @@ class _Places:
 
 
 def read_legacy(file: MappedFile) -> tuple[dict[GlobalName, bool], object]:
-    """The globals and the object of a legacy checkpoint.
+    """Read a checkpoint in the container of torch before 1.6.
 
     The pickle stands before the table that says where its storages are, so it is read twice: once to know the storages,
     once to build the tensors.
+
+    Args:
+        file: the mapped file, which starts with the magic number.
+
+    Returns:
+        The globals that the pickle names, each with whether it is called, and the object that was saved.
 
     Raises:
         UnreadableCheckpoint: if the stream is damaged or claims more than the file holds.

@@ -31,7 +31,10 @@ class MappedFile:
     """A file of the user's, mapped copy-on-write: tensors may view it, nothing can change it on disk."""
 
     def __init__(self, path: str | Path) -> None:
-        """Maps the file.
+        """Map the file.
+
+        Args:
+            path: the file.
 
         Raises:
             UsageProblem: if there is no such file, or it is not a regular file.
@@ -62,7 +65,18 @@ class MappedFile:
             ) from error
 
     def read(self, start: int, size: int) -> bytes:
-        """A copy of `size` bytes from `start` on; for headers, not for weights."""
+        """Copy some bytes; for headers, not for weights.
+
+        Args:
+            start: the first byte.
+            size: how many.
+
+        Returns:
+            The bytes.
+
+        Raises:
+            UnreadableCheckpoint: if they would lie outside the file.
+        """
         if start < 0 or size < 0 or start + size > self.size:
             raise UnreadableCheckpoint(
                 f"{size} bytes at offset {start} would lie outside the file of {self.size} bytes",
@@ -72,21 +86,38 @@ class MappedFile:
         return self.map[start : start + size]
 
     def view(self, span: ByteRange) -> memoryview:
-        """The bytes of `span`, without a copy."""
+        """View a range of the file without a copy.
+
+        Args:
+            span: the bytes to view.
+
+        Returns:
+            A view of the mapping.
+        """
         return memoryview(self.map)[span.start : span.end]
 
     def chunks(self, span: ByteRange) -> Iterator[memoryview]:
-        """The bytes of `span` in pieces, each handed back to the system once the next one is asked for."""
+        """View a range piece by piece, handing each piece's pages back to the system once the next is asked for.
+
+        Args:
+            span: the bytes to view.
+
+        Yields:
+            memoryview: at most `CHUNK_BYTES` of the range, in order.
+        """
         for start in range(span.start, span.end, CHUNK_BYTES):
             piece = ByteRange(start, min(CHUNK_BYTES, span.end - start))
             yield self.view(piece)
             self.release(piece)
 
     def release(self, span: ByteRange) -> None:
-        """Takes the pages of `span` out of this process's memory; they stay in the system's cache and can be read again.
+        """Take the pages of a range out of this process's memory; they can be read again.
 
-        Harmless for a mapping nobody writes to: the pages hold what the file holds. It keeps the peak of resident
+        Harmless for a mapping that nobody writes to: the pages hold what the file holds. It keeps the peak of resident
         memory at one tensor instead of the whole file.
+
+        Args:
+            span: the bytes whose pages are no longer needed.
         """
         if not hasattr(self.map, "madvise") or span.size == 0:
             return

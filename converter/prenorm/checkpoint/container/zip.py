@@ -42,7 +42,10 @@ class ZipArchive:
     """The records of one zip checkpoint, by their name without the leading folder (`data.pkl`, `data/0`, ...)."""
 
     def __init__(self, file: MappedFile) -> None:
-        """Reads the central directory and checks every local header against it.
+        """Read the central directory and check every local header against it.
+
+        Args:
+            file: the mapped file.
 
         Raises:
             UnreadableCheckpoint: if the file is truncated, damaged, or not what `torch.save` writes.
@@ -64,7 +67,11 @@ class ZipArchive:
 
 
 def check_crc(file: MappedFile, record: Record) -> None:
-    """Holds the bytes of `record` against the CRC-32 that the archive states.
+    """Hold the bytes of a record against the CRC-32 that the archive states.
+
+    Args:
+        file: the archive.
+        record: one of its records.
 
     Raises:
         UnreadableCheckpoint: if they differ, that is, if the file was damaged after it was written.
@@ -179,9 +186,19 @@ def _refuse_overlaps_and_gaps(file: MappedFile, directory: Directory, records: l
 
 
 def _strip_folder(file: MappedFile, records: list[Record]) -> dict[str, Record]:
-    """Drops the one leading folder torch puts every record into, whatever its name.
+    """Drop the one leading folder that torch puts every record into, whatever its name.
 
     Names that differ in case only are refused too: torch's own reader takes them for one.
+
+    Args:
+        file: the archive, for messages.
+        records: its records.
+
+    Returns:
+        The records by what is left of their names.
+
+    Raises:
+        UnreadableCheckpoint: if there are several folders, or two records of one name.
     """
     named: dict[str, Record] = {}
     taken: set[str] = set()

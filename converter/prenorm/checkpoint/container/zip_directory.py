@@ -33,14 +33,36 @@ class Directory:
 
 
 def broken(file: MappedFile, what: str) -> UnreadableCheckpoint:
-    """The error for an archive that cannot be right."""
+    """Make the error for an archive that cannot be right.
+
+    Args:
+        file: the archive.
+        what: what is wrong with it.
+
+    Returns:
+        The error, for the caller to raise.
+    """
     return UnreadableCheckpoint(
         what, subject=file.name, advice="The file is truncated or damaged; copy or download it again"
     )
 
 
 def unpack(form: struct.Struct, file: MappedFile, offset: int, signature: bytes, what: str) -> tuple[int, ...]:
-    """The fields after the signature of the structure at `offset`."""
+    """Read a structure of the archive.
+
+    Args:
+        form: its fields, the signature first.
+        file: the archive.
+        offset: where it begins.
+        signature: the four bytes that it must begin with.
+        what: what it is, for messages.
+
+    Returns:
+        The fields after the signature.
+
+    Raises:
+        UnreadableCheckpoint: if it would lie outside the file, or is another structure.
+    """
     if offset < 0 or offset + form.size > file.size:
         raise broken(file, f"the zip {what} would lie outside the file")
     fields = form.unpack(file.read(offset, form.size))
@@ -50,10 +72,16 @@ def unpack(form: struct.Struct, file: MappedFile, offset: int, signature: bytes,
 
 
 def find_directory(file: MappedFile) -> Directory:
-    """Reads the end records.
+    """Read the end records of an archive.
+
+    Args:
+        file: the archive.
+
+    Returns:
+        Where its central directory is.
 
     Raises:
-        UnreadableCheckpoint: if there is none, if they contradict each other, or claim what cannot be.
+        UnreadableCheckpoint: if there is none, if the records contradict each other, or claim what cannot be.
     """
     at = _end_record(file)
     disk, first_disk, here, entries, size, start, _ = unpack(_END, file, at, b"PK\x05\x06", "end record")

@@ -72,7 +72,14 @@ _ORDINARY_NAME = re.compile(r"(?!__)[A-Za-z_]\w*", re.ASCII)
 
 
 def classify(name: GlobalName) -> Risk:
-    """What unpickling `name` in the usual way could lead to."""
+    """Tell what unpickling a global in the usual way could lead to.
+
+    Args:
+        name: the global.
+
+    Returns:
+        The risk.
+    """
     if name.module in ("__builtin__", "__builtins__"):
         return classify(GlobalName("builtins", name.name))
     if name.name in _PLAIN_MODULES.get(name.module, ()):
@@ -91,8 +98,15 @@ def classify(name: GlobalName) -> Risk:
     return Risk.FOREIGN if package in _FOREIGN_PACKAGES else Risk.CODE
 
 
-def describe_globals(found: dict[GlobalName, bool]) -> tuple[NamedGlobal, ...]:
-    """The stream's globals, the riskiest first, each with what it could have done."""
+def describe_globals(called: dict[GlobalName, bool]) -> tuple[NamedGlobal, ...]:
+    """Describe the globals of a stream for an auditor.
+
+    Args:
+        called: the globals, each with whether the stream calls it.
+
+    Returns:
+        The same, the riskiest first, each with what it could have done.
+    """
     order = list(Risk)[::-1]
-    named = [NamedGlobal(name.module, name.name, called, classify(name)) for name, called in found.items()]
+    named = [NamedGlobal(name.module, name.name, is_called, classify(name)) for name, is_called in called.items()]
     return tuple(sorted(named, key=lambda g: (order.index(g.risk), g.module, g.name)))

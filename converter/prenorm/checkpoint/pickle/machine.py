@@ -66,7 +66,14 @@ class PickleMachine:
         self._text = 0
 
     def broken(self, what: str) -> UnreadableCheckpoint:
-        """The error for a stream that cannot be right."""
+        """Make the error for a stream that cannot be right.
+
+        Args:
+            what: what is wrong with it.
+
+        Returns:
+            The error, for the caller to raise.
+        """
         return UnreadableCheckpoint(
             f"the pickle inside cannot be read: {what} (at byte {self.position})",
             advice="The file is no checkpoint, or it is damaged; copy or download it again",
@@ -75,6 +82,17 @@ class PickleMachine:
     # -- the bytes
 
     def take(self, size: int) -> memoryview:
+        """Read bytes of the stream.
+
+        Args:
+            size: how many.
+
+        Returns:
+            A view of them.
+
+        Raises:
+            UnreadableCheckpoint: if the stream ends before.
+        """
         start = self.position
         if size < 0 or start + size > len(self.data):
             raise self.broken(f"an operation asks for {size} bytes, more than there are")
@@ -82,10 +100,29 @@ class PickleMachine:
         return self.data[start : start + size]
 
     def number(self, form: struct.Struct) -> int:
+        """Read a number in binary form.
+
+        Args:
+            form: its size and byte order.
+
+        Returns:
+            The number.
+
+        Raises:
+            UnreadableCheckpoint: if the stream ends before.
+        """
         value: int = form.unpack(self.take(form.size))[0]
         return value
 
     def line(self) -> bytes:
+        """Read the argument of a text operation.
+
+        Returns:
+            The bytes up to the end of the line.
+
+        Raises:
+            UnreadableCheckpoint: if the line is too long or has no end.
+        """
         chunk = bytes(self.data[self.position : self.position + MAX_LINE_BYTES])
         length = chunk.find(b"\n")
         if length < 0:
@@ -95,10 +132,29 @@ class PickleMachine:
         return chunk[:length]
 
     def text_bytes(self, size: int) -> bytes:
+        """Read the bytes of a text, which count against the stream's bound.
+
+        Args:
+            size: how many.
+
+        Returns:
+            A copy of them.
+
+        Raises:
+            UnreadableCheckpoint: if the stream is damaged or exceeds a bound.
+        """
         self.charge_text(size)
         return bytes(self.take(size))
 
     def charge_text(self, size: int) -> None:
+        """Count text against what one stream may hold.
+
+        Args:
+            size: bytes of the text.
+
+        Raises:
+            UnreadableCheckpoint: if it is more than `MAX_TEXT_BYTES` together.
+        """
         self._text += max(size, 0)
         if self._text > MAX_TEXT_BYTES:
             raise self.broken(f"it holds more than {MAX_TEXT_BYTES >> 20} MB of text")
@@ -106,29 +162,62 @@ class PickleMachine:
     # -- the stack
 
     def pop(self) -> object:
+        """Take the top off the stack.
+
+        Returns:
+            The value.
+
+        Raises:
+            UnreadableCheckpoint: if there is none above the last mark.
+        """
         if not self.stack or self.stack[-1] is _MARK:
             raise self.broken("an operation finds nothing on the stack")
         return self.stack.pop()
 
     def drop(self) -> None:
-        """Takes off the top, or everything back to a mark that is itself on top."""
+        """Take off the top, or everything back to a mark that is itself on top.
+
+        Raises:
+            UnreadableCheckpoint: if the stack is empty.
+        """
         if self.stack and self.stack[-1] is _MARK:
             self.pop_to_mark()
         else:
             self.pop()
 
     def top(self) -> object:
+        """Look at the top of the stack.
+
+        Returns:
+            The value, which stays.
+
+        Raises:
+            UnreadableCheckpoint: if there is none above the last mark.
+        """
         if not self.stack or self.stack[-1] is _MARK:
             raise self.broken("an operation finds nothing on the stack")
         return self.stack[-1]
 
     def mark(self) -> None:
+        """Put a mark on the stack.
+
+        Raises:
+            UnreadableCheckpoint: if too many are open.
+        """
         self._marks += 1
         if self._marks > MAX_MARKS:
             raise self.broken(f"more than {MAX_MARKS} marks are open")
         self.stack.append(_MARK)
 
     def pop_to_mark(self) -> list[object]:
+        """Take off everything above the last mark, and the mark.
+
+        Returns:
+            The values, the lowest first.
+
+        Raises:
+            UnreadableCheckpoint: if there is no mark.
+        """
         for at in range(len(self.stack) - 1, -1, -1):
             if self.stack[at] is _MARK:
                 items = self.stack[at + 1 :]
@@ -140,6 +229,15 @@ class PickleMachine:
     # -- what the operations mean
 
     def put_global(self, module: str, name: str) -> None:
+        """Put a class or function on the stack, as its name alone.
+
+        Args:
+            module: the module that the stream names.
+            name: the name within it.
+
+        Raises:
+            UnreadableCheckpoint: if the name is too long, or the stream names too many.
+        """
         length = len(module) + len(name)
         if length > MAX_CLASS_CHARACTERS:
             raise self.broken(f"a global's name has {length} characters")
@@ -151,7 +249,21 @@ class PickleMachine:
         self.stack.append(found)
 
     def call(self, function: object, args: object, keywords: object = None) -> object:
-        """What REDUCE and its kin come to: our own function (none takes keywords), or a placeholder."""
+        """Do what REDUCE and its kin come to: call a function of ours, or make a placeholder.
+
+        Nothing that the stream names is ever called.
+
+        Args:
+            function: what the stream calls: a global, or a placeholder.
+            args: the arguments, a tuple in a sound stream.
+            keywords: keyword arguments; no function of ours takes any.
+
+        Returns:
+            What our function made, or a placeholder that records the call.
+
+        Raises:
+            UnreadableCheckpoint: if something else is called.
+        """
         if isinstance(function, GlobalName):
             self.globals[function] = True
             build = self.rebuild.get(function)
@@ -163,6 +275,15 @@ class PickleMachine:
         raise self.broken("it calls something that is not a global")
 
     def set_items(self, target: object, pairs: list[object]) -> None:
+        """Set entries of a dictionary, or of a placeholder that stands for one.
+
+        Args:
+            target: what gets them.
+            pairs: keys and values in turn.
+
+        Raises:
+            UnreadableCheckpoint: if `target` is neither, or a key has no value.
+        """
         if len(pairs) % 2:
             raise self.broken("a dictionary gets a key without a value")
         # One by one: a million pairs at a time would stand in memory twice.
@@ -175,10 +296,19 @@ class PickleMachine:
             raise self.broken("an operation sets items of something that is no dictionary")
 
     def key(self, key: object) -> object:
-        """A dictionary key that is cheap to hash and compare; whatever might not be gets a stand-in that equals nothing.
+        """Make a dictionary key that is cheap to hash and compare; what might not be gets a stand-in that equals nothing.
 
-        Text and bytes are hashed with the process's own secret. Tuples are not: two million integers can be paired so that
-        all pairs collide. Nothing ever looks up such a key.
+        Text and bytes are hashed with the process's own secret. Tuples are not: two million integers can be paired so
+        that all pairs collide. Nothing ever looks up such a key.
+
+        Args:
+            key: the key of the stream.
+
+        Returns:
+            The key to use.
+
+        Raises:
+            UnreadableCheckpoint: if a text is too long for a key.
         """
         if isinstance(key, str):
             if len(key) > MAX_KEY_CHARACTERS:
@@ -189,6 +319,15 @@ class PickleMachine:
         return Placeholder(key if isinstance(key, GlobalName) else GlobalName("builtins", type(key).__name__))
 
     def append(self, target: object, items: list[object]) -> None:
+        """Add items to a list, or to a placeholder that stands for one.
+
+        Args:
+            target: what gets them.
+            items: the items.
+
+        Raises:
+            UnreadableCheckpoint: if `target` is neither.
+        """
         if isinstance(target, list):
             target.extend(items)
         elif isinstance(target, Placeholder):
@@ -197,6 +336,11 @@ class PickleMachine:
             raise self.broken("an operation appends to something that is no list")
 
     def build(self) -> None:
+        """Take a state off the stack, and record it with the object below if that is a placeholder.
+
+        Raises:
+            UnreadableCheckpoint: if the state would give a tensor other contents.
+        """
         state = self.pop()
         target = self.top()
         if isinstance(target, Placeholder):
@@ -206,32 +350,91 @@ class PickleMachine:
         # Anything else is a list, a dictionary or the like: attributes set on it carry no weights.
 
     def remember(self, index: int) -> None:
+        """Keep the top of the stack in the memo.
+
+        Args:
+            index: the entry's number.
+
+        Raises:
+            UnreadableCheckpoint: if the stack is empty.
+        """
         self.memo[index] = self.top()
 
     def recall(self, index: int) -> None:
+        """Put an entry of the memo on the stack.
+
+        Args:
+            index: the entry's number.
+
+        Raises:
+            UnreadableCheckpoint: if there is none of that number.
+        """
         try:
             self.stack.append(self.memo[index])
         except KeyError:
             raise self.broken(f"it refers to memo entry {index}, which does not exist") from None
 
     def integer(self, size: int) -> int:
+        """Read an integer in binary form of any size.
+
+        Args:
+            size: bytes that it takes.
+
+        Returns:
+            The integer.
+
+        Raises:
+            UnreadableCheckpoint: if it is larger than any in use.
+        """
         if size > MAX_INTEGER_BYTES:
             raise self.broken(f"it holds an integer of {size} bytes")
         return int.from_bytes(self.text_bytes(size), "little", signed=True)
 
     def text_integer(self, raw: bytes) -> int:
+        """Read an integer in text form.
+
+        Args:
+            raw: its digits.
+
+        Returns:
+            The integer.
+
+        Raises:
+            UnreadableCheckpoint: if it is none, or too long.
+        """
         if _TEXT_INTEGER.fullmatch(raw) is None:
             raise self.broken(f"a text integer of {len(raw)} characters is none, or too long")
         return int(raw.rstrip(b"L"))
 
     def text_float(self, raw: bytes) -> float:
+        """Read a floating-point number in text form.
+
+        Args:
+            raw: its characters.
+
+        Returns:
+            The number.
+
+        Raises:
+            UnreadableCheckpoint: if it is none.
+        """
         try:
             return float(raw)
         except ValueError:
             raise self.broken("a text number is none") from None
 
     def old_string(self, raw: bytes) -> str:
-        """A string of Python 2's `repr`, quotes and escapes and all."""
+        """Read a string of Python 2's `repr`, quotes and escapes and all.
+
+        Args:
+            raw: its characters.
+
+        Returns:
+            The text.
+
+        Raises:
+            UnreadableCheckpoint: if quotes or escapes are damaged.
+        """
         if len(raw) < 2 or raw[:1] != raw[-1:] or raw[:1] not in (b"'", b'"'):
             raise self.broken("a text string has no quotes")
         try:

@@ -38,13 +38,21 @@ class Placeholder:
         self.entries: dict[object, object] = _NO_ENTRIES
 
     def add_items(self, items: list[object]) -> None:
-        """Takes in what the stream appends."""
+        """Take in what the stream appends.
+
+        Args:
+            items: the items.
+        """
         if self.items is _NO_ITEMS:
             self.items = []
         self.items.extend(items)
 
     def add_entries(self, entries: Iterable[tuple[object, object]]) -> None:
-        """Takes in what the stream sets by key."""
+        """Take in what the stream sets by key.
+
+        Args:
+            entries: keys with their values.
+        """
         if self.entries is _NO_ENTRIES:
             self.entries = {}
         self.entries.update(entries)

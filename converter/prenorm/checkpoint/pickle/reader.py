@@ -13,7 +13,13 @@ class PickleReader(PickleMachine):
     """Reads one pickle from `data`, starting at `position`; afterwards `position` is behind its STOP."""
 
     def load(self, max_operations: int = MAX_OPERATIONS) -> object:
-        """The object the stream describes, in at most so many operations.
+        """Read one object, up to the stream's STOP.
+
+        Args:
+            max_operations: how many operations it may take.
+
+        Returns:
+            The object that the stream describes.
 
         Raises:
             UnreadableCheckpoint: if the stream is damaged, ends early, or exceeds a bound.
@@ -57,7 +63,7 @@ def _unicode(size: struct.Struct) -> _Operation:
 
 
 def _decode(raw: bytes) -> str:
-    """Text as Python pickles it; a lone surrogate, which no terminal and no file can hold, is spelled out: `\\ud800`."""
+    r"""Decode text as Python pickles it; a lone surrogate, which no terminal and no file holds, is spelled out: `\ud800`."""
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError:

@@ -55,7 +55,17 @@ class Rebuilder:
         }
 
     def persistent(self, pid: object) -> object:
-        """A storage, as torch refers to it: ('storage', type, key, location, numel[, view])."""
+        """Read torch's reference to a storage: ("storage", type, key, location, numel[, view]).
+
+        Args:
+            pid: what the stream gives as a persistent id.
+
+        Returns:
+            The storage.
+
+        Raises:
+            UnreadableCheckpoint: if it is no sound reference, or claims more than the file holds.
+        """
         if not isinstance(pid, tuple) or len(pid) < 5 or pid[0] != "storage":
             raise _damaged("a persistent reference is no storage")
         kind, key, numel = pid[1], pid[2], pid[4]

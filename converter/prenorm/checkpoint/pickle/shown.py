@@ -8,7 +8,17 @@ _MAX_PARTS = 8
 
 
 def shown(value: object, *, nested: bool = False) -> str:
-    """`value` in a few words. Never its `repr`: nested and repeated containers can make that endless."""
+    """Say a value of a pickle in a few words, in a time that does not depend on the value.
+
+    Never its `repr`: nested and repeated containers can make that endless.
+
+    Args:
+        value: any value that the pickle machine makes.
+        nested: whether it is a part of another, whose own parts are only counted.
+
+    Returns:
+        At most some 80 characters for each of at most 8 parts.
+    """
     if value is None or isinstance(value, bool | int | float):
         return str(value)[:40]
     if isinstance(value, str):

@@ -56,9 +56,14 @@ class Arguments:
     unread: Mapping[str, str] = field(default_factory=dict)
 
     def find(self, name: str, *sections: str) -> object:
-        """The value of `name` in the first of `sections` that records it, then in the model's; None if nowhere.
+        """Find an argument in the first section that records it, then among the model's.
 
-        Without `sections`, where fairseq keeps that argument.
+        Args:
+            name: fairseq's name of the argument.
+            *sections: the sections to look in, in order; without any, those where fairseq keeps that argument.
+
+        Returns:
+            Its value; None if it is recorded nowhere.
         """
         for section in (*(sections or _HOMES.get(name, ())), "model"):
             values = self.model if section == "model" else self.sections.get(section, {})
@@ -86,7 +91,7 @@ class Arguments:
 
     @property
     def layers_to_keep(self) -> tuple[int, ...] | None:
-        """The numbers of the encoder layers to keep, ascending as fairseq sorts them; None if all are.
+        """Numbers of the encoder layers to keep, ascending as fairseq sorts them; None if all are.
 
         Raises:
             UnreadableCheckpoint: if the argument is no list of different layer numbers.
@@ -104,7 +109,14 @@ class Arguments:
         return tuple(sorted(known))
 
     def flag(self, name: str, *sections: str) -> bool | None:
-        """The argument `name` as true or false; None if it is recorded nowhere.
+        """Find an argument that is true or false.
+
+        Args:
+            name: fairseq's name of the argument.
+            *sections: the sections to look in, in order; without any, those where fairseq keeps that argument.
+
+        Returns:
+            Its value; None if it is recorded nowhere.
 
         Raises:
             UnreadableCheckpoint: if it is neither. Text is none: to fairseq's models even 'False' counts as true.
@@ -118,7 +130,13 @@ class Arguments:
 
 
 def find_arguments(content: Mapping[str, object]) -> Arguments:
-    """The arguments of a checkpoint's `content`; empty with the origin 'none' if it records none.
+    """Find the training arguments that a checkpoint records.
+
+    Args:
+        content: what the checkpoint holds.
+
+    Returns:
+        The arguments; empty with the origin 'none' if it records none.
 
     Raises:
         UnreadableCheckpoint: if they unfold into more than any training run records, or if one that the model's numbers
@@ -146,7 +164,7 @@ def find_arguments(content: Mapping[str, object]) -> Arguments:
 def _arguments(
     where: str, value: object, found: dict[str, object], not_plain: Mapping[tuple[str, ...], str]
 ) -> Arguments:
-    """The arguments of one configuration: those of its section `model`, or all of it where it has no sections."""
+    """Read the arguments of one configuration: its section `model`, or all of it where it has no sections."""
     kind = _kind(value)
     if isinstance(found.get("model"), dict) or (where == "cfg" and not _is_flat(found)):
         sections = {name: section for name, part in found.items() if (section := _section(name, part))}
@@ -166,7 +184,7 @@ def _arguments(
 
 
 def _is_flat(found: Mapping[str, object]) -> bool:
-    """Whether these are the arguments themselves, not sections of them."""
+    """Say whether these are the arguments themselves, not sections of them."""
     return any(isinstance(found.get(name), str | int) for name in ("arch", "encoder_layers", "encoder_attention_heads"))
 
 
@@ -177,7 +195,7 @@ def _section(name: str, part: object) -> Mapping[str, object] | None:
 
 
 def _kind(value: object) -> str:
-    """What a person would call the container."""
+    """Name the container as a person would."""
     state = node_state(value)
     return _kind(held_by(value)) if state is not None and "_content" not in state else kind_of(value)
 
@@ -188,7 +206,7 @@ def _member(value: object, name: str) -> object:
 
 
 def _flattened(model: Mapping[str, object]) -> tuple[dict[str, object], tuple[str, ...]]:
-    """The model's arguments under their flat names, and the groups that names were taken from.
+    """Return the model's arguments under their flat names, and the groups that names were taken from.
 
     A flat name that is recorded stays as it is: roberta's own code reads nothing else.
     """
@@ -215,7 +233,7 @@ def _flattened(model: Mapping[str, object]) -> tuple[dict[str, object], tuple[st
 def _refuse_unreadable(
     not_plain: Mapping[tuple[str, ...], str], prefix: tuple[str, ...], flat: Mapping[str, object]
 ) -> None:
-    """Raises if an argument that decides on the model's numbers, or a group that holds some, is there but unreadable."""
+    """Refuse an argument that decides on the model's numbers, or a group that holds some, if it cannot be read."""
     for path, why in not_plain.items():
         if path[: len(prefix)] != prefix:
             continue
@@ -235,7 +253,7 @@ def _dotted(path: tuple[str, ...]) -> str:
 
 
 def _layer_number(value: object) -> int | None:
-    """A layer's number, from a list of numbers or of text."""
+    """Read a layer's number, from a list of numbers or of text."""
     if isinstance(value, str) and value.strip().isdecimal() and len(value) < 10:
         return int(value)
     return value if type(value) is int and value >= 0 else None

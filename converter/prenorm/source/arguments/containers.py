@@ -32,7 +32,14 @@ _DEEP = NotPlain(f"it is nested more than {MAX_DEPTH} levels deep")
 
 
 def node_state(value: object) -> Mapping[object, object] | None:
-    """The attributes of an omegaconf node; None for any other value."""
+    """Return the attributes of an omegaconf node.
+
+    Args:
+        value: any value of a configuration.
+
+    Returns:
+        The attributes; None for a value that is no such node.
+    """
     if isinstance(value, Placeholder) and value.name.module.partition(".")[0] == "omegaconf":
         state = value.state
         if isinstance(state, dict) and ("_content" in state or "_val" in state):
@@ -41,7 +48,14 @@ def node_state(value: object) -> Mapping[object, object] | None:
 
 
 def held_by(value: object) -> object:
-    """`value` without the omegaconf nodes around it."""
+    """Take off the omegaconf nodes around a value.
+
+    Args:
+        value: any value of a configuration.
+
+    Returns:
+        What the innermost node holds.
+    """
     for _ in range(_MAX_WRAPPERS):
         state = node_state(value)
         if state is None:
@@ -76,7 +90,15 @@ class LocatedValue:
         self.level: int = 0 if parent is None else parent.level + 1
 
     def child(self, key: object, value: object) -> LocatedValue:
-        """The place of a member of this container."""
+        """Locate a member of this container.
+
+        Args:
+            key: the member's key or index.
+            value: the member.
+
+        Returns:
+            The member with its way from the top.
+        """
         path = (*self.path, str(key))
         if self.live and not is_namespace(self.held):
             return LocatedValue(value, key=key, parent=self, path=path, live=True)
@@ -85,14 +107,25 @@ class LocatedValue:
         return LocatedValue(value, key=key, parent=self, path=path, live=False)
 
     def root(self) -> LocatedValue:
-        """The outermost container."""
+        """Find the outermost container.
+
+        Returns:
+            The container.
+        """
         place = self
         while place.parent is not None:
             place = place.parent
         return place
 
     def container(self, up: int) -> LocatedValue | None:
-        """The container `up` levels above; 1 is the one it is in."""
+        """Find a container around this value.
+
+        Args:
+            up: how many levels above; 1 is the one it is in.
+
+        Returns:
+            The container, or None if there are fewer levels.
+        """
         place: LocatedValue | None = self
         for _ in range(up):
             place = None if place is None else place.parent
@@ -100,7 +133,7 @@ class LocatedValue:
 
 
 def _above(value: object) -> LocatedValue | None:
-    """The containers that a config's `_parent` leads to, if in a circle a number of them: references count from there."""
+    """Locate the containers that `_parent` leads to, from which references count; a number of them, if in a circle."""
     chain = [value]
     while (state := node_state(chain[-1])) is not None and len(chain) <= MAX_DEPTH:
         above = state.get("_parent")
@@ -126,10 +159,14 @@ class ConfigReader:
         self._pieces: dict[int, list[str | Interpolation] | None] = {}
 
     def read(self, value: object, *, live: bool) -> object:
-        """`value` as None, bool, number, text, list, or dictionary with text keys.
+        """Read a configuration as plain values.
 
         Args:
+            value: the configuration, as the pickle machine made it.
             live: whether text is looked through for references, as in omegaconf's containers it always is.
+
+        Returns:
+            The value as None, bool, number, text, list, or dictionary with text keys.
 
         Raises:
             UnreadableCheckpoint: if it unfolds into more than any training run records.
@@ -218,7 +255,7 @@ class ConfigReader:
         return _converted(place.value, "".join(parts))
 
     def _referred(self, place: LocatedValue, reference: Interpolation, depth: int) -> object:
-        """The plain value that a reference at `place` leads to."""
+        """Return the plain value that a reference leads to."""
         mark = (id(place.parent.held) if place.parent else 0, place.key)
         if mark in self._active:
             return _CIRCLE
@@ -236,7 +273,7 @@ class ConfigReader:
             self._active.discard(mark)
 
     def _find(self, place: LocatedValue, reference: Interpolation, depth: int) -> LocatedValue | NotPlain:
-        """The place that a reference at `place` names; where its way leads over other references, they are followed."""
+        """Locate what a reference names; where its way leads over other references, they are followed."""
         gone = NotPlain(f"it refers to '{'.'.join(reference.keys)[:80]}', which is not there")
         at = place.container(reference.up) if reference.up else place.root()
         for key in reference.keys:
@@ -252,7 +289,7 @@ class ConfigReader:
         return gone if at is None else at
 
     def _follow(self, at: LocatedValue, depth: int) -> LocatedValue | NotPlain:
-        """The place that the reference at `at` names."""
+        """Locate what the reference at `at` names."""
         if depth >= MAX_DEPTH:
             return _DEEP
         pieces = parse(at.held) if at.live and isinstance(at.held, str) else None
@@ -272,14 +309,14 @@ class ConfigReader:
 
 
 def _key(key: object) -> str | None:
-    """The name of a mapping's entry; None for keys that no argument has."""
+    """Name a mapping's entry; None for keys that no argument has."""
     if isinstance(key, Placeholder):  # an enum's member
         key = single(key)
     return str(key) if isinstance(key, str) or type(key) is int else None
 
 
 def _converted(node: object, value: object) -> object:
-    """What the node with the reference makes of the value that it gave."""
+    """Return what the node with the reference makes of the value that it gave."""
     state = node_state(node)
     metadata = state.get("_metadata") if state is not None else None
     attributes = metadata.state if isinstance(metadata, Placeholder) else None

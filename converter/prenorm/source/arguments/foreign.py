@@ -42,20 +42,40 @@ class NotPlain:
 
 
 def class_of(value: Placeholder) -> GlobalName:
-    """The class an object was of; Python 2 and the oldest protocols name it as an argument of `_reconstructor`."""
+    """Tell the class that an object was of; Python 2 and the oldest protocols name it as an argument of `_reconstructor`.
+
+    Args:
+        value: the object's placeholder.
+
+    Returns:
+        The name of its class.
+    """
     args = value.args if isinstance(value.args, tuple) else ()
     return args[0] if value.name in _RECONSTRUCTORS and args and isinstance(args[0], GlobalName) else value.name
 
 
 def is_namespace(value: object) -> bool:
-    """Whether it is argparse's Namespace itself."""
+    """Say whether a value is argparse's Namespace itself.
+
+    Args:
+        value: any value.
+
+    Returns:
+        True for a Namespace, False for subclasses and all else.
+    """
     return isinstance(value, Placeholder) and class_of(value) == _NAMESPACE
 
 
 def members(value: object) -> Mapping[object, object] | Sequence[object] | None:
-    """What a container or an object holds: a mapping, a sequence, or None for a single value.
+    """List what a container or an object holds.
 
     Objects show their attributes, whatever their class; those that are dictionaries or lists at heart their entries.
+
+    Args:
+        value: any value.
+
+    Returns:
+        A mapping or a sequence; None for a single value.
     """
     if isinstance(value, GlobalName):  # a tuple to Python, one value to us
         return None
@@ -85,10 +105,16 @@ def _object_members(value: Placeholder) -> Mapping[object, object] | Sequence[ob
 
 
 def single(value: object) -> object:
-    """A value without members as None, bool, number or text; `NotPlain` if it is none of these.
+    """Read a value without members.
 
     An enum's member becomes its value, or its name where the pickle has only that (Python 3.11). numpy scalars become
     Python's, paths and torch types text, bytes the text they encode.
+
+    Args:
+        value: any value.
+
+    Returns:
+        None, bool, number or text; `NotPlain` if it is none of these.
     """
     if value is None or isinstance(value, bool | int | float | str):
         return value
@@ -123,13 +149,20 @@ def _is_bare(value: object) -> bool:
 
 
 def _is_standard(name: GlobalName) -> bool:
-    """Whether Python itself has that module: its functions compute something, so their argument is not their value."""
+    """Say whether Python itself has that module: its functions compute something, so their argument is not their value."""
     package = name.module.partition(".")[0]
     return package in sys.stdlib_module_names or package in _BUILTINS
 
 
 def kind_of(value: object) -> str:
-    """In words, of what class a value is; made for people, and safe to show whatever the file says."""
+    """Name the class of a value for people; safe to show whatever the file says.
+
+    Args:
+        value: any value.
+
+    Returns:
+        Its class with an article.
+    """
     if isinstance(value, Placeholder):
         name = class_of(value).name.rpartition(".")[2]
         if name.isascii() and name.isidentifier() and len(name) <= 64:
@@ -153,9 +186,15 @@ def _text_of(raw: bytes) -> object:
 
 
 def _numpy_scalar(args: tuple[object, ...]) -> object:
-    """The number or text of `numpy.core.multiarray.scalar(dtype, bytes)`.
+    """Read the number or text of `numpy.core.multiarray.scalar(dtype, bytes)`.
 
     A dtype is pickled as `dtype(code, False, True)` with the byte order second in its state.
+
+    Args:
+        args: the arguments of that call.
+
+    Returns:
+        The number or text, or `NotPlain`.
     """
     dtype, raw = args if len(args) == 2 else (None, None)
     if not isinstance(dtype, Placeholder) or not isinstance(dtype.args, tuple) or not isinstance(raw, bytes):

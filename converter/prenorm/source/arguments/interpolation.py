@@ -29,12 +29,26 @@ class Interpolation(NamedTuple):
 
 
 def has_references(text: str) -> bool:
-    """Whether omegaconf would not take `text` as it stands."""
+    """Say whether omegaconf would not take a text as it stands.
+
+    Args:
+        text: a value of a configuration.
+
+    Returns:
+        True if it holds the beginning of a reference.
+    """
     return "${" in text
 
 
 def parse(text: str) -> list[str | Interpolation] | None:
-    """The literal parts and references of `text`, in order; None if there is anything else in it."""
+    """Cut a text into its literal parts and references.
+
+    Args:
+        text: a value of a configuration.
+
+    Returns:
+        The parts in order; None if there is anything else in it.
+    """
     if len(text) > _LONGEST:
         return None
     pieces: list[str | Interpolation] = []
@@ -52,7 +66,15 @@ def parse(text: str) -> list[str | Interpolation] | None:
 
 
 def taken_as(node: str, value: object) -> object:
-    """What a node of the class `node` makes of the value its reference gave; since omegaconf 2.1 it takes its own type."""
+    """Convert the value that a reference gave to the type of its node, as omegaconf does since 2.1.
+
+    Args:
+        node: the name of the node's class.
+        value: what the reference gave.
+
+    Returns:
+        The converted value; `NotPlain` if it does not fit.
+    """
     convert = _CONVERSIONS.get(node)
     if convert is None or value is None or isinstance(value, NotPlain):
         return value
