@@ -1,166 +1,272 @@
-"""What the models say to bad input: a ValueError that names the argument, the value and the limit."""
+"""What the models answer to bad input: a ValueError that names the argument, the value and the limit.
+
+The checks know no framework. Each framework states the facts of its arrays: shapes as tuples, kinds of types, and the
+smallest and largest value, where values may be looked at (inside a trace there are none).
+"""
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from typing import NamedTuple
 
 from prenorm_model.config import RobertaPreLayerNormConfig
-from prenorm_model.torch.cache import KeyValueCache
+
+Shape = tuple[int, ...]
+# The label of a token, or of a text, that takes no part in a loss.
+IGNORED = -100
 
 
-def _are_values_known() -> bool:
-    """Whether tensors' values may be looked at: a compiled graph has none while it is traced."""
-    return not torch.compiler.is_compiling()
+class ArrayFacts(NamedTuple):
+    """What the checks need to know of an array.
+
+    Attributes:
+        shape: its sizes.
+        dtype: its type, as the framework prints it.
+        is_integer: whether that is an integer type; truth values are none.
+        is_floating: whether that is a floating-point type.
+        smallest: the smallest value; None if there is none, it may not be looked at, or the type is no integer one.
+        largest: the largest value; None likewise.
+    """
+
+    shape: Shape
+    dtype: object
+    is_integer: bool
+    is_floating: bool
+    smallest: int | None = None
+    largest: int | None = None
 
 
-def check_ids(name: str, ids: Tensor, limit: int, shape: tuple[int, ...] | None = None) -> None:
-    """Ids must be integers from 0 to `limit` - 1, of the given shape.
+def check_ids(name: str, ids: ArrayFacts, limit: int, shape: Shape | None = None) -> None:
+    """Check that ids are integers from 0 to `limit` - 1, of the given shape, or of one row for the whole batch.
+
+    Args:
+        name: the argument's name.
+        ids: the facts of the ids.
+        limit: the number of rows of their table.
+        shape: [batch, length, ...]; None: any.
 
     Raises:
         ValueError: naming argument, value and limit.
     """
-    if ids.is_floating_point() or ids.is_complex() or ids.dtype == torch.bool:
+    if not ids.is_integer:
         raise ValueError(f"{name} has type {ids.dtype}; ids are integers")
-    if shape is not None and tuple(ids.shape) not in (shape, (1, *shape[1:])):
+    if shape is not None and ids.shape not in (shape, (1, *shape[1:])):
         raise ValueError(f"{name} has shape {list(ids.shape)}; with these inputs it must be {list(shape)}")
-    if _are_values_known() and ids.numel():
-        low, high = (int(end) for end in torch.aminmax(ids))
-        if low < 0 or high >= limit:
-            raise ValueError(f"{name} holds {low if low < 0 else high}; its values go from 0 to {limit - 1}")
+    _check_range(name, ids, limit)
+
+
+def _check_range(name: str, ids: ArrayFacts, limit: int, exception: str = "") -> None:
+    """Check that all values go from 0 to `limit` - 1."""
+    if ids.smallest is None or ids.largest is None:
+        return
+    if ids.smallest < 0 or ids.largest >= limit:
+        wrong = ids.smallest if ids.smallest < 0 else ids.largest
+        raise ValueError(f"{name} holds {wrong}; its values go from 0 to {limit - 1}{exception}")
 
 
 def check_inputs(
-    config: RobertaPreLayerNormConfig, input_ids: Tensor | None, inputs_embeds: Tensor | None
+    config: RobertaPreLayerNormConfig, input_ids: ArrayFacts | None, inputs_embeds: Shape | None
 ) -> tuple[int, int]:
-    """Exactly one of the two, of a sound shape; returns batch and length.
+    """Check that exactly one of the two inputs is there, and sound.
+
+    Args:
+        config: the model's configuration.
+        input_ids: the facts of the ids, [batch, length]; None: not given.
+        inputs_embeds: the shape of the embeddings, [batch, length, hidden]; None: not given.
+
+    Returns:
+        Batch and length.
 
     Raises:
         ValueError: naming argument, value and limit.
     """
     if (input_ids is None) == (inputs_embeds is None):
-        said = "neither is" if input_ids is None else "both are"
-        raise ValueError(f"exactly one of input_ids and inputs_embeds must be given; {said}")
+        count = "neither is" if input_ids is None else "both are"
+        raise ValueError(f"exactly one of input_ids and inputs_embeds must be given; {count}")
     if input_ids is not None:
-        if input_ids.dim() != 2:
+        if len(input_ids.shape) != 2:
             raise ValueError(f"input_ids has shape {list(input_ids.shape)}; it must be [batch, length]")
         check_ids("input_ids", input_ids, config.vocab_size)
         return input_ids.shape[0], input_ids.shape[1]
     assert inputs_embeds is not None
-    if inputs_embeds.dim() != 3 or inputs_embeds.shape[2] != config.hidden_size:
+    if len(inputs_embeds) != 3 or inputs_embeds[2] != config.hidden_size:
         raise ValueError(
-            f"inputs_embeds has shape {list(inputs_embeds.shape)}; it must be [batch, length, {config.hidden_size}]"
+            f"inputs_embeds has shape {list(inputs_embeds)}; it must be [batch, length, {config.hidden_size}]"
         )
-    return inputs_embeds.shape[0], inputs_embeds.shape[1]
+    return inputs_embeds[0], inputs_embeds[1]
 
 
-def check_length(config: RobertaPreLayerNormConfig, input_ids: Tensor | None, length: int, past: int) -> None:
-    """A sequence must fit the position table, whose first rows belong to the pad and what is below it. Pads take no position.
+def check_length(config: RobertaPreLayerNormConfig, name: str, tokens: int, past: int) -> None:
+    """Check that a sequence fits the position table.
 
     Args:
+        config: the model's configuration.
+        name: the argument that holds the sequence.
+        tokens: how many tokens it holds; pads, which take no position, may be left out.
         past: how many tokens are in the cache.
 
     Raises:
         ValueError: naming the length and the limit.
     """
-    longest = config.max_position_embeddings - config.pad_token_id - 1
-    if length + past <= longest:
-        return
-    if input_ids is not None and _are_values_known() and past == 0:
-        length = int(input_ids.ne(config.pad_token_id).sum(dim=1).max())
-    if length + past > longest:
-        name = "inputs_embeds" if input_ids is None else "input_ids"
-        held = f" ({past} of them in past_key_values)" if past else ""
+    if tokens + past > config.longest_text:
+        cached = f" ({past} of them in past_key_values)" if past else ""
         raise ValueError(
-            f"{name} holds {length + past} tokens{held}; the position table of {config.max_position_embeddings} rows "
-            f"takes {longest}"
+            f"{name} holds {tokens + past} tokens{cached}; the position table of {config.max_position_embeddings} rows "
+            f"takes {config.longest_text}"
         )
 
 
-def check_mask(name: str, mask: Tensor, batch: int, queries: int, keys: int) -> None:
-    """A mask is [batch, keys] or [batch, queries, keys].
+def check_mask(name: str, mask: Shape, batch: int, queries: int, keys: int) -> None:
+    """Check that a mask is [batch, keys] or [batch, queries, keys].
+
+    Args:
+        name: the argument's name.
+        mask: the mask's shape.
+        batch: number of sequences.
+        queries: number of tokens that are computed.
+        keys: number of tokens that they attend to.
 
     Raises:
         ValueError: naming the argument, its shape and what it must be.
     """
-    if tuple(mask.shape) not in ((batch, keys), (batch, queries, keys)):
-        raise ValueError(
-            f"{name} has shape {list(mask.shape)}; it must be [{batch}, {keys}] or [{batch}, {queries}, {keys}]"
-        )
+    if mask not in ((batch, keys), (batch, queries, keys)):
+        raise ValueError(f"{name} has shape {list(mask)}; it must be [{batch}, {keys}] or [{batch}, {queries}, {keys}]")
 
 
-def check_decoder_inputs(
-    config: RobertaPreLayerNormConfig,
-    cache: object,
-    use_cache: bool | None,
-    encoder_hidden_states: Tensor | None,
-    encoder_attention_mask: Tensor | None,
-    batch: int,
-) -> None:
-    """What only a decoder takes, and of which kind.
+def check_cache(config: RobertaPreLayerNormConfig, cache: object, cache_class: type, use_cache: bool | None) -> None:
+    """Check that a cache is one, and that only a decoder has one.
+
+    Args:
+        config: the model's configuration.
+        cache: `past_key_values` as the caller gave it.
+        cache_class: the framework's class of caches.
+        use_cache: as the caller gave it.
 
     Raises:
         ValueError: naming the argument and the setting that it needs.
     """
-    if cache is not None and not isinstance(cache, KeyValueCache):
+    if cache is not None and not isinstance(cache, cache_class):
         raise ValueError(f"past_key_values is a {type(cache).__name__}; pass what an earlier forward returned")
-    for name, given in (("past_key_values", cache is not None), ("use_cache", bool(use_cache))):
-        if given and not config.is_decoder:
+    for name, is_given in (("past_key_values", cache is not None), ("use_cache", bool(use_cache))):
+        if is_given and not config.is_decoder:
             raise ValueError(f"{name} was given to an encoder; a cache needs a config with is_decoder=True")
-    if encoder_hidden_states is None:
-        if encoder_attention_mask is not None:
+
+
+def check_encoder_states(config: RobertaPreLayerNormConfig, states: Shape | None, has_mask: bool, batch: int) -> None:
+    """Check the encoder's states that a decoder's cross-attention looks at.
+
+    Args:
+        config: the model's configuration.
+        states: the shape of `encoder_hidden_states`, [batch, encoder length, hidden]; None: not given.
+        has_mask: whether `encoder_attention_mask` is given.
+        batch: number of sequences.
+
+    Raises:
+        ValueError: naming the argument and the setting or the shape that it needs.
+    """
+    if states is None:
+        if has_mask:
             raise ValueError("encoder_attention_mask was given without encoder_hidden_states")
         return
     if not config.add_cross_attention:
         raise ValueError("encoder_hidden_states was given, but the config has add_cross_attention=False")
-    states = tuple(encoder_hidden_states.shape)
     if len(states) != 3 or states[0] != batch or states[2] != config.hidden_size:
         raise ValueError(
             f"encoder_hidden_states has shape {list(states)}; it must be [{batch}, length, {config.hidden_size}]"
         )
 
 
-def check_head_mask(config: RobertaPreLayerNormConfig, head_mask: Tensor) -> Tensor:
-    """A head mask is [heads] or [layers, heads]; returned as [layers, 1, heads, 1, 1].
+def check_head_mask(config: RobertaPreLayerNormConfig, head_mask: Shape) -> None:
+    """Check that a head mask is [heads] or [layers, heads].
+
+    Args:
+        config: the model's configuration.
+        head_mask: the mask's shape.
 
     Raises:
         ValueError: naming its shape and what it must be.
     """
     layers, heads = config.num_hidden_layers, config.num_attention_heads
-    if tuple(head_mask.shape) not in ((heads,), (layers, heads)):
-        raise ValueError(f"head_mask has shape {list(head_mask.shape)}; it must be [{heads}] or [{layers}, {heads}]")
-    return head_mask.expand(layers, heads)[:, None, :, None, None]
+    if head_mask not in ((heads,), (layers, heads)):
+        raise ValueError(f"head_mask has shape {list(head_mask)}; it must be [{heads}] or [{layers}, {heads}]")
 
 
-def check_class_labels(
-    name: str, labels: Tensor, shape: tuple[int, ...], classes: int, *, ignored: int | None = -100
-) -> None:
-    """Labels that are class numbers: integers of the given shape, from 0 to `classes` - 1, or `ignored`.
+def check_choices(name: str, inputs: Shape, *, has_features: bool) -> None:
+    """Check that the inputs of multiple choice have a dimension of choices.
+
+    Args:
+        name: the argument's name.
+        inputs: its shape.
+        has_features: whether a last dimension holds the features of embeddings.
+
+    Raises:
+        ValueError: naming the argument, its shape and what it must be.
+    """
+    sizes = ["batch", "choices", "length", *(["hidden"] if has_features else [])]
+    if len(inputs) != len(sizes):
+        raise ValueError(f"{name} has shape {list(inputs)}; it must be [{', '.join(sizes)}]")
+
+
+def check_two_labels(config: RobertaPreLayerNormConfig) -> None:
+    """Check that a question-answering model has two labels.
+
+    Args:
+        config: the model's configuration.
+
+    Raises:
+        ValueError: if it has another number.
+    """
+    if config.label_count != 2:
+        raise ValueError(f"num_labels is {config.label_count}; question answering has 2, the start and the end")
+
+
+def check_class_labels(name: str, labels: ArrayFacts, shape: Shape, classes: int) -> None:
+    """Check that labels are class numbers: integers from 0 to `classes` - 1, or `IGNORED`.
+
+    Args:
+        name: the argument's name.
+        labels: the facts of the labels; smallest and largest value of those that are not `IGNORED`.
+        shape: the shape that they must have.
+        classes: the number of classes.
 
     Raises:
         ValueError: naming argument, value and limit.
     """
-    if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
+    if not labels.is_integer:
         raise ValueError(f"{name} has type {labels.dtype}; class numbers are integers")
-    if tuple(labels.shape) != shape:
+    if labels.shape != shape:
         raise ValueError(f"{name} has shape {list(labels.shape)}; it must be {list(shape)}")
-    if _are_values_known() and labels.numel():
-        counted = labels if ignored is None else labels[labels != ignored]
-        if counted.numel() and (int(counted.min()) < 0 or int(counted.max()) >= classes):
-            wrong = int(counted.min()) if int(counted.min()) < 0 else int(counted.max())
-            also = "" if ignored is None else f" (or {ignored}, to be ignored)"
-            raise ValueError(f"{name} holds {wrong}; its values go from 0 to {classes - 1}{also}")
+    _check_range(name, labels, classes, f" (or {IGNORED}, to be ignored)")
 
 
-def check_value_labels(name: str, labels: Tensor, shapes: tuple[tuple[int, ...], ...]) -> None:
-    """Labels that are numbers: floating point, of one of the given shapes.
+def check_value_labels(name: str, labels: ArrayFacts, shapes: tuple[Shape, ...]) -> None:
+    """Check that labels are numbers: floating point, of one of the given shapes.
+
+    Args:
+        name: the argument's name.
+        labels: the facts of the labels.
+        shapes: the shapes that they may have.
 
     Raises:
         ValueError: naming argument, type or shape, and what it must be.
     """
-    if not labels.is_floating_point():
+    if not labels.is_floating:
         raise ValueError(f"{name} has type {labels.dtype}; this problem_type needs floating-point labels")
-    if tuple(labels.shape) not in shapes:
+    if labels.shape not in shapes:
         raise ValueError(
-            f"{name} has shape {list(labels.shape)}; it must be {' or '.join(str(list(s)) for s in shapes)}"
+            f"{name} has shape {list(labels.shape)}; it must be {' or '.join(str(list(shape)) for shape in shapes)}"
         )
+
+
+def check_span_labels(name: str, positions: ArrayFacts, batch: int) -> None:
+    """Check that the positions of an answer's end are integers, one for each sequence.
+
+    Args:
+        name: the argument's name.
+        positions: the facts of the positions, [batch] or [batch, 1].
+        batch: number of sequences.
+
+    Raises:
+        ValueError: naming argument, type, shape, and what they must be.
+    """
+    if positions.is_floating or positions.shape not in ((batch,), (batch, 1)):
+        raise ValueError(f"{name} is {positions.dtype} {list(positions.shape)}; it must be integers [{batch}]")

@@ -1,4 +1,4 @@
-"""Names of weights in files: those of `roberta-prelayernorm` are the modules' own, those of `xlm-roberta-xl` are renamed.
+"""Names of weights in files: those of `roberta-prelayernorm` are the model's own, those of `xlm-roberta-xl` are renamed.
 
 The rules are ordered pairs; the first one that matches a key applies. Turned round they lead back.
 """
@@ -8,10 +8,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from prenorm_model.config import XL_MODEL_TYPE
-from prenorm_model.torch.base import BASE_PREFIX
+from prenorm_model.config import XL_MODEL_TYPE, RobertaPreLayerNormConfig
 
-# The module's name, and the name in an xlm-roberta-xl folder, below the prefix of the headless model.
+# The name under which a model with a head holds the headless one.
+BASE_PREFIX = "roberta_prelayernorm"
+
+# The model's name, and the name in an xlm-roberta-xl folder, below the prefix of the headless model.
 _XL_RULES = (
     ("encoder.layer.{n}.attention.LayerNorm.", "encoder.layer.{n}.attention.self_attn_layer_norm."),
     ("encoder.layer.{n}.crossattention.LayerNorm.", "encoder.layer.{n}.crossattention.self_attn_layer_norm."),
@@ -22,26 +24,55 @@ _XL_PREFIX = "roberta"
 
 
 def to_module(name: str, model_type: str) -> str:
-    """The module's name of the weight that a folder of that type stores as `name`."""
+    """Return the model's name of a stored weight.
+
+    Args:
+        name: the name in the folder.
+        model_type: the folder's `model_type`.
+
+    Returns:
+        The name in the model's state dict.
+    """
     if model_type != XL_MODEL_TYPE:
         return name
-    return _rename(name, _XL_PREFIX, BASE_PREFIX, ((there, here) for here, there in _XL_RULES))
+    return _rename(name, _XL_PREFIX, BASE_PREFIX, ((stored, own) for own, stored in _XL_RULES))
 
 
 def to_file(name: str, model_type: str) -> str:
-    """The name under which a folder of that type stores the weight that the module calls `name`."""
+    """Return the name under which a folder stores a weight.
+
+    Args:
+        name: the name in the model's state dict.
+        model_type: the folder's `model_type`.
+
+    Returns:
+        The name in the folder.
+    """
     if model_type != XL_MODEL_TYPE:
         return name
     return _rename(name, BASE_PREFIX, _XL_PREFIX, _XL_RULES)
 
 
+def architecture(class_name: str, config: RobertaPreLayerNormConfig) -> str:
+    """Return the class's name in config.json: transformers calls the model without embedding norm XLMRobertaXL.
+
+    Args:
+        class_name: the class's name in this package.
+        config: the model's configuration.
+
+    Returns:
+        The entry of `architectures`.
+    """
+    return class_name if config.normalizes_embeddings else class_name.replace("RobertaPreLayerNorm", "XLMRobertaXL")
+
+
 def _rename(name: str, old_prefix: str, new_prefix: str, rules: Iterable[tuple[str, str]]) -> str:
+    """Return `name` with its prefix replaced, and its beginning by the first rule that matches."""
     inner = name.removeprefix(f"{old_prefix}.")
     prefix = f"{new_prefix}." if inner != name else ""
     for old, new in rules:
-        pattern = re.escape(old).replace(r"\{n\}", r"(\d+)")
-        found = re.match(pattern, inner)
-        if found:
-            number = found[1] if found.groups() else ""
-            return prefix + new.replace("{n}", number) + inner[found.end() :]
+        matched = re.match(re.escape(old).replace(r"\{n\}", r"(\d+)"), inner)
+        if matched:
+            number = matched[1] if matched.groups() else ""
+            return prefix + new.replace("{n}", number) + inner[matched.end() :]
     return prefix + inner

@@ -1,30 +1,31 @@
-"""What the models return: typed, with the documented fields, readable by name, by index, and by unpacking."""
+"""What the models return: typed, with the documented fields, readable by name, by index, and by unpacking.
+
+The fields hold the arrays of whichever framework computed them, `ArrayT`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-from torch import Tensor
-
-from prenorm_model.torch.cache import KeyValueCache
+ArrayT = TypeVar("ArrayT")
 
 
 @dataclass
-class ModelOutput:
-    """A result. Fields that are None are not there for indexing and unpacking, as in Hugging Face's outputs."""
+class ModelOutput(Generic[ArrayT]):
+    """A result. Fields that are None are absent from indexing and unpacking, as in Hugging Face's outputs."""
 
     def to_tuple(self) -> tuple[Any, ...]:
-        """The fields that are there, in order."""
+        """Return the fields that are not None, in order."""
         return tuple(value for item in fields(self) if (value := getattr(self, item.name)) is not None)
 
     def keys(self) -> list[str]:
-        """The names of the fields that are there, in order."""
+        """Return the names of the fields that are not None, in order."""
         return [item.name for item in fields(self) if getattr(self, item.name) is not None]
 
     def __getitem__(self, key: str | int | slice) -> Any:
-        """A field by name, or by its place among those that are there."""
+        """Return a field by its name, or by its place among those that are not None."""
         if isinstance(key, str):
             if key not in self.keys():
                 raise KeyError(key)
@@ -32,79 +33,107 @@ class ModelOutput:
         return self.to_tuple()[key]
 
     def __iter__(self) -> Iterator[Any]:
-        """The fields that are there, so that an output can be unpacked."""
+        """Iterate over the fields that are not None, so that an output can be unpacked."""
         return iter(self.to_tuple())
 
     def __len__(self) -> int:
-        """How many fields are there."""
+        """Return the number of fields that are not None."""
         return len(self.to_tuple())
 
     def __contains__(self, key: object) -> bool:
-        """Whether a field of that name is there."""
+        """Return whether the field of that name is not None."""
         return key in self.keys()
 
 
 @dataclass
-class BaseModelOutputWithPoolingAndCrossAttentions(ModelOutput):
+class BaseModelOutputWithPoolingAndCrossAttentions(ModelOutput[ArrayT]):
     """The encoder's or decoder's result.
 
-    `last_hidden_state` [batch, length, hidden], after the final norm; `pooler_output` [batch, hidden]; `hidden_states`:
-    the embeddings and the output of every layer, before the final norm, each [batch, length, hidden]; `attentions` and
-    `cross_attentions`: a layer's weights each, [batch, heads, queries, keys].
+    Attributes:
+        last_hidden_state: [batch, length, hidden], after the final norm.
+        pooler_output: [batch, hidden]; None without a pooler.
+        past_key_values: the cache for the next forward, of the framework's own class; None where there is none.
+        hidden_states: the embeddings and the output of every layer, before the final norm, each [batch, length, hidden].
+        attentions: the weights of each layer, [batch, heads, length, past + length].
+        cross_attentions: the weights of each layer, [batch, heads, length, encoder length].
     """
 
-    last_hidden_state: Tensor
-    pooler_output: Tensor | None = None
-    past_key_values: KeyValueCache | None = None
-    hidden_states: tuple[Tensor, ...] | None = None
-    attentions: tuple[Tensor, ...] | None = None
-    cross_attentions: tuple[Tensor, ...] | None = None
+    last_hidden_state: ArrayT
+    pooler_output: ArrayT | None = None
+    past_key_values: Any = None
+    hidden_states: tuple[ArrayT, ...] | None = None
+    attentions: tuple[ArrayT, ...] | None = None
+    cross_attentions: tuple[ArrayT, ...] | None = None
 
 
 @dataclass
-class CausalLMOutputWithCrossAttentions(ModelOutput):
-    """`loss` scalar; `logits` [batch, length or as many as were asked for, vocab]; the rest as for the encoder."""
+class CausalLMOutputWithCrossAttentions(ModelOutput[ArrayT]):
+    """The causal language model's result.
 
-    loss: Tensor | None
-    logits: Tensor
-    past_key_values: KeyValueCache | None = None
-    hidden_states: tuple[Tensor, ...] | None = None
-    attentions: tuple[Tensor, ...] | None = None
-    cross_attentions: tuple[Tensor, ...] | None = None
+    Attributes:
+        loss: scalar; None without labels.
+        logits: [batch, length, vocab], or as many positions as `logits_to_keep` says.
+        past_key_values: the cache for the next forward, of the framework's own class; None where there is none.
+        hidden_states: the embeddings and the output of every layer, before the final norm, each [batch, length, hidden].
+        attentions: the weights of each layer, [batch, heads, length, past + length].
+        cross_attentions: the weights of each layer, [batch, heads, length, encoder length].
+    """
 
-
-@dataclass
-class HeadOutput(ModelOutput):
-    """`loss` scalar; `logits`, of the shape that the head's class states; the rest as for the encoder."""
-
-    loss: Tensor | None
-    logits: Tensor
-    hidden_states: tuple[Tensor, ...] | None = None
-    attentions: tuple[Tensor, ...] | None = None
-
-
-class MaskedLMOutput(HeadOutput):
-    """`logits` [batch, length, vocab]."""
-
-
-class SequenceClassifierOutput(HeadOutput):
-    """`logits` [batch, labels]."""
-
-
-class MultipleChoiceModelOutput(HeadOutput):
-    """`logits` [batch, choices]."""
-
-
-class TokenClassifierOutput(HeadOutput):
-    """`logits` [batch, length, labels]."""
+    loss: ArrayT | None
+    logits: ArrayT
+    past_key_values: Any = None
+    hidden_states: tuple[ArrayT, ...] | None = None
+    attentions: tuple[ArrayT, ...] | None = None
+    cross_attentions: tuple[ArrayT, ...] | None = None
 
 
 @dataclass
-class QuestionAnsweringModelOutput(ModelOutput):
-    """`loss` scalar; `start_logits` and `end_logits` [batch, length]; the rest as for the encoder."""
+class HeadOutput(ModelOutput[ArrayT]):
+    """The result of a model with a head on the encoder.
 
-    loss: Tensor | None
-    start_logits: Tensor
-    end_logits: Tensor
-    hidden_states: tuple[Tensor, ...] | None = None
-    attentions: tuple[Tensor, ...] | None = None
+    Attributes:
+        loss: scalar; None without labels.
+        logits: of the shape that the subclass states.
+        hidden_states: the embeddings and the output of every layer, before the final norm, each [batch, length, hidden].
+        attentions: the weights of each layer, [batch, heads, length, length].
+    """
+
+    loss: ArrayT | None
+    logits: ArrayT
+    hidden_states: tuple[ArrayT, ...] | None = None
+    attentions: tuple[ArrayT, ...] | None = None
+
+
+class MaskedLMOutput(HeadOutput[ArrayT]):
+    """The masked language model's result: `logits` [batch, length, vocab]."""
+
+
+class SequenceClassifierOutput(HeadOutput[ArrayT]):
+    """The sequence classifier's result: `logits` [batch, labels]."""
+
+
+class MultipleChoiceModelOutput(HeadOutput[ArrayT]):
+    """The multiple-choice model's result: `logits` [batch, choices]."""
+
+
+class TokenClassifierOutput(HeadOutput[ArrayT]):
+    """The token classifier's result: `logits` [batch, length, labels]."""
+
+
+@dataclass
+class QuestionAnsweringModelOutput(ModelOutput[ArrayT]):
+    """The question-answering model's result.
+
+    Attributes:
+        loss: scalar; None without labels.
+        start_logits: [batch, length].
+        end_logits: [batch, length].
+        hidden_states: the embeddings and the output of every layer, before the final norm, each [batch, length, hidden].
+        attentions: the weights of each layer, [batch, heads, length, length].
+    """
+
+    loss: ArrayT | None
+    start_logits: ArrayT
+    end_logits: ArrayT
+    hidden_states: tuple[ArrayT, ...] | None = None
+    attentions: tuple[ArrayT, ...] | None = None

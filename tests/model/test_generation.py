@@ -76,10 +76,10 @@ def test_filters_keep_the_tokens_they_should() -> None:
 
 
 def test_sampled_frequencies_follow_the_distribution() -> None:
-    from prenorm_model.torch.generation import _draw
+    from prenorm_model.torch.generation import draw
 
     logits = torch.tensor([[0.6, 0.3, 0.1]]).log().expand(20000, 3)
-    drawn = _draw(logits, 1.0, 0, 1.0, torch.Generator().manual_seed(0))
+    drawn = draw(logits, 1.0, 0, 1.0, torch.Generator().manual_seed(0))
     assert drawn.bincount(minlength=3).div(20000).tolist() == pytest.approx([0.6, 0.3, 0.1], abs=0.015)
 
 

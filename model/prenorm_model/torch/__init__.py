@@ -1,0 +1,22 @@
+"""RoBERTa-PreLayerNorm in plain PyTorch."""
+
+from prenorm_model.torch.cache import KeyValueCache
+from prenorm_model.torch.classification import (
+    RobertaPreLayerNormForMultipleChoice,
+    RobertaPreLayerNormForQuestionAnswering,
+    RobertaPreLayerNormForSequenceClassification,
+    RobertaPreLayerNormForTokenClassification,
+)
+from prenorm_model.torch.heads import RobertaPreLayerNormForCausalLM, RobertaPreLayerNormForMaskedLM
+from prenorm_model.torch.modeling import RobertaPreLayerNormModel
+
+__all__ = [
+    "KeyValueCache",
+    "RobertaPreLayerNormForCausalLM",
+    "RobertaPreLayerNormForMaskedLM",
+    "RobertaPreLayerNormForMultipleChoice",
+    "RobertaPreLayerNormForQuestionAnswering",
+    "RobertaPreLayerNormForSequenceClassification",
+    "RobertaPreLayerNormForTokenClassification",
+    "RobertaPreLayerNormModel",
+]

@@ -1,4 +1,4 @@
-"""The activation functions a config can name."""
+"""Torch's functions for the activations that a config can name."""
 
 from __future__ import annotations
 
@@ -10,26 +10,54 @@ from torch.nn import functional
 
 
 def gelu(x: Tensor) -> Tensor:
-    """x * Phi(x), with the exact normal distribution (Hendrycks and Gimpel 2016, arXiv:1606.08415). Any shape."""
+    """Return x * Phi(x), with the exact normal distribution (Hendrycks and Gimpel 2016, arXiv:1606.08415).
+
+    Args:
+        x: any shape.
+
+    Returns:
+        The same shape.
+    """
     return functional.gelu(x)
 
 
 def gelu_tanh(x: Tensor) -> Tensor:
-    """The tanh approximation of gelu, `gelu_new` and `gelu_pytorch_tanh` to Hugging Face. Any shape."""
+    """Return the tanh approximation of gelu, which Hugging Face calls `gelu_new` and `gelu_pytorch_tanh`.
+
+    Args:
+        x: any shape.
+
+    Returns:
+        The same shape.
+    """
     return functional.gelu(x, approximate="tanh")
 
 
 def linear(x: Tensor) -> Tensor:
-    """x itself: no activation. Any shape."""
+    """Return x itself: no activation.
+
+    Args:
+        x: any shape.
+
+    Returns:
+        x.
+    """
     return x
 
 
 def squared_relu(x: Tensor) -> Tensor:
-    """max(x, 0)^2 (So et al. 2021, arXiv:2109.08668). Any shape."""
+    """Return max(x, 0)^2 (So et al. 2021, arXiv:2109.08668).
+
+    Args:
+        x: any shape.
+
+    Returns:
+        The same shape.
+    """
     return functional.relu(x).square()
 
 
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": gelu,
     "gelu_new": gelu_tanh,
     "gelu_pytorch_tanh": gelu_tanh,
@@ -41,6 +69,13 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-def activation(named: str | Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-    """The function that `hidden_act` names, or is."""
-    return ACTIVATIONS[named] if isinstance(named, str) else named
+def activation(hidden_act: str | Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """Return the function that `hidden_act` names, or is.
+
+    Args:
+        hidden_act: one of `prenorm_model.config.ACTIVATIONS`, or a function of a tensor.
+
+    Returns:
+        A function of a tensor of any shape.
+    """
+    return FUNCTIONS[hidden_act] if isinstance(hidden_act, str) else hidden_act

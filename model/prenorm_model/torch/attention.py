@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -12,28 +11,7 @@ from torch.nn import functional
 
 from prenorm_model.config import RobertaPreLayerNormConfig
 from prenorm_model.torch.cache import KeyValueCache
-from prenorm_model.torch.packing import Packing
-
-
-@dataclass
-class Context:
-    """What all layers of one forward share.
-
-    `mask` and `cross_mask` are bool [batch, 1, 1 or queries, keys], true where to attend; None: everywhere. `causal` says
-    that the mask is plainly causal, which the kernel knows how to do without one. `attentions` and `cross_attentions`
-    gather the weights, where they are asked for.
-    """
-
-    mask: Tensor | None = None
-    causal: bool = False
-    packing: Packing | None = None
-    head_mask: Tensor | None = None
-    cross_states: Tensor | None = None
-    cross_mask: Tensor | None = None
-    cache: KeyValueCache | None = None
-    wants_attentions: bool = False
-    attentions: list[Tensor] = field(default_factory=list)
-    cross_attentions: list[Tensor] = field(default_factory=list)
+from prenorm_model.torch.context import Collected, Context
 
 
 class MultiHeadAttention(nn.Module):
@@ -41,6 +19,11 @@ class MultiHeadAttention(nn.Module):
 
     Through torch's fused kernel; in plain operations where the weights themselves are wanted, masked by head, or shifted
     by relative positions (Shaw et al. 2018, arXiv:1803.02155; Huang et al. 2020, arXiv:2009.13658).
+
+    Args:
+        config: the model's configuration.
+        layer: the layer's number, from 0.
+        is_cross: whether to attend to an encoder's states.
     """
 
     def __init__(self, config: RobertaPreLayerNormConfig, layer: int, *, is_cross: bool = False) -> None:
@@ -58,36 +41,45 @@ class MultiHeadAttention(nn.Module):
             self.max_positions = config.max_position_embeddings
             self.distance_embedding = nn.Embedding(2 * self.max_positions - 1, self.head_size)
 
-    def forward(self, x: Tensor, context: Context) -> Tensor:
-        """[batch, length, hidden] (or [tokens, hidden], packed) -> the same."""
+    def forward(self, x: Tensor, context: Context, collected: Collected) -> Tensor:
+        """Mix the values of the tokens that each token attends to.
+
+        Args:
+            x: [batch, length, hidden], or [tokens, hidden] where the batch is packed.
+            context: masks and packing.
+            collected: takes keys, values and weights.
+
+        Returns:
+            The shape of `x`.
+        """
         if context.packing is not None and not self.is_cross:
             return self._packed(x, context.packing.lengths)
         query = self._heads(self.query(x))
-        key, value = self._keys_and_values(x, context)
+        key, value = self._keys_and_values(x, context, collected.cache)
         mask = context.cross_mask if self.is_cross else context.mask
         head_mask = None if context.head_mask is None else context.head_mask[self.layer]
-        if context.wants_attentions or head_mask is not None or self.relative != "absolute":
+        if collected.keeps_weights or head_mask is not None or self.relative != "absolute":
             mixed, weights = self._plain(query, key, value, mask, head_mask)
-            if context.wants_attentions:
-                (context.cross_attentions if self.is_cross else context.attentions).append(weights)
+            if collected.keeps_weights:
+                (collected.cross_attentions if self.is_cross else collected.attentions).append(weights)
         else:
-            causal = context.causal and not self.is_cross
+            is_causal = context.is_causal and not self.is_cross
             mixed = functional.scaled_dot_product_attention(
-                query, key, value, None if causal else mask, dropout_p=self._rate, is_causal=causal
+                query, key, value, None if is_causal else mask, dropout_p=self._rate, is_causal=is_causal
             )
         return mixed.transpose(1, 2).flatten(2)
 
     @property
     def _rate(self) -> float:
+        """The dropout of the fused kernel, which does not know whether the module trains."""
         return self.dropout.p if self.training else 0.0
 
     def _heads(self, x: Tensor) -> Tensor:
         """[batch, length, hidden] -> [batch, heads, length, head size]."""
         return x.view(*x.shape[:-1], self.num_heads, self.head_size).transpose(1, 2)
 
-    def _keys_and_values(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor]:
-        """Those of the sequence, the cached ones before them; or those of the encoder's states, computed once."""
-        cache = context.cache
+    def _keys_and_values(self, x: Tensor, context: Context, cache: KeyValueCache | None) -> tuple[Tensor, Tensor]:
+        """Return those of the sequence, the cached ones before them; or those of the encoder's states, computed once."""
         if not self.is_cross:
             key, value = self._heads(self.key(x)), self._heads(self.value(x))
             return (key, value) if cache is None else cache.update(self.layer, key, value)
@@ -100,14 +92,14 @@ class MultiHeadAttention(nn.Module):
         return pair
 
     def _packed(self, x: Tensor, lengths: list[int]) -> Tensor:
-        """Attention within each sequence of a packed batch [tokens, hidden]."""
+        """Attend within each sequence of a packed batch: [tokens, hidden] -> the same."""
         split = (len(x), self.num_heads, self.head_size)
         parts = (torch.split(linear(x).view(split), lengths) for linear in (self.query, self.key, self.value))
-        mixed = [self._one(*sequence) for sequence in zip(*parts, strict=True)]
+        mixed = [self._one_sequence(*sequence) for sequence in zip(*parts, strict=True)]
         return torch.cat(mixed).flatten(1)
 
-    def _one(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """One sequence: each [length, heads, head size] -> the same."""
+    def _one_sequence(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """Attend within one sequence: each [length, heads, head size] -> the same."""
         mixed = functional.scaled_dot_product_attention(
             query.transpose(0, 1)[None], key.transpose(0, 1)[None], value.transpose(0, 1)[None], dropout_p=self._rate
         )
@@ -116,7 +108,7 @@ class MultiHeadAttention(nn.Module):
     def _plain(
         self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, head_mask: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        """The same in plain operations; also returns the weights [batch, heads, queries, keys]."""
+        """Attend in plain operations; return the mixed values, and the weights [batch, heads, queries, keys]."""
         scores = query @ key.transpose(-1, -2)
         for term in self._relative_terms(query, key):
             scores = scores + term
@@ -129,7 +121,7 @@ class MultiHeadAttention(nn.Module):
         return weights @ value, weights
 
     def _relative_terms(self, query: Tensor, key: Tensor) -> Iterator[Tensor]:
-        """What relative positions add to the scores: of the query, and for `relative_key_query` of the key too."""
+        """Yield what relative positions add to the scores: of the query, and for `relative_key_query` of the key too."""
         if self.relative == "absolute":
             return
         queries, keys = query.shape[2], key.shape[2]
@@ -142,7 +134,13 @@ class MultiHeadAttention(nn.Module):
 
 
 class Projection(nn.Module):
-    """A linear map and dropout; the residual is added where the block can be read."""
+    """A linear map and dropout; the residual is added where the block can be read.
+
+    Args:
+        inputs: size of the last dimension of what goes in.
+        outputs: size of the last dimension of what comes out.
+        dropout: rate of the dropout, 0 to 1.
+    """
 
     def __init__(self, inputs: int, outputs: int, dropout: float) -> None:
         super().__init__()
@@ -150,13 +148,26 @@ class Projection(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[..., inputs] -> [..., outputs]."""
+        """Project the last dimension.
+
+        Args:
+            x: [..., inputs].
+
+        Returns:
+            [..., outputs].
+        """
         projected: Tensor = self.dropout(self.dense(x))
         return projected
 
 
 class Attention(nn.Module):
-    """x + project(attend(norm(x)))."""
+    """x + project(attend(norm(x))).
+
+    Args:
+        config: the model's configuration.
+        layer: the layer's number, from 0.
+        is_cross: whether to attend to an encoder's states.
+    """
 
     def __init__(self, config: RobertaPreLayerNormConfig, layer: int, *, is_cross: bool = False) -> None:
         super().__init__()
@@ -164,7 +175,16 @@ class Attention(nn.Module):
         self.self = MultiHeadAttention(config, layer, is_cross=is_cross)
         self.output = Projection(config.hidden_size, config.hidden_size, config.hidden_dropout_prob)
 
-    def forward(self, x: Tensor, context: Context) -> Tensor:
-        """[..., hidden] -> the same."""
-        attended: Tensor = x + self.output(self.self(self.LayerNorm(x), context))
+    def forward(self, x: Tensor, context: Context, collected: Collected) -> Tensor:
+        """Compute the attention block.
+
+        Args:
+            x: [batch, length, hidden], or [tokens, hidden] where the batch is packed.
+            context: masks and packing.
+            collected: takes keys, values and weights.
+
+        Returns:
+            The shape of `x`.
+        """
+        attended: Tensor = x + self.output(self.self(self.LayerNorm(x), context, collected))
         return attended

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
+from prenorm_model.checks import IGNORED, check_choices, check_two_labels
 from prenorm_model.config import RobertaPreLayerNormConfig
 from prenorm_model.outputs import (
     MultipleChoiceModelOutput,
@@ -15,14 +16,21 @@ from prenorm_model.outputs import (
     TokenClassifierOutput,
 )
 from prenorm_model.torch.base import PretrainedModel
-from prenorm_model.torch.heads import labels_reach_pads
+from prenorm_model.torch.inputs import ModelOptions
 from prenorm_model.torch.losses import choice_loss, sequence_loss, span_loss, token_loss
+from prenorm_model.torch.masks import labels_reach_pads, pads_come_first
 from prenorm_model.torch.modeling import RobertaPreLayerNormModel
-from prenorm_model.torch.packing import pads_come_first
+
+if TYPE_CHECKING:
+    from typing import Unpack  # from Python 3.11 on
 
 
 class ClassificationHead(nn.Module):
-    """out_proj(tanh(dense(x))) of the first token, with dropout before each map."""
+    """out_proj(tanh(dense(x))) of the first token, with dropout before each map.
+
+    Args:
+        config: the model's configuration.
+    """
 
     def __init__(self, config: RobertaPreLayerNormConfig) -> None:
         super().__init__()
@@ -31,14 +39,21 @@ class ClassificationHead(nn.Module):
         self.out_proj = nn.Linear(config.hidden_size, config.label_count)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """[batch, length, hidden] -> [batch, labels]."""
+        """Score every label.
+
+        Args:
+            hidden: [batch, length, hidden].
+
+        Returns:
+            [batch, labels].
+        """
         pooled = torch.tanh(self.dense(self.dropout(hidden[:, 0])))
         logits: Tensor = self.out_proj(self.dropout(pooled))
         return logits
 
 
 class _Classifier(PretrainedModel):
-    """What the classifying models share. Arguments that are not listed go to `RobertaPreLayerNormModel.forward`."""
+    """What the classifying models share."""
 
     has_pooler = False
 
@@ -49,7 +64,11 @@ class _Classifier(PretrainedModel):
 
 
 class RobertaPreLayerNormForSequenceClassification(_Classifier):
-    """Classification or regression of a whole sequence, by its first token."""
+    """Classification or regression of a whole sequence, by its first token.
+
+    Args:
+        config: the model's configuration.
+    """
 
     def __init__(self, config: RobertaPreLayerNormConfig) -> None:
         super().__init__(config)
@@ -66,17 +85,27 @@ class RobertaPreLayerNormForSequenceClassification(_Classifier):
         labels: Tensor | None = None,
         *,
         return_dict: bool | None = None,
-        **options: Any,
+        **options: Unpack[ModelOptions],
     ) -> Any:
-        """Scores [batch, labels].
+        """Score every label of a sequence.
 
         Args:
+            input_ids: [batch, length], int64.
+            attention_mask: [batch, length] or [batch, length, length], non-zero where to attend; default: everywhere.
+            token_type_ids: [batch, length]; default: zeros.
+            position_ids: [batch, length]; default: counted as fairseq does, pads left out.
+            inputs_embeds: [batch, length, hidden], in place of `input_ids`.
             labels: by `config.problem_type`: [batch] of classes, [batch] or [batch, labels] of numbers, or [batch, labels]
                 of zeros and ones (as floating point). Without a problem type, one label means regression, integers mean
                 one class of several, floating point several classes at once.
+            return_dict: whether to return an output object, and not a tuple; default: the config's.
+            **options: other arguments of `RobertaPreLayerNormModel.forward`.
 
         Returns:
-            `SequenceClassifierOutput`, or a tuple.
+            `SequenceClassifierOutput` with logits [batch, labels], or a tuple.
+
+        Raises:
+            ValueError: naming the argument, its value and the limit.
         """
         encoded = self.roberta_prelayernorm(
             input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds, return_dict=True,
@@ -90,7 +119,11 @@ class RobertaPreLayerNormForSequenceClassification(_Classifier):
 
 
 class RobertaPreLayerNormForMultipleChoice(_Classifier):
-    """Choice among several sequences, each scored by its pooled first token."""
+    """Choice among several sequences, each scored by its pooled first token.
+
+    Args:
+        config: the model's configuration.
+    """
 
     has_pooler = True
 
@@ -110,26 +143,29 @@ class RobertaPreLayerNormForMultipleChoice(_Classifier):
         inputs_embeds: Tensor | None = None,
         *,
         return_dict: bool | None = None,
-        **options: Any,
+        **options: Unpack[ModelOptions],
     ) -> Any:
-        """Scores [batch, choices].
+        """Score every choice.
 
         Args:
-            input_ids, token_type_ids, attention_mask, position_ids: [batch, choices, length].
-            inputs_embeds: [batch, choices, length, hidden].
+            input_ids: [batch, choices, length], int64.
+            token_type_ids: [batch, choices, length]; default: zeros.
+            attention_mask: [batch, choices, length], non-zero where to attend; default: everywhere.
             labels: [batch], the right choice.
+            position_ids: [batch, choices, length]; default: counted as fairseq does, pads left out.
+            inputs_embeds: [batch, choices, length, hidden], in place of `input_ids`.
+            return_dict: whether to return an output object, and not a tuple; default: the config's.
+            **options: other arguments of `RobertaPreLayerNormModel.forward`.
 
         Returns:
-            `MultipleChoiceModelOutput`, or a tuple.
+            `MultipleChoiceModelOutput` with logits [batch, choices], or a tuple.
 
         Raises:
-            ValueError: if the inputs have no dimension of choices.
+            ValueError: naming the argument, its value and the limit.
         """
-        name, given = ("input_ids", input_ids) if inputs_embeds is None else ("inputs_embeds", inputs_embeds)
-        wanted = 3 if inputs_embeds is None else 4
-        if given is not None and given.dim() != wanted:
-            tail = "" if wanted == 3 else ", hidden"
-            raise ValueError(f"{name} has shape {list(given.shape)}; it must be [batch, choices, length{tail}]")
+        name, inputs = ("input_ids", input_ids) if inputs_embeds is None else ("inputs_embeds", inputs_embeds)
+        if inputs is not None:
+            check_choices(name, tuple(inputs.shape), has_features=inputs_embeds is not None)
 
         def flat(x: Tensor | None) -> Tensor | None:
             return None if x is None else x.flatten(0, 1)
@@ -138,8 +174,8 @@ class RobertaPreLayerNormForMultipleChoice(_Classifier):
             flat(input_ids), flat(attention_mask), flat(token_type_ids), flat(position_ids), flat(inputs_embeds),
             return_dict=True, **options,
         )  # fmt: skip
-        assert given is not None  # the encoder has refused anything else
-        logits = self.classifier(self.dropout(encoded.pooler_output)).view(given.shape[:2])
+        assert inputs is not None  # the encoder has refused anything else
+        logits = self.classifier(self.dropout(encoded.pooler_output)).view(inputs.shape[:2])
         loss = None if labels is None else choice_loss(logits, labels)
         return self.result(
             MultipleChoiceModelOutput(loss, logits, encoded.hidden_states, encoded.attentions), return_dict
@@ -147,7 +183,11 @@ class RobertaPreLayerNormForMultipleChoice(_Classifier):
 
 
 class RobertaPreLayerNormForTokenClassification(_Classifier):
-    """A class for every token."""
+    """A class for every token.
+
+    Args:
+        config: the model's configuration.
+    """
 
     def __init__(self, config: RobertaPreLayerNormConfig) -> None:
         super().__init__(config)
@@ -165,16 +205,29 @@ class RobertaPreLayerNormForTokenClassification(_Classifier):
         labels: Tensor | None = None,
         *,
         return_dict: bool | None = None,
-        **options: Any,
+        **options: Unpack[ModelOptions],
     ) -> Any:
-        """Scores [batch, length, labels]; `labels` [batch, length], -100 where there is none.
+        """Score every label at every position.
+
+        Args:
+            input_ids: [batch, length], int64.
+            attention_mask: [batch, length] or [batch, length, length], non-zero where to attend; default: everywhere.
+            token_type_ids: [batch, length]; default: zeros.
+            position_ids: [batch, length]; default: counted as fairseq does, pads left out.
+            inputs_embeds: [batch, length, hidden], in place of `input_ids`.
+            labels: [batch, length], -100 where there is none.
+            return_dict: whether to return an output object, and not a tuple; default: the config's.
+            **options: other arguments of `RobertaPreLayerNormModel.forward`.
 
         Returns:
-            `TokenClassifierOutput`, or a tuple.
+            `TokenClassifierOutput` with logits [batch, length, labels], or a tuple.
+
+        Raises:
+            ValueError: naming the argument, its value and the limit.
         """
         encoded = self.roberta_prelayernorm(
             input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds, return_dict=True,
-            every_position=labels_reach_pads(labels, attention_mask), **options,
+            every_position=labels_reach_pads(labels, attention_mask, IGNORED), **options,
         )  # fmt: skip
         logits = self.classifier(self.dropout(encoded.last_hidden_state))
         loss = None if labels is None else token_loss(logits, labels)
@@ -182,12 +235,18 @@ class RobertaPreLayerNormForTokenClassification(_Classifier):
 
 
 class RobertaPreLayerNormForQuestionAnswering(_Classifier):
-    """The first and the last token of an answer within the text."""
+    """The first and the last token of an answer within the text.
+
+    Args:
+        config: the model's configuration.
+
+    Raises:
+        ValueError: if the config has not two labels.
+    """
 
     def __init__(self, config: RobertaPreLayerNormConfig) -> None:
         super().__init__(config)
-        if config.label_count != 2:
-            raise ValueError(f"num_labels is {config.label_count}; question answering has 2, the start and the end")
+        check_two_labels(config)
         self.qa_outputs = nn.Linear(config.hidden_size, 2)
         self.finish_init()
 
@@ -202,14 +261,28 @@ class RobertaPreLayerNormForQuestionAnswering(_Classifier):
         end_positions: Tensor | None = None,
         *,
         return_dict: bool | None = None,
-        **options: Any,
+        **options: Unpack[ModelOptions],
     ) -> Any:
-        """Scores of start and end, each [batch, length]; `start_positions`, `end_positions` [batch].
+        """Score every position as the start and as the end of the answer.
 
         A softmax over the length sees masked positions too, so all of them are computed.
 
+        Args:
+            input_ids: [batch, length], int64.
+            attention_mask: [batch, length] or [batch, length, length], non-zero where to attend; default: everywhere.
+            token_type_ids: [batch, length]; default: zeros.
+            position_ids: [batch, length]; default: counted as fairseq does, pads left out.
+            inputs_embeds: [batch, length, hidden], in place of `input_ids`.
+            start_positions: [batch] or [batch, 1], the answer's first token; outside the sequence: ignored.
+            end_positions: [batch] or [batch, 1], its last token; outside the sequence: ignored.
+            return_dict: whether to return an output object, and not a tuple; default: the config's.
+            **options: other arguments of `RobertaPreLayerNormModel.forward`.
+
         Returns:
-            `QuestionAnsweringModelOutput`, or a tuple.
+            `QuestionAnsweringModelOutput` with start and end logits [batch, length], or a tuple.
+
+        Raises:
+            ValueError: naming the argument, its value and the limit.
         """
         encoded = self.roberta_prelayernorm(
             input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds, return_dict=True,

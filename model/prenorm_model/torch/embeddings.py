@@ -9,10 +9,11 @@ from prenorm_model.config import RobertaPreLayerNormConfig
 
 
 def positions_from_ids(input_ids: Tensor, pad_token_id: int, past: Tensor | int = 0) -> Tensor:
-    """Position ids as fairseq counts them: pads have `pad_token_id`, the others count on from `pad_token_id + 1`.
+    """Return position ids as fairseq counts them: pads have `pad_token_id`, the others count on from `pad_token_id + 1`.
 
     Args:
         input_ids: [batch, length], int64.
+        pad_token_id: the pad's id.
         past: how many tokens that are no pads came before, for all rows or [batch, 1].
 
     Returns:
@@ -22,8 +23,38 @@ def positions_from_ids(input_ids: Tensor, pad_token_id: int, past: Tensor | int 
     return (real.cumsum(dim=1) + past) * real + pad_token_id
 
 
+def default_positions(
+    input_ids: Tensor | None,
+    shape: tuple[int, int],
+    config: RobertaPreLayerNormConfig,
+    past: Tensor | int,
+    device: torch.device,
+) -> Tensor:
+    """Return the positions where the caller gives none: counted from the ids, or simply in order for given embeddings.
+
+    Args:
+        input_ids: [batch, length], int64; None: the caller gave embeddings.
+        shape: batch and length.
+        config: the model's configuration.
+        past: how many tokens that are no pads came before, for all rows or [batch, 1].
+        device: where to make the positions of given embeddings.
+
+    Returns:
+        [batch, length], int64.
+    """
+    if input_ids is not None:
+        return positions_from_ids(input_ids, config.pad_token_id, past)
+    first = config.pad_token_id + 1
+    in_order = torch.arange(first, first + shape[1], device=device)[None]
+    return (in_order + past).expand(shape)
+
+
 class RobertaPreLayerNormEmbeddings(nn.Module):
-    """word + token type + position, then LayerNorm (not in `xlm-roberta-xl`) and dropout."""
+    """word + token type + position, then LayerNorm (not in `xlm-roberta-xl`) and dropout.
+
+    Args:
+        config: the model's configuration.
+    """
 
     def __init__(self, config: RobertaPreLayerNormConfig) -> None:
         super().__init__()
@@ -39,7 +70,7 @@ class RobertaPreLayerNormEmbeddings(nn.Module):
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
 
     def forward(self, words: Tensor, position_ids: Tensor, token_type_ids: Tensor | None) -> Tensor:
-        """Embeds tokens, in any arrangement.
+        """Embed tokens, in any arrangement.
 
         Args:
             words: ids [...] or their embeddings [..., hidden].
@@ -60,18 +91,3 @@ class RobertaPreLayerNormEmbeddings(nn.Module):
             x = self.LayerNorm(x)
         embedded: Tensor = self.dropout(x)
         return embedded
-
-
-def default_positions(
-    input_ids: Tensor | None,
-    shape: tuple[int, int],
-    config: RobertaPreLayerNormConfig,
-    past: Tensor | int,
-    device: torch.device,
-) -> Tensor:
-    """The positions where the caller gives none: counted from the ids, or simply in order for given embeddings."""
-    if input_ids is not None:
-        return positions_from_ids(input_ids, config.pad_token_id, past)
-    first = config.pad_token_id + 1
-    in_order = torch.arange(first, first + shape[1], device=device)[None]
-    return (in_order + past).expand(shape)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import islice
 
 import torch
 from torch import Tensor
 
 from prenorm_model.config import RobertaPreLayerNormConfig
+from prenorm_model.generation import check_continuation, check_prompt, check_sampling
 
 
 class GenerationMixin:
@@ -28,12 +31,14 @@ class GenerationMixin:
         top_p: float = 1.0,
         seed: int | None = None,
         eos_token_id: int | None = None,
-        **options: Any,
+        encoder_hidden_states: Tensor | None = None,
+        encoder_attention_mask: Tensor | None = None,
+        head_mask: Tensor | None = None,
     ) -> Tensor:
-        """Continues a batch of texts, until each has its end or `max_new_tokens` are there.
+        """Continue a batch of texts, until each has its end or `max_new_tokens` are there.
 
         Args:
-            input_ids: [batch, length]; shorter texts padded on the left.
+            input_ids: [batch, length], int64; shorter texts padded on the left.
             attention_mask: [batch, length]; default: everything but pads.
             max_new_tokens: how many tokens at most to add.
             do_sample: draw from the distribution, instead of taking the best token.
@@ -42,7 +47,9 @@ class GenerationMixin:
             top_p: draw from the smallest set of tokens that has this probability only; 1: from all.
             seed: for draws that can be repeated; default: torch's generator as it is.
             eos_token_id: the token that ends a text; default: the config's.
-            options: `encoder_hidden_states` and `encoder_attention_mask`.
+            encoder_hidden_states: [batch, encoder length, hidden], for cross-attention.
+            encoder_attention_mask: [batch, encoder length].
+            head_mask: [heads] or [layers, heads], multiplied with the attention weights.
 
         Returns:
             [batch, length + new tokens], the texts and what was added, padded on the right behind their ends.
@@ -50,73 +57,70 @@ class GenerationMixin:
         Raises:
             ValueError: naming the argument that cannot be, or the limit of the position table.
         """
-        config = self.config
-        _check_options(max_new_tokens, temperature, top_k, top_p)
-        mask = _text_mask(config, input_ids, attention_mask, max_new_tokens)
-        generator = None if seed is None else torch.Generator(input_ids.device).manual_seed(seed)
-        end = config.eos_token_id if eos_token_id is None else eos_token_id
-        full = bool(mask.all())
-        positions = (mask.cumsum(dim=1) * mask) + config.pad_token_id
+        check_sampling(max_new_tokens, temperature, top_k, top_p)
+        mask = _prompt_mask(self.config, input_ids, attention_mask, max_new_tokens)
+        choose: Callable[[Tensor], Tensor] = partial(torch.argmax, dim=-1)
+        if do_sample:
+            generator = None if seed is None else torch.Generator(input_ids.device).manual_seed(seed)
+            choose = partial(draw, temperature=temperature, top_k=top_k, top_p=top_p, generator=generator)
+        tokens = self._continue(
+            input_ids, mask, choose, self.config.eos_token_id if eos_token_id is None else eos_token_id,
+            encoder_hidden_states=encoder_hidden_states, encoder_attention_mask=encoder_attention_mask,
+            head_mask=head_mask,
+        )  # fmt: skip
+        return torch.cat([input_ids, *islice(tokens, max_new_tokens)], dim=1)
+
+    def _continue(
+        self, input_ids: Tensor, mask: Tensor, choose: Callable[[Tensor], Tensor], end: int, **options: Tensor | None
+    ) -> Iterator[Tensor]:
+        """Yield the next token of every text, [batch, 1], until all texts have their end; pads behind it."""
+        pad = self.config.pad_token_id
+        is_full = bool(mask.all())
+        positions = (mask.cumsum(dim=1) * mask) + pad
         ended = torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)
-        texts, new, cache = [input_ids], input_ids, None
-        for _ in range(max_new_tokens):
+        new, cache = input_ids, None
+        while not bool(ended.all()):
             output = self(  # type: ignore[operator]
-                new, None if full else mask, position_ids=positions, past_key_values=cache, use_cache=True,
+                new, None if is_full else mask, position_ids=positions, past_key_values=cache, use_cache=True,
                 logits_to_keep=1, return_dict=True, **options,
             )  # fmt: skip
             cache = output.past_key_values
-            logits = output.logits[:, -1]
-            chosen = _draw(logits, temperature, top_k, top_p, generator) if do_sample else logits.argmax(dim=-1)
-            chosen = torch.where(ended, config.pad_token_id, chosen)
-            texts.append(chosen[:, None])
+            chosen = torch.where(ended, pad, choose(output.logits[:, -1]))
             ended = ended | (chosen == end)
-            if bool(ended.all()):
-                break
-            new = texts[-1]
+            new = chosen[:, None]
+            yield new
             positions = positions[:, -1:] + 1
-            if not full:
+            if not is_full:
                 mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
-        return torch.cat(texts, dim=1)
 
 
-def _text_mask(
+def _prompt_mask(
     config: RobertaPreLayerNormConfig, input_ids: Tensor, attention_mask: Tensor | None, max_new_tokens: int
 ) -> Tensor:
-    """Where the texts are, [batch, length]; or a ValueError, where they cannot be continued."""
-    if not config.is_decoder:
-        raise ValueError("generate needs a config with is_decoder=True")
-    if input_ids.dim() != 2 or input_ids.shape[1] == 0:
-        raise ValueError(f"input_ids has shape {list(input_ids.shape)}; it must be [batch, length], not empty")
+    """Return where the texts are, bool [batch, length]; raise ValueError where they cannot be continued."""
     mask = input_ids.ne(config.pad_token_id) if attention_mask is None else attention_mask.bool()
-    if mask.shape != input_ids.shape:
-        raise ValueError(f"attention_mask has shape {list(mask.shape)}; it must be {list(input_ids.shape)}")
-    if not bool(mask[:, -1].all()):
-        raise ValueError("input_ids is padded on the right; pad on the left, so that every text goes on at its end")
-    longest = config.max_position_embeddings - config.pad_token_id - 1
-    if int(mask.sum(dim=1).max()) + max_new_tokens > longest:
-        raise ValueError(
-            f"max_new_tokens is {max_new_tokens}; with the text that passes the {longest} positions there are"
-        )
+    check_prompt(config, tuple(input_ids.shape), tuple(mask.shape))
+    check_continuation(
+        config,
+        is_right_padded=not bool(mask[:, -1].all()),
+        longest=int(mask.sum(dim=1).max()),
+        max_new_tokens=max_new_tokens,
+    )
     return mask
 
 
-def _check_options(max_new_tokens: int, temperature: float, top_k: int, top_p: float) -> None:
-    if max_new_tokens < 1:
-        raise ValueError(f"max_new_tokens is {max_new_tokens}; it must be at least 1")
-    if not temperature > 0:
-        raise ValueError(
-            f"temperature is {temperature}; it must be above 0 (for the best token alone: do_sample=False)"
-        )
-    if top_k < 0:
-        raise ValueError(f"top_k is {top_k}; it must be 0 (all tokens) or more")
-    if not 0 < top_p <= 1:
-        raise ValueError(f"top_p is {top_p}; it must be above 0 and at most 1")
-
-
 def filter_logits(logits: Tensor, top_k: int, top_p: float) -> Tensor:
-    """Logits [batch, vocab] with all but the wanted tokens at minus infinity.
+    """Exclude all but the best tokens from being drawn.
 
     Top-p (nucleus sampling, Holtzman et al. 2019, arXiv:1904.09751) keeps the token that passes the threshold.
+
+    Args:
+        logits: [batch, vocab].
+        top_k: keep the k best tokens; 0: all.
+        top_p: keep the smallest set of tokens that has this probability; 1: all.
+
+    Returns:
+        [batch, vocab], minus infinity at the excluded tokens.
     """
     if top_k and top_k < logits.shape[-1]:
         kth = logits.topk(top_k).values[:, -1:]
@@ -128,7 +132,18 @@ def filter_logits(logits: Tensor, top_k: int, top_p: float) -> Tensor:
     return logits
 
 
-def _draw(logits: Tensor, temperature: float, top_k: int, top_p: float, generator: torch.Generator | None) -> Tensor:
-    """One token a row, [batch]."""
+def draw(logits: Tensor, temperature: float, top_k: int, top_p: float, generator: torch.Generator | None) -> Tensor:
+    """Draw one token for each row.
+
+    Args:
+        logits: [batch, vocab].
+        temperature: divides the logits; below 1 sharper, above 1 flatter.
+        top_k: draw from the k best tokens only; 0: from all.
+        top_p: draw from the smallest set of tokens that has this probability only; 1: from all.
+        generator: the source of randomness; None: torch's own.
+
+    Returns:
+        [batch], int64.
+    """
     probabilities = filter_logits(logits.float() / temperature, top_k, top_p).softmax(dim=-1)
     return probabilities.multinomial(1, generator=generator).squeeze(1)

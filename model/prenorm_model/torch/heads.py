@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
+from prenorm_model.checks import IGNORED
 from prenorm_model.config import RobertaPreLayerNormConfig
+from prenorm_model.naming import BASE_PREFIX
 from prenorm_model.outputs import CausalLMOutputWithCrossAttentions, MaskedLMOutput
 from prenorm_model.torch.activations import gelu
-from prenorm_model.torch.base import BASE_PREFIX, PretrainedModel
+from prenorm_model.torch.base import PretrainedModel
 from prenorm_model.torch.cache import KeyValueCache
 from prenorm_model.torch.generation import GenerationMixin
+from prenorm_model.torch.inputs import DecoderOptions, OutputOptions
 from prenorm_model.torch.losses import next_token_loss, token_loss
+from prenorm_model.torch.masks import labels_reach_pads
 from prenorm_model.torch.modeling import RobertaPreLayerNormModel
+
+if TYPE_CHECKING:
+    from typing import Unpack  # from Python 3.11 on
 
 
 class LMHead(nn.Module):
-    """decoder(norm(gelu(dense(x)))). Its activation is always gelu, whatever the config's `hidden_act` is."""
+    """decoder(norm(gelu(dense(x)))). Its activation is always gelu, whatever the config's `hidden_act` is.
+
+    Args:
+        config: the model's configuration.
+    """
 
     def __init__(self, config: RobertaPreLayerNormConfig) -> None:
         super().__init__()
@@ -29,13 +40,24 @@ class LMHead(nn.Module):
         self.bias = nn.Parameter(torch.zeros(config.vocab_size))
 
     def forward(self, features: Tensor) -> Tensor:
-        """[..., hidden] -> [..., vocab]."""
+        """Score every token of the vocabulary.
+
+        Args:
+            features: [..., hidden].
+
+        Returns:
+            [..., vocab].
+        """
         logits: Tensor = self.decoder(self.layer_norm(gelu(self.dense(features))))
         return logits
 
 
 class LanguageModel(PretrainedModel):
-    """What both language models share: encoder or decoder, head, and how they are tied."""
+    """What both language models share: encoder or decoder, head, and how they are tied.
+
+    Args:
+        config: the model's configuration.
+    """
 
     def __init__(self, config: RobertaPreLayerNormConfig) -> None:
         super().__init__(config)
@@ -45,17 +67,25 @@ class LanguageModel(PretrainedModel):
 
     @staticmethod
     def tied_names(config: RobertaPreLayerNormConfig) -> dict[str, str]:
-        """`lm_head.decoder.bias` is always `lm_head.bias`; the matrix is the embedding where the config ties them."""
+        """Return the tied parameters of the head: its bias always, its matrix where the config ties it to the embeddings.
+
+        Args:
+            config: says what is tied.
+
+        Returns:
+            The name under which each is saved, by its own name, the alias.
+        """
         tied = {"lm_head.decoder.bias": "lm_head.bias"}
         if config.tie_word_embeddings:
             tied["lm_head.decoder.weight"] = f"{BASE_PREFIX}.embeddings.word_embeddings.weight"
         return tied
 
     def get_output_embeddings(self) -> nn.Linear:
-        """The head's last map."""
+        """Return the head's map onto the vocabulary."""
         return self.lm_head.decoder
 
     def _resize_head(self, new_num_tokens: int) -> None:
+        """Resize bias and matrix, and leave it to `tie_weights` to tie them again."""
         head = self.lm_head
         head.bias = nn.Parameter(self._resized(head.bias, new_num_tokens, 0.0))
         if not self.config.tie_word_embeddings:
@@ -65,7 +95,11 @@ class LanguageModel(PretrainedModel):
 
 
 class RobertaPreLayerNormForMaskedLM(LanguageModel):
-    """The encoder with the masked-LM head; with `tie_word_embeddings` the head shares the word embeddings."""
+    """The encoder with the masked-LM head; with `tie_word_embeddings` the head shares the word embeddings.
+
+    Args:
+        config: the model's configuration.
+    """
 
     def forward(
         self,
@@ -79,20 +113,32 @@ class RobertaPreLayerNormForMaskedLM(LanguageModel):
         labels: Tensor | None = None,
         *,
         return_dict: bool | None = None,
-        **options: Any,
+        **options: Unpack[DecoderOptions],
     ) -> Any:
-        """Logits over the vocabulary at every position.
+        """Score every token of the vocabulary at every position.
 
         Args:
+            input_ids: [batch, length], int64.
+            attention_mask: [batch, length] or [batch, length, length], non-zero where to attend; default: everywhere.
+            token_type_ids: [batch, length]; default: zeros.
+            position_ids: [batch, length]; default: counted as fairseq does, pads left out.
+            inputs_embeds: [batch, length, hidden], in place of `input_ids`.
+            encoder_hidden_states: [batch, encoder length, hidden], for a decoder with cross-attention.
+            encoder_attention_mask: [batch, encoder length].
             labels: [batch, length]: the tokens to predict, -100 where nothing is.
-            options: the headless model's other arguments; see `RobertaPreLayerNormModel.forward`.
+            return_dict: whether to return an output object, and not a tuple; default: the config's.
+            **options: other arguments of `RobertaPreLayerNormModel.forward`.
 
         Returns:
-            `MaskedLMOutput`, or a tuple.
+            `MaskedLMOutput` with logits [batch, length, vocab], or a tuple.
+
+        Raises:
+            ValueError: naming the argument, its value and the limit.
         """
         encoded = self.roberta_prelayernorm(
             input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds, encoder_hidden_states,
-            encoder_attention_mask, return_dict=True, every_position=labels_reach_pads(labels, attention_mask), **options,
+            encoder_attention_mask, return_dict=True,
+            every_position=labels_reach_pads(labels, attention_mask, IGNORED), **options,
         )  # fmt: skip
         logits = self.lm_head(encoded.last_hidden_state)
         loss = None if labels is None else token_loss(logits, labels)
@@ -100,20 +146,12 @@ class RobertaPreLayerNormForMaskedLM(LanguageModel):
         return self.result(output, return_dict)
 
 
-def labels_reach_pads(labels: Tensor | None, attention_mask: Tensor | None) -> bool:
-    """Whether a loss will look at masked positions, which then have to be computed."""
-    if (
-        labels is None
-        or attention_mask is None
-        or labels.shape != attention_mask.shape
-        or torch.compiler.is_compiling()
-    ):
-        return False
-    return bool(((labels != -100) & (attention_mask == 0)).any())
-
-
 class RobertaPreLayerNormForCausalLM(LanguageModel, GenerationMixin):
-    """The decoder with the LM head: each position predicts the next token. Needs `is_decoder=True`."""
+    """The decoder with the LM head: each position predicts the next token. Needs `is_decoder=True`.
+
+    Args:
+        config: the model's configuration.
+    """
 
     def __init__(self, config: RobertaPreLayerNormConfig) -> None:
         super().__init__(config)
@@ -137,18 +175,30 @@ class RobertaPreLayerNormForCausalLM(LanguageModel, GenerationMixin):
         logits_to_keep: int | Tensor = 0,
         *,
         return_dict: bool | None = None,
-        **options: Any,
+        **options: Unpack[OutputOptions],
     ) -> Any:
-        """Logits over the vocabulary for the token that follows each position.
+        """Score every token of the vocabulary as the one that follows each position.
 
         Args:
+            input_ids: [batch, length], int64.
+            attention_mask: [batch, past + length] or [batch, length, past + length], non-zero where to attend.
+            token_type_ids: [batch, length]; default: zeros.
+            position_ids: [batch, length]; default: counted as fairseq does, pads left out.
+            inputs_embeds: [batch, length, hidden], in place of `input_ids`.
+            encoder_hidden_states: [batch, encoder length, hidden], for cross-attention.
+            encoder_attention_mask: [batch, encoder length].
             labels: [batch, length]: the text itself, -100 where nothing is predicted; shifted in here.
-            past_key_values, use_cache: see `RobertaPreLayerNormModel.forward`; with labels there is no cache by default.
+            past_key_values: the cache that an earlier forward returned.
+            use_cache: whether to return one; default: the config's, and none with labels.
             logits_to_keep: compute the last so many positions only, or those of an index [positions]; 0: all.
-            options: the headless model's other arguments.
+            return_dict: whether to return an output object, and not a tuple; default: the config's.
+            **options: other arguments of `RobertaPreLayerNormModel.forward`.
 
         Returns:
-            `CausalLMOutputWithCrossAttentions`, or a tuple.
+            `CausalLMOutputWithCrossAttentions` with logits [batch, positions, vocab], or a tuple.
+
+        Raises:
+            ValueError: naming the argument, its value and the limit.
         """
         if labels is not None and use_cache is None:
             use_cache = False

@@ -8,7 +8,8 @@ from torch.utils.checkpoint import checkpoint
 
 from prenorm_model.config import RobertaPreLayerNormConfig
 from prenorm_model.torch.activations import activation
-from prenorm_model.torch.attention import Attention, Context, Projection
+from prenorm_model.torch.attention import Attention, Projection
+from prenorm_model.torch.context import Collected, Context
 
 # On the CPU, blocks of memory above 32 MB are mapped from the system anew each time, page by page (glibc's malloc); below,
 # they are used again. Without gradients nothing has to be kept, so the feed-forward block stays below: a tenth faster.
@@ -16,7 +17,11 @@ _WIDE_BYTES = 24 << 20
 
 
 class Intermediate(nn.Module):
-    """act(W norm(x) + b): the first half of the feed-forward block, with the block's norm."""
+    """act(W norm(x) + b): the first half of the feed-forward block, with the block's norm.
+
+    Args:
+        config: the model's configuration.
+    """
 
     def __init__(self, config: RobertaPreLayerNormConfig) -> None:
         super().__init__()
@@ -25,12 +30,24 @@ class Intermediate(nn.Module):
         self.act = activation(config.hidden_act)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[..., hidden] -> [..., intermediate]."""
+        """Normalize, widen and activate.
+
+        Args:
+            x: [..., hidden].
+
+        Returns:
+            [..., intermediate].
+        """
         return self.act(self.dense(self.LayerNorm(x)))
 
 
 class Layer(nn.Module):
-    """Attention block, in a decoder with cross-attention that block too, then feed-forward block; each x + f(norm(x))."""
+    """Attention block, in a decoder with cross-attention that block too, then feed-forward block; each x + f(norm(x)).
+
+    Args:
+        config: the model's configuration.
+        number: the layer's number, from 0.
+    """
 
     def __init__(self, config: RobertaPreLayerNormConfig, number: int) -> None:
         super().__init__()
@@ -40,11 +57,20 @@ class Layer(nn.Module):
         self.intermediate = Intermediate(config)
         self.output = Projection(config.intermediate_size, config.hidden_size, config.hidden_dropout_prob)
 
-    def forward(self, x: Tensor, context: Context) -> Tensor:
-        """[batch, length, hidden] (or [tokens, hidden], packed) -> the same."""
-        x = self.attention(x, context)
+    def forward(self, x: Tensor, context: Context, collected: Collected) -> Tensor:
+        """Compute the layer.
+
+        Args:
+            x: [batch, length, hidden], or [tokens, hidden] where the batch is packed.
+            context: masks, packing and the encoder's states.
+            collected: takes keys, values and weights.
+
+        Returns:
+            The shape of `x`.
+        """
+        x = self.attention(x, context, collected)
         if context.cross_states is not None:
-            x = self.crossattention(x, context)
+            x = self.crossattention(x, context, collected)
         return self._feed_forward(x)
 
     def _feed_forward(self, x: Tensor) -> Tensor:
@@ -59,21 +85,37 @@ class Layer(nn.Module):
 
 
 class Encoder(nn.Module):
-    """The stack of layers. The norm that ends it belongs to the model, as in the state dict."""
+    """The stack of layers. The norm that ends it belongs to the model, as in the state dict.
+
+    Args:
+        config: the model's configuration.
+    """
 
     def __init__(self, config: RobertaPreLayerNormConfig) -> None:
         super().__init__()
         self.gradient_checkpointing = False
         self.layer = nn.ModuleList(Layer(config, number) for number in range(config.num_hidden_layers))
 
-    def forward(self, x: Tensor, context: Context, *, keep_states: bool = False) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """[batch, length, hidden] (or packed) -> the same, and with `keep_states` what went in and every layer's output."""
+    def forward(
+        self, x: Tensor, context: Context, collected: Collected, *, keep_states: bool = False
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Compute all layers.
+
+        Args:
+            x: [batch, length, hidden], or [tokens, hidden] where the batch is packed.
+            context: masks, packing and the encoder's states.
+            collected: takes keys, values and weights.
+            keep_states: whether to keep what goes in and every layer's output.
+
+        Returns:
+            The last layer's output, and the states that are kept, all of the shape of `x`.
+        """
         states = [x] if keep_states else []
         for layer in self.layer:
             if self.gradient_checkpointing and self.training:
-                x = checkpoint(layer, x, context, use_reentrant=False)
+                x = checkpoint(layer, x, context, collected, use_reentrant=False)
             else:
-                x = layer(x, context)
+                x = layer(x, context, collected)
             if keep_states:
                 states.append(x)
         return x, tuple(states)

@@ -7,11 +7,11 @@ from torch import Tensor
 
 
 def encoder_mask(mask: Tensor | None, *, skip_full: bool) -> Tensor | None:
-    """The mask of bidirectional attention, or of cross-attention over the encoder's states.
+    """Return the mask of bidirectional attention, or of cross-attention over the encoder's states.
 
     Args:
         mask: [batch, keys] or [batch, queries, keys], non-zero where to attend; None: everywhere.
-        skip_full: whether a mask that hides nothing may become None, which is faster (and asks the values).
+        skip_full: whether a mask that hides nothing may become None, which is faster, but looks at its values.
 
     Returns:
         [batch, 1, 1 or queries, keys], bool, true where to attend; None: everywhere.
@@ -27,15 +27,17 @@ def encoder_mask(mask: Tensor | None, *, skip_full: bool) -> Tensor | None:
 
 
 def causal_mask(mask: Tensor | None, queries: int, past: int, device: torch.device) -> Tensor | None:
-    """The mask of a decoder: each query sees itself and what is before it, as far as `mask` lets it.
+    """Return the mask of a decoder: each query sees itself and what is before it, as far as `mask` lets it.
 
     Args:
-        mask: [batch, past + queries] or [batch, queries, past + queries], as above.
+        mask: [batch, past + queries] or [batch, queries, past + queries], non-zero where to attend; None: everywhere.
         queries: how many tokens are computed now.
         past: how many are in the cache.
+        device: where to make the mask.
 
     Returns:
-        As above; None only where nothing is hidden, that is, for a single query without a mask.
+        [1 or batch, 1, queries, past + queries], bool, true where to attend; None where nothing is hidden, that is, for a
+        single query without a mask.
     """
     if mask is None and queries == 1:
         return None
@@ -48,3 +50,31 @@ def causal_mask(mask: Tensor | None, queries: int, past: int, device: torch.devi
         # A pad before the text sees nothing at all; letting it see itself keeps NaN out of the layers above.
         attend = attend | (columns == rows)[None, None]
     return attend
+
+
+def pads_come_first(mask: Tensor | None) -> bool:
+    """Return whether some row starts with a pad, so that the output of its first token means nothing.
+
+    Args:
+        mask: [batch, length], zero at pads. Of a mask of three dimensions, of none, and inside a trace nothing is known.
+
+    Returns:
+        Whether that is known to be so.
+    """
+    return mask is not None and mask.dim() == 2 and not torch.compiler.is_compiling() and not bool(mask[:, 0].all())
+
+
+def labels_reach_pads(labels: Tensor | None, mask: Tensor | None, ignored: int) -> bool:
+    """Return whether a loss will look at masked positions, which then have to be computed.
+
+    Args:
+        labels: [batch, length].
+        mask: [batch, length], zero at pads. Of a mask of another shape, of none, and inside a trace nothing is known.
+        ignored: the label of positions that the loss does not look at.
+
+    Returns:
+        Whether that is known to be so.
+    """
+    if labels is None or mask is None or labels.shape != mask.shape or torch.compiler.is_compiling():
+        return False
+    return bool(((labels != ignored) & (mask == 0)).any())

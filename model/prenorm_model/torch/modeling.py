@@ -7,39 +7,49 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from prenorm_model.checks import (
-    check_decoder_inputs,
-    check_head_mask,
-    check_ids,
-    check_inputs,
-    check_length,
-    check_mask,
-)
 from prenorm_model.config import RobertaPreLayerNormConfig
 from prenorm_model.outputs import BaseModelOutputWithPoolingAndCrossAttentions
-from prenorm_model.torch.attention import Context
 from prenorm_model.torch.base import PretrainedModel
 from prenorm_model.torch.cache import KeyValueCache
+from prenorm_model.torch.context import Collected, Context
 from prenorm_model.torch.embeddings import RobertaPreLayerNormEmbeddings, default_positions
+from prenorm_model.torch.facts import are_values_known
+from prenorm_model.torch.inputs import ModelInputs, check_all
 from prenorm_model.torch.layer import Encoder
-from prenorm_model.torch.masks import causal_mask, encoder_mask
-from prenorm_model.torch.packing import pads_come_first, plan_packing
+from prenorm_model.torch.masks import causal_mask, encoder_mask, pads_come_first
+from prenorm_model.torch.packing import Packing, plan_packing
 
 
 class Pooler(nn.Module):
-    """tanh(W x + b) of the first token."""
+    """tanh(W x + b) of the first token.
+
+    Args:
+        config: the model's configuration.
+    """
 
     def __init__(self, config: RobertaPreLayerNormConfig) -> None:
         super().__init__()
         self.dense = nn.Linear(config.hidden_size, config.hidden_size)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """[batch, length, hidden] -> [batch, hidden]."""
+        """Pool a sequence into one vector.
+
+        Args:
+            hidden: [batch, length, hidden].
+
+        Returns:
+            [batch, hidden].
+        """
         return torch.tanh(self.dense(hidden[:, 0]))
 
 
 class RobertaPreLayerNormModel(PretrainedModel):
-    """Embeddings, layers, final norm; with `add_pooling_layer` a pooler. With `config.is_decoder` a decoder."""
+    """Embeddings, layers, final norm; with `add_pooling_layer` a pooler. With `config.is_decoder` a decoder.
+
+    Args:
+        config: the model's configuration.
+        add_pooling_layer: whether to add the pooler.
+    """
 
     base_prefix = ""
 
@@ -69,7 +79,7 @@ class RobertaPreLayerNormModel(PretrainedModel):
         return_dict: bool | None = None,
         every_position: bool = False,
     ) -> Any:
-        """Encodes a batch, or as a decoder continues one.
+        """Encode a batch, or as a decoder continue one.
 
         Args:
             input_ids: [batch, length], int64.
@@ -79,11 +89,13 @@ class RobertaPreLayerNormModel(PretrainedModel):
             position_ids: [batch, length]; default: counted as fairseq does, pads left out.
             inputs_embeds: [batch, length, hidden], in place of `input_ids`.
             encoder_hidden_states: [batch, encoder length, hidden], for cross-attention.
-            encoder_attention_mask: [batch, encoder length].
-            past_key_values: the cache an earlier forward returned.
+            encoder_attention_mask: [batch, encoder length] or [batch, length, encoder length].
+            past_key_values: the cache that an earlier forward returned.
             use_cache: whether to return one; default for a decoder: `config.use_cache`.
             head_mask: [heads] or [layers, heads], multiplied with the attention weights.
-            output_attentions, output_hidden_states, return_dict: as documented; default: the config's.
+            output_attentions: whether to return attention weights; default: the config's.
+            output_hidden_states: whether to return every layer's output; default: the config's.
+            return_dict: whether to return an output object, and not a tuple; default: the config's.
             every_position: compute the outputs at masked positions too, even where leaving them out would be faster.
 
         Returns:
@@ -92,118 +104,114 @@ class RobertaPreLayerNormModel(PretrainedModel):
         Raises:
             ValueError: naming the argument, its value and the limit.
         """
-        config = self.config
-        batch, length = check_inputs(config, input_ids, inputs_embeds)
-        check_decoder_inputs(config, past_key_values, use_cache, encoder_hidden_states, encoder_attention_mask, batch)
-        cache = self._cache(past_key_values, use_cache)
-        self._check_positions(input_ids, (batch, length), token_type_ids, position_ids, cache)
-        context = self._context(
-            attention_mask, encoder_hidden_states, encoder_attention_mask, cache, head_mask, batch, length,
-            config.output_attentions if output_attentions is None else output_attentions, every_position,
+        inputs = ModelInputs(
+            input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds, encoder_hidden_states,
+            encoder_attention_mask, head_mask,
         )  # fmt: skip
-        words = input_ids if inputs_embeds is None else inputs_embeds
-        assert words is not None
-        default_ids = self._positions(input_ids, words, cache, (batch, length))
-        position_ids = default_ids if position_ids is None else position_ids
-        x = self._embed(words, position_ids, token_type_ids, context)
-        keep_states = config.output_hidden_states if output_hidden_states is None else output_hidden_states
-        x, states = self.encoder(x, context, keep_states=keep_states)
-        x = self.LayerNorm(x)
-        if context.packing is not None:
-            x = context.packing.unpack(x)
-            states = tuple(context.packing.unpack(state) for state in states)
-        output = BaseModelOutputWithPoolingAndCrossAttentions(
-            last_hidden_state=x,
-            pooler_output=None if self.pooler is None else self.pooler(x),
-            past_key_values=cache if use_cache is not False else None,
-            hidden_states=states if keep_states else None,
-            attentions=tuple(context.attentions) if context.wants_attentions else None,
-            cross_attentions=tuple(context.cross_attentions) if context.cross_attentions else None,
+        shape = check_all(self.config, inputs, past_key_values, use_cache)
+        collected = Collected(
+            self._cache(past_key_values, use_cache),
+            keeps_weights=self.config.output_attentions if output_attentions is None else output_attentions,
         )
+        context = self._context(inputs, shape, collected, every_position=every_position)
+        keep_states = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
+        output = self._encode(inputs, shape, context, collected, keep_states=keep_states)
+        if use_cache is False:
+            output.past_key_values = None
         return self.result(output, return_dict)
 
-    def _cache(self, given: KeyValueCache | None, use_cache: bool | None) -> KeyValueCache | None:
-        """The cache to use: the one that was given, else a new one where a decoder is to return one."""
-        if given is not None or not self.config.is_decoder:
-            return given
+    def _cache(self, past_key_values: KeyValueCache | None, use_cache: bool | None) -> KeyValueCache | None:
+        """Return the cache to use: the one that was given, else a new one where a decoder is to return one."""
+        if past_key_values is not None or not self.config.is_decoder:
+            return past_key_values
         if self.encoder.gradient_checkpointing and self.training:
             return None  # each layer runs twice, and must not add its keys twice
         return KeyValueCache() if (self.config.use_cache if use_cache is None else use_cache) else None
 
-    def _check_positions(
-        self,
-        input_ids: Tensor | None,
-        shape: tuple[int, int],
-        token_type_ids: Tensor | None,
-        position_ids: Tensor | None,
-        cache: KeyValueCache | None,
-    ) -> None:
-        """Raises ValueError where a table of positions or types has no row for what is asked."""
-        past = 0 if cache is None else cache.get_seq_length()
-        if position_ids is None:
-            check_length(self.config, input_ids, shape[1], past)
-        else:
-            check_ids("position_ids", position_ids, self.config.max_position_embeddings, shape)
-        if token_type_ids is not None:
-            check_ids("token_type_ids", token_type_ids, self.config.type_vocab_size, shape)
+    def _encode(
+        self, inputs: ModelInputs, shape: tuple[int, int], context: Context, collected: Collected, *, keep_states: bool
+    ) -> BaseModelOutputWithPoolingAndCrossAttentions[Tensor]:
+        """Compute embeddings, layers, final norm and pooler of checked inputs."""
+        x = self._embed(inputs, shape, collected.cache, context.packing)
+        x, states = self.encoder(x, context, collected, keep_states=keep_states)
+        x = self.LayerNorm(x)
+        if context.packing is not None:
+            x = context.packing.unpack(x)
+            states = tuple(context.packing.unpack(state) for state in states)
+        return BaseModelOutputWithPoolingAndCrossAttentions(
+            last_hidden_state=x,
+            pooler_output=None if self.pooler is None else self.pooler(x),
+            past_key_values=collected.cache,
+            hidden_states=states if keep_states else None,
+            attentions=tuple(collected.attentions) if collected.keeps_weights else None,
+            cross_attentions=tuple(collected.cross_attentions) if collected.cross_attentions else None,
+        )
 
     def _context(
-        self,
-        attention_mask: Tensor | None,
-        encoder_hidden_states: Tensor | None,
-        encoder_attention_mask: Tensor | None,
-        cache: KeyValueCache | None,
-        head_mask: Tensor | None,
-        batch: int,
-        length: int,
-        wants_attentions: bool,
-        every_position: bool,
+        self, inputs: ModelInputs, shape: tuple[int, int], collected: Collected, *, every_position: bool
     ) -> Context:
-        """Masks, packing and the rest that all layers share."""
-        past = 0 if cache is None else cache.get_seq_length()
-        skip_full = not torch.compiler.is_compiling()
-        context = Context(wants_attentions=wants_attentions, cache=cache, cross_states=encoder_hidden_states)
-        if head_mask is not None:
-            context.head_mask = check_head_mask(self.config, head_mask)
-        if attention_mask is not None:
-            check_mask("attention_mask", attention_mask, batch, length, past + length)
-        if encoder_hidden_states is not None and encoder_attention_mask is not None:
-            check_mask("encoder_attention_mask", encoder_attention_mask, batch, length, encoder_hidden_states.shape[1])
-            context.cross_mask = encoder_mask(encoder_attention_mask, skip_full=skip_full)
-        device = self.LayerNorm.weight.device
+        """Return the masks, the packing and the rest that all layers share."""
+        mask, is_causal, packing = None, False, None
         if self.config.is_decoder:
-            if skip_full and attention_mask is not None and attention_mask.dim() == 2 and bool(attention_mask.all()):
-                attention_mask = None
-            context.mask = causal_mask(attention_mask, length, past, device)
-            context.causal = attention_mask is None and past == 0 and length > 1
-            return context
-        plain = head_mask is None and not wants_attentions and self.config.position_embedding_type == "absolute"
-        pools_pads = self.pooler is not None and pads_come_first(attention_mask)
-        if plain and not every_position and not pools_pads:
-            context.packing = plan_packing(attention_mask)
-        if context.packing is None:
-            context.mask = encoder_mask(attention_mask, skip_full=skip_full)
-        return context
+            mask, is_causal = self._causal_mask(inputs.attention_mask, shape[1], collected.cache)
+        else:
+            packing = None if every_position else self._packing(inputs, collected.keeps_weights)
+            if packing is None:
+                mask = encoder_mask(inputs.attention_mask, skip_full=are_values_known())
+        return Context(
+            mask=mask,
+            is_causal=is_causal,
+            packing=packing,
+            head_mask=self._head_mask(inputs.head_mask),
+            cross_states=inputs.encoder_hidden_states,
+            cross_mask=encoder_mask(inputs.encoder_attention_mask, skip_full=are_values_known()),
+        )
 
-    def _positions(
-        self, input_ids: Tensor | None, words: Tensor, cache: KeyValueCache | None, shape: tuple[int, int]
+    def _causal_mask(
+        self, mask: Tensor | None, queries: int, cache: KeyValueCache | None
+    ) -> tuple[Tensor | None, bool]:
+        """Return a decoder's mask, [1 or batch, 1, queries, past + queries], and whether it is plainly causal."""
+        past = 0 if cache is None else cache.get_seq_length()
+        if mask is not None and mask.dim() == 2 and are_values_known() and bool(mask.all()):
+            mask = None
+        is_causal = mask is None and past == 0 and queries > 1
+        return causal_mask(mask, queries, past, self.LayerNorm.weight.device), is_causal
+
+    def _packing(self, inputs: ModelInputs, keeps_weights: bool) -> Packing | None:
+        """Return the packing of an encoder's batch, where leaving out the pads is possible and a gain."""
+        is_plain = inputs.head_mask is None and not keeps_weights and self.config.position_embedding_type == "absolute"
+        pools_pads = self.pooler is not None and pads_come_first(inputs.attention_mask)
+        return plan_packing(inputs.attention_mask) if is_plain and not pools_pads else None
+
+    def _head_mask(self, head_mask: Tensor | None) -> Tensor | None:
+        """[heads] or [layers, heads] -> [layers, 1, heads, 1, 1]."""
+        if head_mask is None:
+            return None
+        return head_mask.expand(self.config.num_hidden_layers, self.config.num_attention_heads)[:, None, :, None, None]
+
+    def _embed(
+        self, inputs: ModelInputs, shape: tuple[int, int], cache: KeyValueCache | None, packing: Packing | None
     ) -> Tensor:
-        """Default positions; with a cache they go on from the number of tokens in it that are no pads."""
-        config = self.config
+        """Return the embeddings, [batch, length, hidden], or of the real tokens alone where the batch is packed."""
+        words = inputs.input_ids if inputs.inputs_embeds is None else inputs.inputs_embeds
+        assert words is not None
+        types, counted = inputs.token_type_ids, self._count_positions(inputs.input_ids, words.device, cache, shape)
+        positions = counted if inputs.position_ids is None else inputs.position_ids
+        if packing is not None:
+            words = packing.pack(words)
+            positions = packing.pack(positions.expand(shape))
+            types = None if types is None else packing.pack(types.expand(shape))
+        embedded: Tensor = self.embeddings(words, positions, types)
+        return embedded
+
+    def _count_positions(
+        self, input_ids: Tensor | None, device: torch.device, cache: KeyValueCache | None, shape: tuple[int, int]
+    ) -> Tensor:
+        """Return the default positions; with a cache they go on from its real tokens, to which the new ones are added."""
         before: Tensor | int = 0
         if cache is not None:
             before = cache.get_seq_length() if cache.real_tokens is None else cache.real_tokens[:, None]
             if input_ids is not None:
-                new = input_ids.ne(config.pad_token_id).sum(dim=1)
+                new = input_ids.ne(self.config.pad_token_id).sum(dim=1)
                 cache.real_tokens = new if isinstance(before, int) else before[:, 0] + new
-        return default_positions(input_ids, shape, config, before, words.device)
-
-    def _embed(self, words: Tensor, positions: Tensor, types: Tensor | None, context: Context) -> Tensor:
-        """The embeddings, of the real tokens alone where the batch is packed."""
-        if context.packing is not None:
-            shape = (context.packing.batch, context.packing.length)
-            words = context.packing.pack(words)
-            positions = context.packing.pack(positions.expand(shape))
-            types = None if types is None else context.packing.pack(types.expand(shape))
-        embedded: Tensor = self.embeddings(words, positions, types)
-        return embedded
+        return default_positions(input_ids, shape, self.config, before, device)

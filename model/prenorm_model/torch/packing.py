@@ -18,7 +18,14 @@ _MIN_SHARE = 0.1
 
 @dataclass(frozen=True)
 class Packing:
-    """Where the real tokens of a padded batch are: `index` [tokens] into the flattened batch, row by row; `lengths`."""
+    """The place of the real tokens in a padded batch.
+
+    Attributes:
+        batch: number of sequences.
+        length: number of tokens of a row of the batch, pads included.
+        index: [tokens], where the real tokens are in the flattened batch, row by row.
+        lengths: the number of real tokens of each sequence.
+    """
 
     batch: int
     length: int
@@ -26,22 +33,38 @@ class Packing:
     lengths: list[int]
 
     def pack(self, x: Tensor) -> Tensor:
-        """[batch, length, ...] -> [tokens, ...]."""
+        """Take the real tokens out of a padded batch.
+
+        Args:
+            x: [batch, length, ...].
+
+        Returns:
+            [tokens, ...].
+        """
         return x.flatten(0, 1)[self.index]
 
     def unpack(self, x: Tensor) -> Tensor:
-        """[tokens, ...] -> [batch, length, ...], zero where the pads are."""
+        """Put the real tokens back into a padded batch.
+
+        Args:
+            x: [tokens, ...].
+
+        Returns:
+            [batch, length, ...], zero where the pads are.
+        """
         padded = x.new_zeros(self.batch * self.length, *x.shape[1:])
         return padded.index_copy(0, self.index, x).view(self.batch, self.length, *x.shape[1:])
 
 
-def pads_come_first(mask: Tensor | None) -> bool:
-    """Whether some row of a 2-D mask [batch, length] starts with a pad, so that its first token's output means nothing."""
-    return mask is not None and mask.dim() == 2 and not torch.compiler.is_compiling() and not bool(mask[:, 0].all())
-
-
 def plan_packing(mask: Tensor | None) -> Packing | None:
-    """The packing of a batch with this 2-D mask [batch, length], or None where it would gain nothing."""
+    """Return the packing of a batch.
+
+    Args:
+        mask: [batch, length], zero at pads. Of a mask of three dimensions, of none, and inside a trace nothing is known.
+
+    Returns:
+        The packing; None where it would gain nothing.
+    """
     if mask is None or mask.dim() != 2 or mask.numel() < _MIN_PADS or torch.compiler.is_compiling():
         return None
     real = mask.bool()

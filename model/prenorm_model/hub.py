@@ -1,4 +1,4 @@
-"""Files of a folder on disk or of a repo on the Hub, by one call."""
+"""Find the files of a folder on disk or of a repo on the Hub by one call."""
 
 from __future__ import annotations
 
@@ -6,13 +6,19 @@ from pathlib import Path
 
 
 def find_file(folder_or_repo: str | Path, name: str, *, revision: str | None = None) -> Path | None:
-    """The path of a file: in the folder if there is one of that name, else downloaded from the Hub and cached.
+    """Return the path of a file: in the folder on disk, else downloaded from the Hub and cached.
+
+    Args:
+        folder_or_repo: a folder on disk, or a repo's id on the Hub.
+        name: the file's name in it.
+        revision: branch, tag or commit of the repo; default: its main branch.
 
     Returns:
-        None if the folder or the repo has no such file.
+        The path; None if the folder or the repo has no such file.
 
     Raises:
-        huggingface_hub.errors.HfHubHTTPError, and its kin: if the Hub cannot be reached or has no such repo.
+        FileNotFoundError: if `folder_or_repo` is no folder and cannot be the id of a repo.
+        huggingface_hub.errors.HfHubHTTPError: or a relative, if the Hub cannot be reached or has no such repo.
     """
     folder = Path(folder_or_repo)
     if folder.is_dir():

@@ -1,0 +1,121 @@
+"""Match the stored weights of a folder with the parameters of a model, by name and shape."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from prenorm_model.naming import BASE_PREFIX
+
+Shape = tuple[int, ...]
+
+# What a folder may hold that a model has no use for: other tasks' heads, and tables that are no weights.
+_OTHER_PARTS = ("lm_head.", "classifier.", "qa_outputs.", "pooler.", f"{BASE_PREFIX}.pooler.")
+_TABLES = ("embeddings.position_ids", "embeddings.token_type_ids")
+
+
+@dataclass(frozen=True)
+class ExpectedWeights:
+    """The weights that a model needs.
+
+    Attributes:
+        shapes: the shape of every parameter, by the name under which it is saved.
+        aliases: the names of tied parameters, each with the name under which it is saved.
+        optional_parts: the submodules that a folder may lack whole: heads and pooler.
+        has_head: whether the headless model lies below `BASE_PREFIX`.
+        are_embeddings_tied: whether the LM head's matrix is the word embeddings.
+    """
+
+    shapes: Mapping[str, Shape]
+    aliases: Mapping[str, str]
+    optional_parts: tuple[str, ...]
+    has_head: bool
+    are_embeddings_tied: bool
+
+
+@dataclass(frozen=True)
+class Fit:
+    """The result of the match.
+
+    Attributes:
+        sources: the stored name of the weight that each parameter gets.
+        fresh: the submodules and parameters to initialize anew, in a fixed order, so that a seed gives the same weights.
+        problems: a line for everything that does not fit, sorted.
+    """
+
+    sources: dict[str, str]
+    fresh: tuple[str, ...]
+    problems: tuple[str, ...]
+
+
+def fit(stored: Mapping[str, Shape], expected: ExpectedWeights, *, ignore_mismatched_sizes: bool) -> Fit:
+    """Match stored weights with parameters.
+
+    Args:
+        stored: the shapes of the stored weights, by their names in the model; with or without the prefix of the headless
+            model, so that a folder of one class fits another.
+        expected: what the model needs.
+        ignore_mismatched_sizes: initialize weights anew whose shape is not the stored one, instead of refusing.
+
+    Returns:
+        Where each parameter's weight comes from, what is initialized anew, and what does not fit.
+    """
+    available = _available(stored, expected)
+    missing = expected.shapes.keys() - available.keys()
+    fresh = [part for part in expected.optional_parts if _is_missing_whole(part, expected, missing)]
+    whole = tuple(f"{part}." for part in fresh)
+    problems = [
+        f"missing: {name}, shape {list(expected.shapes[name])}" for name in missing if not name.startswith(whole)
+    ]
+    problems += [
+        f"unexpected: {name}, shape {list(stored[source])}"
+        for name, source in available.items()
+        if _is_unexpected(name, expected)
+    ]
+    sources = {}
+    for name, shape in expected.shapes.items():
+        if name not in available:
+            continue
+        if stored[available[name]] == shape:
+            sources[name] = available[name]
+        elif ignore_mismatched_sizes:
+            fresh.append(name)
+        else:
+            file_shape = list(stored[available[name]])
+            problems.append(f"mismatched: {name} is {file_shape} in the file, {list(shape)} in the model")
+    return Fit(sources, tuple(fresh), tuple(sorted(problems)))
+
+
+def _available(stored: Mapping[str, Shape], expected: ExpectedWeights) -> dict[str, str]:
+    """Return the stored name of every weight by its name in the model, tied ones under the name that is saved too."""
+    available = dict(zip(_with_prefix(stored, expected.has_head), stored, strict=True))
+    for alias, name in expected.aliases.items():
+        # A folder may have a tied weight under its other name only. And of an untied head, transformers computes with
+        # `lm_head.decoder.bias` alone, whatever `lm_head.bias` says.
+        if alias in available and (name not in available or not expected.are_embeddings_tied):
+            available[name] = available[alias]
+    return available
+
+
+def _with_prefix(names: Mapping[str, Shape], has_head: bool) -> Iterator[str]:
+    """Yield the names with the prefix of the headless model added or taken away, where the model needs that."""
+    is_prefixed = any(name.startswith(f"{BASE_PREFIX}.") for name in names)
+    for name in names:
+        if has_head and not is_prefixed:
+            yield f"{BASE_PREFIX}.{name}"
+        elif not has_head and is_prefixed:
+            yield name.removeprefix(f"{BASE_PREFIX}.")
+        else:
+            yield name
+
+
+def _is_missing_whole(part: str, expected: ExpectedWeights, missing: set[str]) -> bool:
+    """Return whether the model has that part, and the folder has none of its weights."""
+    inside = {name for name in expected.shapes if name.startswith(f"{part}.")}
+    return bool(inside) and inside <= missing
+
+
+def _is_unexpected(name: str, expected: ExpectedWeights) -> bool:
+    """Return whether the model has no use for a stored weight, and it is not another task's either."""
+    is_known = name in expected.shapes or name in expected.aliases
+    return not is_known and not name.startswith(_OTHER_PARTS) and not name.endswith(_TABLES)
