@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from helpers.commands import run_command, run_main
-from helpers.paths import BPE, FIXTURES, MLM
+from helpers.paths import BPE, FIXTURES, MLM, PRENORM
 from helpers.planted_faults import configure
 from helpers.processor import children_seconds, within
 from helpers.waiting import PATIENCE
@@ -27,6 +27,7 @@ def test_convert_shows_the_parity_table_and_the_folder(tmp_path: Path) -> None:
     assert "vocabulary grows by 5 rows, to 438" in done.stderr
 
 
+@pytest.mark.slow
 def test_json_is_one_document_and_quiet_says_nothing(tmp_path: Path) -> None:
     done = run_command("convert", MLM, tmp_path / "out", "--bpe-dir", BPE, "--json")
     report = json.loads(done.stdout)
@@ -36,6 +37,7 @@ def test_json_is_one_document_and_quiet_says_nothing(tmp_path: Path) -> None:
     assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, "", "")
 
 
+@pytest.mark.slow
 def test_report_is_written_whatever_the_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     report = tmp_path / "parity.json"
     assert run_command("convert", MLM, tmp_path / "good", "--report", report).returncode == 0
@@ -92,7 +94,7 @@ def test_inspect_tells_a_program(name: str) -> None:
 
 
 def test_progress_is_shown_on_a_terminal_only(tmp_path: Path) -> None:
-    command = [str(Path(sys.executable).with_name("prenorm")), "convert", str(MLM), str(tmp_path / "out")]
+    command = [PRENORM, "convert", str(MLM), str(tmp_path / "out")]
     leader, follower = pty.openpty()
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=follower, env={**os.environ, "TERM": "xterm", "COLUMNS": "100"}
@@ -156,6 +158,7 @@ def test_debug_is_the_option_and_not_a_word_of_the_command_line(tmp_path: Path) 
     assert (unparsed.returncode, "Traceback" in unparsed.stderr) == (2, False)
 
 
+@pytest.mark.slow
 def test_same_input_gives_the_same_folder(tmp_path: Path) -> None:
     for name in ("one", "two"):
         assert run_command("convert", MLM, tmp_path / name, "--bpe-dir", BPE, "--quiet").returncode == 0
@@ -165,6 +168,7 @@ def test_same_input_gives_the_same_folder(tmp_path: Path) -> None:
     assert first == second
 
 
+@pytest.mark.slow
 def test_nothing_in_the_folder_names_this_machine(tmp_path: Path) -> None:
     import getpass
     import socket
@@ -183,6 +187,7 @@ def test_nothing_in_the_folder_names_this_machine(tmp_path: Path) -> None:
         assert not [word for word in words if word in content], entry.name
 
 
+@pytest.mark.slow
 def test_files_follow_the_umask(tmp_path: Path) -> None:
     assert run_command("convert", MLM, tmp_path / "out", "--bpe-dir", BPE, "--quiet", umask=0o027).returncode == 0
     modes = {entry.name: oct(entry.stat().st_mode & 0o777) for entry in (tmp_path / "out").iterdir()}

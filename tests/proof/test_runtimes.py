@@ -29,6 +29,8 @@ from prenorm.proof.runtimes import CHOICES, RUNTIMES
 from prenorm.proof.runtimes.bundled import BundledRuntime
 from prenorm.reports.model import Report
 
+pytestmark = pytest.mark.slow
+
 
 class NumpyRuntime:
     """A model that hands out arrays of numpy, stage by stage; `error` is added to one of them."""

@@ -18,6 +18,8 @@ from prenorm.errors import UsageProblem
 from prenorm.proof.references.fairseq.process import FairseqWorker
 from prenorm.proof.references.fairseq.reference import FairseqReference
 
+pytestmark = pytest.mark.slow
+
 
 def program(path: Path, *lines: str) -> Path:
     """A shell script in place of an interpreter."""

@@ -14,6 +14,8 @@ from prenorm.proof.references import builtin
 from prenorm.proof.references.fairseq.process import FairseqWorker
 from prenorm.proof.references.fairseq.reference import FairseqReference, Noise
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("path", CHECKPOINTS, ids=lambda path: path.parent.name)
 def test_fairseq_computes_what_was_recorded_and_what_we_compute(path: Path, worker: FairseqWorker) -> None:

@@ -20,6 +20,8 @@ from prenorm.proof.references.fairseq.process import FairseqWorker
 from prenorm.proof.references.fairseq.reference import FairseqReference
 from prenorm.source.arguments import find_arguments
 
+pytestmark = pytest.mark.slow
+
 
 def test_text_that_fairseq_would_evaluate_never_reaches_it(tmp_path: Path, worker: FairseqWorker) -> None:
     proof = tmp_path / "it-ran"
