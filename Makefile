@@ -7,7 +7,7 @@ OLD_HUB_VENV := .venv-hub-1
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test check tables format clean env fairseq-env hub-env verify
+.PHONY: demo test quick check tables format clean env fairseq-env hub-env verify
 
 demo: $(VENV)/.installed
 	rm -rf demo
@@ -21,10 +21,15 @@ verify: $(VENV)/.installed
 test: $(VENV)/.installed $(FAIRSEQ_VENV)/.installed $(OLD_VENV)/.installed $(OLD_HUB_VENV)/.installed
 	$(BIN)/python -m pytest -n auto --dist worksteal
 
+# Everything that is not marked slow: what to run after every change.
+quick: $(VENV)/.installed $(FAIRSEQ_VENV)/.installed $(OLD_HUB_VENV)/.installed
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow"
+
 check: $(VENV)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 
 # Writes the tables anew that tests hold against what happens.
 tables: $(VENV)/.installed $(OLD_HUB_VENV)/.installed

@@ -14,7 +14,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from prenorm.commands.convert import Conversion, ConversionFailed, convert
+    from prenorm.commands.convert import Conversion, convert
     from prenorm.commands.inspect import Inspection, inspect
     from prenorm.commands.push import push
     from prenorm.commands.record import record
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Conversion",
-    "ConversionFailed",
     "Golden",
     "HubProblem",
     "Inspection",
@@ -60,7 +59,6 @@ __all__ = [
 
 _HOMES = {
     "Conversion": "prenorm.commands.convert",
-    "ConversionFailed": "prenorm.commands.convert",
     "Golden": "prenorm.proof.references.golden",
     "Inspection": "prenorm.commands.inspect",
     "ParityFailed": "prenorm.reports.failure",

@@ -34,6 +34,8 @@ from prenorm.errors import PrenormError
 from prenorm.parts import open_checkpoint
 from prenorm.source.contents import model_tensors
 
+pytestmark = pytest.mark.slow
+
 BY_HAND = int(os.environ.get("PRENORM_FUZZ", "0"))
 HANG_SECONDS = 30
 MAX_GROWTH_MB = 300

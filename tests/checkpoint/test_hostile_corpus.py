@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -60,7 +61,13 @@ def measured(runs: list[Run], kind: str, item: HostileFile, record_property: Cal
         record_property(name, value)
 
 
-@pytest.mark.parametrize("name", REFUSED)
+def by_cost(names: Iterable[str]) -> list[Any]:
+    """The names as parameters; files that are made to take long are marked so."""
+    slow = ("bombs/", "counts/")
+    return [pytest.param(name, marks=pytest.mark.slow) if name.startswith(slow) else name for name in names]
+
+
+@pytest.mark.parametrize("name", by_cost(REFUSED))
 def test_refused(
     name: str, tmp_path: Path, request: pytest.FixtureRequest, record_property: Callable[[str, object], None]
 ) -> None:
@@ -88,6 +95,7 @@ def test_refused(
         assert inspected.stdout == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CONVERTED)
 def test_converted(
     name: str, tmp_path: Path, converter: Sandbox, record_property: Callable[[str, object], None]
@@ -124,6 +132,7 @@ def test_inspect_prints_nothing_a_terminal_acts_on(name: str, tmp_path: Path, re
     assert (run.code, run.stderr == "") in ((0, True), (4, False))
 
 
+@pytest.mark.slow
 def test_inspect_prints_the_most_it_can_be_given(tmp_path: Path, refuser: Sandbox) -> None:
     """As many tensors and classes as the reader lets through, in tables."""
     folder = tmp_path / "folder"

@@ -49,6 +49,7 @@ def attacks(marker: Path) -> dict[str, Call]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(attacks(Path("x"))))
 @pytest.mark.parametrize("legacy", [False, True])
 def test_a_call_is_never_made(name: str, legacy: bool, tmp_path: Path) -> None:
@@ -66,6 +67,7 @@ def test_a_call_is_never_made(name: str, legacy: bool, tmp_path: Path) -> None:
     assert (tmp_path / "out" / "model.safetensors").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["model", "args", "whole"])
 def test_a_call_in_place_of_what_is_needed_is_refused(where: str, tmp_path: Path) -> None:
     marker = tmp_path / "marker"

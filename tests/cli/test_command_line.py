@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from helpers.commands import run_command, run_main
-from helpers.paths import BPE, FIXTURES, MLM
+from helpers.paths import BPE, FIXTURES, MLM, PRENORM
 from helpers.planted_faults import configure
 from helpers.processor import children_seconds, within
 from helpers.waiting import PATIENCE
@@ -26,6 +27,7 @@ def test_convert_shows_the_parity_table_and_the_folder(tmp_path: Path) -> None:
     assert "vocabulary grows by 5 rows, to 438" in done.stderr
 
 
+@pytest.mark.slow
 def test_json_is_one_document_and_quiet_says_nothing(tmp_path: Path) -> None:
     done = run_command("convert", MLM, tmp_path / "out", "--bpe-dir", BPE, "--json")
     report = json.loads(done.stdout)
@@ -35,6 +37,7 @@ def test_json_is_one_document_and_quiet_says_nothing(tmp_path: Path) -> None:
     assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, "", "")
 
 
+@pytest.mark.slow
 def test_report_is_written_whatever_the_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     report = tmp_path / "parity.json"
     assert run_command("convert", MLM, tmp_path / "good", "--report", report).returncode == 0
@@ -51,9 +54,30 @@ def test_report_is_written_whatever_the_verdict(tmp_path: Path, monkeypatch: pyt
 def test_inspect_tells_a_person(tmp_path: Path) -> None:
     done = run_command("inspect", FIXTURES / "fairseq-0.12.2-hydra" / "checkpoint.pt", "--bpe-dir", BPE)
     assert done.returncode == 0, done.stderr
-    for part in ("Converts to roberta-prelayernorm", "fused kernel", "extra vocabulary rows", "argparse", "85 tensors"):
-        assert part in done.stdout or part == "argparse"
+    lines = done.stdout.splitlines()
+    assert lines[0] == (
+        "A pre-LayerNorm RoBERTa with 3 layers of width 48, 4 attention heads and 433 tokens, trained for masked_lm by "
+        "fairseq 0.12"
+    )
+    assert lines[1].startswith("Converts to roberta-prelayernorm, RobertaPreLayerNormForMaskedLM, for masked-lm: ")
+    for part in ("fused kernel", "extra vocabulary rows", "85 tensors", "collections.OrderedDict"):
+        assert part in done.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "path", sorted(path for path in FIXTURES.glob("**/checkpoint.pt")), ids=lambda path: path.parent.name
+)
+def test_inspect_has_no_words_of_python_and_no_empty_rows(
+    path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_main(monkeypatch, "inspect", path) == 0
+    text = capsys.readouterr().out
+    facts = re.split(r"\n\d+ tensors", text.split(f"\n{path.name}", 1)[1])[0]
+    assert not re.findall(r"\b(None|True|False|unknown)\b", facts)
+    rows = [line.strip()[1:-1].split("│") for line in facts.splitlines() if line.startswith("│")]
+    assert len(rows) >= 2 and "┡" not in facts  # the table has no heading, which would be empty
+    assert all(len(row) == 2 and row[1].strip() for row in rows)
 
 
 @pytest.mark.parametrize("name", [path.parent.name for path in sorted(FIXTURES.glob("*/checkpoint.pt"))])
@@ -70,7 +94,7 @@ def test_inspect_tells_a_program(name: str) -> None:
 
 
 def test_progress_is_shown_on_a_terminal_only(tmp_path: Path) -> None:
-    command = [str(Path(sys.executable).with_name("prenorm")), "convert", str(MLM), str(tmp_path / "out")]
+    command = [PRENORM, "convert", str(MLM), str(tmp_path / "out")]
     leader, follower = pty.openpty()
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=follower, env={**os.environ, "TERM": "xterm", "COLUMNS": "100"}
@@ -106,11 +130,35 @@ def test_help_is_quick_and_says_the_defaults() -> None:
         assert "[default" in shown
 
 
+def test_help_imports_nothing_heavy() -> None:
+    program = (
+        "import sys, atexit; from prenorm.cli.main import main; "
+        "heavy = ('torch', 'rich', 'huggingface_hub', 'numpy', 'safetensors', 'tokenizers', 'matplotlib'); "
+        "atexit.register(lambda: print('loaded:', *[name for name in heavy if name in sys.modules])); "
+        "sys.argv = ['prenorm', 'convert', '--help']; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=PATIENCE)
+    assert done.stdout.splitlines()[-1] == "loaded:", done.stdout
+
+
 def test_debug_shows_a_traceback(tmp_path: Path) -> None:
     done = run_command("--debug", "inspect", tmp_path / "none.pt")
     assert (done.returncode, "Traceback" in done.stderr) == (2, True)
+    assert "Traceback" not in run_command("inspect", tmp_path / "none.pt").stderr
 
 
+def test_debug_is_the_option_and_not_a_word_of_the_command_line(tmp_path: Path) -> None:
+    """A value or an argument may be called so; and what cannot be parsed has no traceback worth showing."""
+    named = run_command("inspect", "--bpe-dir", "--debug", tmp_path / "none.pt")
+    assert (named.returncode, "Traceback" in named.stderr) == (2, False)
+    argument = run_command("inspect", "--", "--debug", cwd=tmp_path)
+    assert (argument.returncode, "Traceback" in argument.stderr) == (2, False)
+    assert "--debug" in argument.stderr
+    unparsed = run_command("--debug", "inspect", "--nonsense", tmp_path / "none.pt")
+    assert (unparsed.returncode, "Traceback" in unparsed.stderr) == (2, False)
+
+
+@pytest.mark.slow
 def test_same_input_gives_the_same_folder(tmp_path: Path) -> None:
     for name in ("one", "two"):
         assert run_command("convert", MLM, tmp_path / name, "--bpe-dir", BPE, "--quiet").returncode == 0
@@ -120,6 +168,7 @@ def test_same_input_gives_the_same_folder(tmp_path: Path) -> None:
     assert first == second
 
 
+@pytest.mark.slow
 def test_nothing_in_the_folder_names_this_machine(tmp_path: Path) -> None:
     import getpass
     import socket
@@ -138,6 +187,7 @@ def test_nothing_in_the_folder_names_this_machine(tmp_path: Path) -> None:
         assert not [word for word in words if word in content], entry.name
 
 
+@pytest.mark.slow
 def test_files_follow_the_umask(tmp_path: Path) -> None:
     assert run_command("convert", MLM, tmp_path / "out", "--bpe-dir", BPE, "--quiet", umask=0o027).returncode == 0
     modes = {entry.name: oct(entry.stat().st_mode & 0o777) for entry in (tmp_path / "out").iterdir()}

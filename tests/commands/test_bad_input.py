@@ -100,6 +100,7 @@ def test_nonfinite_weights_convert_unjudged_when_that_is_wanted(tmp_path: Path) 
     assert '"passed": false' in (tmp_path / "out" / "parity_report.json").read_text()
 
 
+@pytest.mark.slow
 def test_existing_output_is_kept(tmp_path: Path) -> None:
     output = tmp_path / "out"
     output.mkdir()
@@ -131,6 +132,7 @@ def test_overwrite_never_takes_the_checkpoint_with_it(tmp_path: Path) -> None:
     assert "would be lost" in done.stderr
 
 
+@pytest.mark.slow
 def test_failed_overwrite_leaves_the_old_folder(tmp_path: Path) -> None:
     output = tmp_path / "out"
     assert run_command("convert", MLM, output).returncode == 0
@@ -158,6 +160,7 @@ def test_parent_read_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
     assert list(parent.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_bpe_without_dictionary(tmp_path: Path) -> None:
     path = save_edited(tmp_path / "alone.pt", lambda content: None)
     (tmp_path / "dict.txt").unlink()
@@ -177,6 +180,7 @@ def test_attention_heads_can_be_given(tmp_path: Path) -> None:
     assert (done.returncode, "contradicts" in done.stderr) == (2, True)
 
 
+@pytest.mark.slow
 def test_activation_is_for_deepspeed_only(tmp_path: Path) -> None:
     done = run_command("convert", MLM, tmp_path / "out", "--activation", "gelu_new")
     assert (done.returncode, "DeepSpeed" in done.stderr) == (2, True)
@@ -188,16 +192,3 @@ def test_activation_is_for_deepspeed_only(tmp_path: Path) -> None:
 def test_unknown_option_is_usage(tmp_path: Path) -> None:
     done = run_command("convert", MLM, tmp_path / "out", "--nonsense")
     assert (done.returncode, "nonsense" in done.stderr) == (2, True)
-
-
-@pytest.mark.parametrize("kind", ["cwd", "PYTHONPATH"])
-@pytest.mark.parametrize("package", ["model", "converter"])
-def test_foreign_packages_do_not_get_in_the_way(kind: str, package: str, tmp_path: Path) -> None:
-    (tmp_path / package).mkdir()
-    (tmp_path / package / "__init__.py").write_text("raise SystemExit('the wrong package was imported')")
-    environment = dict(os.environ)
-    if kind == "PYTHONPATH":
-        environment["PYTHONPATH"] = str(tmp_path)
-    done = run_command("convert", MLM, "out", cwd=tmp_path, env=environment)
-    assert done.returncode == 0, done.stderr
-    assert (tmp_path / "out" / "config.json").exists()

@@ -95,6 +95,7 @@ class Events:
         pass
 
 
+@pytest.mark.slow
 def test_every_long_function_tells_its_progress(converted: Callable[[str], Path], tmp_path: Path) -> None:
     folder, golden = converted("dinkytrain-mlm"), tmp_path / "golden.npz"
     for run in (
@@ -201,6 +202,7 @@ def test_selectors_that_select_nothing_are_not_there() -> None:
         prenorm.verify("no-checkpoint.pt", "folder", golden=None, folder_only=False)  # type: ignore[call-overload]
 
 
+@pytest.mark.slow
 def test_type_checkers_check_the_keywords(tmp_path: Path) -> None:
     """Every call here that is wrong is known to be, and no other."""
     program = tmp_path / "calls.py"

@@ -12,6 +12,8 @@ from helpers.variants import TABLE, VARIANTS, Case, job, row, run
 from helpers.workers import run_worker
 from prenorm import convert
 
+pytestmark = pytest.mark.slow
+
 ROWS = {line.split(" | ")[0].removeprefix("| "): line for line in TABLE.read_text(encoding="utf-8").splitlines()}
 
 

@@ -22,6 +22,8 @@ from prenorm.errors import UnreadableCheckpoint, UsageProblem
 from prenorm.parts import open_checkpoint
 from prenorm.source.contents import model_tensors
 
+pytestmark = pytest.mark.slow
+
 VARIANTS = FIXTURES / "variants"
 CLASSIFIER = FIXTURES / "dinkytrain-classification"
 Folder = Callable[[str], Path]

@@ -15,6 +15,8 @@ from helpers.fitness_folders import FAULTS, ONNX, TRAINER, VECTORS, make_sound
 from helpers.paths import OLD_TRANSFORMERS_PYTHON, SCRIPTS
 from helpers.workers import run_worker
 
+pytestmark = pytest.mark.slow
+
 # An export takes seconds; each architecture and task is exported once, by one release or the other.
 EXPORTED = {"5": ("masked-lm", "choice"), "4.57": ("xl", "classifier")}
 PYTHONS = {"5": Path(sys.executable), "4.57": OLD_TRANSFORMERS_PYTHON}

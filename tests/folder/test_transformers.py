@@ -15,6 +15,8 @@ from helpers.paths import ARCHITECTURES, BPE, CONVERTIBLE, FIXTURES, OLD_TRANSFO
 from helpers.workers import run_worker
 from prenorm import convert
 
+pytestmark = pytest.mark.slow
+
 Folder = Callable[[str], Path]
 
 

@@ -10,6 +10,8 @@ import pytest
 from helpers.paths import BPE, MLM, ROOT
 from prenorm import convert
 
+pytestmark = pytest.mark.slow
+
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 

@@ -31,6 +31,8 @@ from helpers.hub import (
 from helpers.waiting import PATIENCE, wait_until
 from helpers.workers import Ask
 
+pytestmark = pytest.mark.slow
+
 REPO = "lab/model"
 WEIGHTS = {"do": "hf_hub_download", "repo_id": REPO, "filename": "model.safetensors"}
 

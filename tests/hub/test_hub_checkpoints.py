@@ -169,6 +169,7 @@ def test_a_private_repo_without_a_token(command: CommandWorker, hub: Hub, home: 
     assert command.run(hub, home, "inspect", address).returncode == 0
 
 
+@pytest.mark.slow
 def test_the_whole_circle(command: CommandWorker, hub: Hub, home: Path, tmp_path: Path) -> None:
     """A real checkpoint, over a Hub that drops the connection twice, to transformers, which computes the same there."""
     import subprocess

@@ -5,8 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from helpers.hub import READER, STRANGER, Hub, Token, serve_hub
 from helpers.workers import Ask
+
+pytestmark = pytest.mark.slow
 
 REPO = "lab/model"
 

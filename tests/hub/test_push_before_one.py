@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from helpers.hub import DropBeforeAnswer, Hub
 from helpers.hub.pushing import OURS, PushWorker, on_disk, on_hub, publishable
 from helpers.paths import ROOT
 from prenorm.hub.retries import RetryPolicy
+
+pytestmark = pytest.mark.slow
 
 PATIENCE = RetryPolicy(attempts=3, first_wait=0.01, timeout=20)
 

@@ -90,6 +90,7 @@ def test_a_dry_run_only_reads(hub: Hub, home: Path, folder: Path, there: bool) -
     assert "51,200" in shown and "to send" in shown and "Nothing was sent" in shown
 
 
+@pytest.mark.slow
 def test_a_private_repo(hub: Hub, home: Path, folder: Path) -> None:
     answer(hub, home, folder, REPO, "--private")
     assert hub.is_private(REPO)
@@ -100,6 +101,7 @@ def test_a_private_repo(hub: Hub, home: Path, folder: Path) -> None:
     assert not on_hub(hub, "lab/open")
 
 
+@pytest.mark.slow
 def test_a_branch_is_made_if_there_is_none(hub: Hub, home: Path, folder: Path) -> None:
     hub.seed(REPO, {"config.json": CONTENT["config.json"]})
     found = answer(hub, home, folder, REPO, "--revision", "a/b")
@@ -115,6 +117,7 @@ def test_a_branch_of_a_repo_that_is_not_there(hub: Hub, home: Path, folder: Path
     assert on_hub(hub, REPO, "dev") == on_disk(folder) and not on_hub(hub, REPO)
 
 
+@pytest.mark.slow
 def test_a_pull_request_to_somebody_elses_repo(hub: Hub, home: Path, folder: Path) -> None:
     hub.seed(REPO, {"theirs.txt": b"theirs\n"})
     found = answer(hub, home, folder, REPO, "--pull-request", token=STRANGER)
@@ -127,6 +130,7 @@ def test_a_pull_request_to_somebody_elses_repo(hub: Hub, home: Path, folder: Pat
     assert done.returncode == 2 and "--revision" in done.stderr
 
 
+@pytest.mark.slow
 def test_another_conversion_sends_what_changed_and_takes_away_its_own(hub: Hub, home: Path, tmp_path: Path) -> None:
     shards = {f"model-{n}-of-2.safetensors": bytes([n]) * 5000 for n in (1, 2)}
     rest = {name: content for name, content in CONTENT.items() if name != "model.safetensors"}
@@ -180,6 +184,7 @@ REFUSED = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_was_not_proven_is_not_sent(
     name: str, hub: Hub, home: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -217,6 +222,7 @@ def test_nobody_is_told_to_log_in(hub: Hub, home: Path, folder: Path) -> None:
     assert not hub.log
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("token", "repo", "said"),
     [
@@ -236,6 +242,7 @@ def test_who_may_not(hub: Hub, home: Path, folder: Path, token: Token, repo: str
     assert not hub.has("lab/new") and not on_hub(hub, "lab/open")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "secret", ["hf_é" + "secret" * 4, "hf_" + "secret" * 4 + "\nX-Header: 1", "hf_" + "secret" * 4 + "\x7f"]
 )
@@ -256,6 +263,7 @@ def test_no_hub(hub: Hub, home: Path, folder: Path) -> None:
     assert done.returncode == 5 and "tried 2 times" in done.stderr and "HF_ENDPOINT" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("repo", ["model/", "a/b/c", "-/--", "lab/.."])
 def test_no_repo_id(hub: Hub, home: Path, folder: Path, repo: str) -> None:
     done = prenorm(hub, home, "push", folder, "--", repo)

@@ -13,6 +13,8 @@ from helpers.hub.pushing import PushWorker
 from helpers.hub.scenarios import PHASES, SCENARIOS, Scenario, Seen
 from helpers.paths import OLD_HUB_PYTHON
 
+pytestmark = pytest.mark.slow
+
 GROUPS = [(mode, phase) for mode, phases in PHASES.items() for phase in phases]
 # For the older client, every fault once and every phase more than once.
 DIAGONAL = [

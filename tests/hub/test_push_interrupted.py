@@ -14,6 +14,8 @@ from helpers.hub.command import prenorm, starts, tell_no_secrets
 from helpers.hub.pushing import OURS, on_disk, on_hub, publishable, untouched, write_report
 from helpers.waiting import PATIENCE, wait_until
 
+pytestmark = pytest.mark.slow
+
 REPO = "lab/model"
 CODES = {"INT": 130, "TERM": 143, "KILL": -9}
 

@@ -151,6 +151,7 @@ def test_a_task_of_a_user_dir_is_known_by_its_head(tmp_path: Path) -> None:
     assert "our_own_task, with classification_head_name=" in str(found.converts_to["chosen_because"])
 
 
+@pytest.mark.slow
 def test_the_command_says_what_it_chose_and_why(tmp_path: Path) -> None:
     done = run_command("convert", RANKING, tmp_path / "out")
     assert done.returncode == 0

@@ -14,6 +14,8 @@ from helpers.model_pairs import apart, batch, randomize, settings
 from helpers.paths import OLD_TRANSFORMERS_PYTHON, SCRIPTS
 from helpers.workers import run_worker
 
+pytestmark = pytest.mark.slow
+
 ENCODER, MASKED, CAUSAL = (f"RobertaPreLayerNorm{part}" for part in ("Model", "ForMaskedLM", "ForCausalLM"))
 HEADS = torch.tensor([[1.0, 0.0, 0.5, 1.0], [0.0, 1.0, 1.0, 0.25]]).double()
 CASES = {

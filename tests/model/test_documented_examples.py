@@ -21,7 +21,7 @@ from prenorm_model import (
     RobertaPreLayerNormModel,
 )
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*newly initialized.*")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:.*newly initialized.*")]
 
 
 @pytest.fixture

@@ -113,6 +113,7 @@ def test_save_load_forward_is_bit_equal(name: str, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "config.json").read_text())["architectures"] == [name]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tied", [True, False])
 @pytest.mark.parametrize("name", NAMES)
 def test_folders_load_in_the_other(name: str, tied: bool, tmp_path: Path) -> None:
@@ -281,6 +282,7 @@ def test_nothing_is_initialized_that_is_loaded(tmp_path: Path, monkeypatch: pyte
 XL_NAMES = [name for name in NAMES if name != "RobertaPreLayerNormModel"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tied", [True, False])
 @pytest.mark.parametrize("name", XL_NAMES)
 def test_xlm_roberta_xl_folders(name: str, tied: bool, tmp_path: Path) -> None:

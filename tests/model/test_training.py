@@ -11,6 +11,8 @@ import prenorm_model as model
 import prenorm_model.torch.packing as packing
 from helpers.model_pairs import NAMES, SMALL, apart, batch, inputs_for, labels_for, settings
 
+pytestmark = pytest.mark.slow
+
 
 def build(name: str, **changes: Any) -> Any:
     torch.manual_seed(0)

@@ -27,6 +27,8 @@ from prenorm.parts import open_checkpoint
 from prenorm.rules.derived import JoinedTensor
 from prenorm.source.contents import model_tensors
 
+pytestmark = pytest.mark.slow
+
 TABLE, HEAD = ENCODER + "embed_tokens.weight", "encoder.lm_head.weight"
 WORDS = {
     "fsdp-shards": "zip, 2 FSDP shards",

@@ -17,10 +17,11 @@ from prenorm import convert
 from prenorm.commands.verify import verify
 from prenorm.reports import render
 
+pytestmark = pytest.mark.slow
+
 CLASSIFICATION = FIXTURES / "dinkytrain-classification" / "checkpoint.pt"
 
 
-@pytest.mark.slow
 def test_no_sound_folder_is_doubted(tmp_path: Path) -> None:
     closest: list[float] = []
 

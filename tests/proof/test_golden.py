@@ -19,6 +19,8 @@ from prenorm.errors import UnreadableCheckpoint, UsageProblem
 from prenorm.proof.numbers.sketch import WIDTH, sketch
 from prenorm.proof.references.golden import read_golden
 
+pytestmark = pytest.mark.slow
+
 VARIANTS = FIXTURES / "variants"
 NAMES = ("activation-gelu", "sequence-classification", "sentence-ranking", "prenorm-masked-lm", "other-pad-id")
 

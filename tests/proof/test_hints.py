@@ -16,6 +16,8 @@ from helpers.paths import FIXTURES
 from prenorm import convert
 from prenorm.commands.verify import verify
 
+pytestmark = pytest.mark.slow
+
 SOURCE = FIXTURES / "dinkytrain-mlm" / "checkpoint.pt"
 AT = "roberta_prelayernorm."
 

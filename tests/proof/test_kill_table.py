@@ -16,6 +16,8 @@ from helpers.paths import BPE, FIXTURES
 from prenorm import convert
 from prenorm.commands.verify import verify
 
+pytestmark = pytest.mark.slow
+
 CASES = [(fault, kind) for fault in FAULTS for kind in fault.kinds]
 
 

@@ -101,6 +101,7 @@ def all_biases() -> list[str]:
     return [row.target for row in prepared.plan.rows if row.target.endswith("bias")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", all_biases())
 def test_lost_bias_is_caught(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Every bias, the key bias too, which cancels in the softmax and never shows in a logit."""

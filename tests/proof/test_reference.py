@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+
 import numpy as np
 import pytest
 import torch
 
-from helpers.paths import CONVERTIBLE, FIXTURES
+from helpers.paths import CONVERTIBLE, FIXTURES, ROOT
 from prenorm.parts import open_checkpoint
 from prenorm.proof.references.builtin import BuiltinReference, ReferenceSettings
 from prenorm.source.contents import model_tensors
@@ -39,25 +41,27 @@ def test_it_uses_every_tensor_that_matters() -> None:
     assert set(tensors) - reference.used == {"encoder.sentence_encoder.version"}
 
 
-def test_it_shares_no_code_with_model_or_mapping() -> None:
-    import ast
-    from pathlib import Path
+ALONE = {"__future__", "collections.abc", "dataclasses", "math", "torch"}
 
-    import prenorm.proof.references.builtin as module
-    import prenorm.proof.references.builtin_names as names
 
-    tree = ast.parse(Path(str(module.__file__)).read_text())
-    imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    tables = ast.parse(Path(str(names.__file__)).read_text())
-    assert {node.module for node in ast.walk(tables) if isinstance(node, ast.ImportFrom)} <= {
-        "__future__",
-        "collections.abc",
-    }
-    assert imported <= {
-        "__future__",
-        "collections.abc",
-        "torch",
-        "prenorm.checkpoint.tensors",
-        "prenorm.proof.references.builtin_names",
-        "dataclasses",
-    }
+@pytest.mark.parametrize(
+    ("module", "others"),
+    [
+        ("builtin_names", set()),
+        ("builtin_functions", set()),
+        (
+            "builtin",
+            {
+                "prenorm.checkpoint.tensors",
+                "prenorm.proof.references.builtin_functions",
+                "prenorm.proof.references.builtin_names",
+            },
+        ),
+    ],
+)
+def test_it_shares_no_code_with_model_or_mapping(module: str, others: set[str]) -> None:
+    path = ROOT / "converter" / "prenorm" / "proof" / "references" / f"{module}.py"
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    imported = {node.module for node in nodes if isinstance(node, ast.ImportFrom)}
+    imported |= {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    assert imported <= ALONE | others

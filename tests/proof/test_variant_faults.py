@@ -128,6 +128,7 @@ FAULTS: dict[tuple[str, str], Plant] = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("variant", "fault"), FAULTS, ids=lambda word: word)
 def test_fault_is_caught(variant: str, fault: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     FAULTS[variant, fault](monkeypatch)

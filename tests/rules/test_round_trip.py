@@ -22,6 +22,8 @@ from prenorm.parts import open_checkpoint
 from prenorm.rules import OperationKind, invert, restore
 from prenorm.source.layouts import ENCODER, EVERYWHERE
 
+pytestmark = pytest.mark.slow
+
 EXACT = [case for case in CASES if case.refusal is None]
 # What is computed has no way back; these operations' sources are excused, and nothing else.
 ONE_WAY = (OperationKind.COMPUTED, OperationKind.CONSTANT)

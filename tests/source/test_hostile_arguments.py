@@ -276,6 +276,7 @@ def as_we_read_it(theirs: object, unread: set[tuple[str, ...]], path: tuple[str,
     return None if theirs == "???" or is_repr else theirs
 
 
+@pytest.mark.slow
 def test_random_configs_read_as_omegaconf_reads_them() -> None:
     """Nodes of every type and references of every form, pickled and read back by real omegaconf 2.3."""
     compared = references = 0

@@ -199,6 +199,7 @@ OLD: dict[str, Edit] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("legacy", [False, True])
 @pytest.mark.parametrize("layout", OLD)
 def test_old_names_give_the_same_weights(layout: str, legacy: bool, tmp_path: Path) -> None:

@@ -18,6 +18,8 @@ from helpers.tokenizer_texts import TEXTS, TRAINING, WORDS
 from prenorm.tokenization.dictionary import UNK
 from prenorm.tokenization.sentencepiece.model import read_sentencepiece
 
+pytestmark = pytest.mark.slow
+
 Fairseq = Callable[..., Any]
 # Models beside those of the fixtures: options of the sentencepiece trainer.
 MODELS: dict[str, dict[str, Any]] = {

@@ -22,6 +22,8 @@ from prenorm import convert
 from prenorm.commands.verify import verify
 from prenorm.errors import UsageProblem
 
+pytestmark = pytest.mark.slow
+
 Folders = dict[str, Path]
 
 

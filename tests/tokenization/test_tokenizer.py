@@ -30,6 +30,7 @@ def fairseqs(texts: list[str]) -> list[list[int]]:
     return found
 
 
+@pytest.mark.slow
 def test_ids_are_real_fairseqs_on_hypothesis_strings() -> None:
     """Strings are gathered first and sent to fairseq in one go: starting it costs seconds."""
     words = st.sampled_from(

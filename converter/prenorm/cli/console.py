@@ -43,13 +43,13 @@ def table(*columns: str, title: str) -> Table:
     """Return an empty table.
 
     Args:
-        *columns: their headings.
+        *columns: their headings; if all are empty, none is shown.
         title: what stands above.
 
     Returns:
         The table.
     """
-    made = Table(title=title, title_justify="left", title_style="bold")
+    made = Table(title=title, title_justify="left", title_style="bold", show_header=any(columns))
     for column in columns:
         made.add_column(column, overflow="fold")
     return made

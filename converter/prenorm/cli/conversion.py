@@ -8,9 +8,10 @@ from prenorm.cli import console
 from prenorm.cli.judgement import print_parity
 from prenorm.cli.output import ReportOptions
 from prenorm.cli.signals import resumable_push
-from prenorm.commands.convert import Conversion, ConversionFailed
+from prenorm.commands.convert import Conversion
 from prenorm.commands.convert import convert as run
 from prenorm.options import ConvertAndPushOptions, ConvertOptions
+from prenorm.reports.failure import ParityFailed
 
 
 def convert(options: ConvertOptions, output: ReportOptions) -> Conversion:
@@ -24,17 +25,18 @@ def convert(options: ConvertOptions, output: ReportOptions) -> Conversion:
         The conversion.
 
     Raises:
-        ConversionFailed: if the written model does not compute the same; the report is shown then.
+        ParityFailed: if the written model does not compute the same; the report is shown then.
     """
     try:
         with console.ConsoleProgress(quiet=output.quiet) as progress:
             result = run.with_options(replace(options, progress=progress))
-    except ConversionFailed as error:
-        output.write(error.report)
-        if output.as_json:
-            console.print_json(error.report.to_dict())
-        elif not output.quiet:
-            print_parity(error.report)
+    except ParityFailed as error:
+        if error.report is not None:
+            output.write(error.report)
+            if output.as_json:
+                console.print_json(error.report.to_dict())
+            elif not output.quiet:
+                print_parity(error.report)
         raise
     output.write(result.report)
     return result

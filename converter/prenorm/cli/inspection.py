@@ -31,10 +31,11 @@ def print_inspection(result: Inspection) -> None:
     for name, value in _facts(result):
         facts.add_row(name, escape(value))
     console.print(facts)
-    tensors = table("tensor", "type", "shape", "becomes", title=f"{len(result.tensors)} tensors")
+    fates = ["becomes"] if any(map(_fate, result.tensors)) else []
+    tensors = table("tensor", "type", "shape", *fates, title=f"{len(result.tensors)} tensors")
     for line in result.tensors:
         shape = " x ".join(map(str, line.shape)) or "scalar"
-        tensors.add_row(escape(line.name), line.dtype, shape, escape(_fate(line)))
+        tensors.add_row(escape(line.name), line.dtype, shape, *([escape(_fate(line))] if fates else []))
     console.print(tensors)
     globals_table = table("global", "", title=f"{len(result.globals)} pickle globals (none was imported or run)")
     for item in result.globals:
@@ -46,7 +47,7 @@ def print_inspection(result: Inspection) -> None:
 def _print_summary(console: Console, result: Inspection) -> None:
     """Print what the model is, what it becomes or why it cannot, and what the user should know."""
     if result.description is not None:
-        console.print(f"{escape(_model(result.description))}", soft_wrap=True)
+        console.print(escape(_model(result.description)), soft_wrap=True)
     if result.refusal is not None:
         label = f"[bold]Cannot be converted (exit code {result.refusal_code}):[/bold]"
         console.print(f"{label} {escape(result.refusal)}", soft_wrap=True)

@@ -13,7 +13,7 @@ from prenorm.commands.keywords import with_keywords
 from prenorm.commands.opening import open_source
 from prenorm.folder.card.command import command
 from prenorm.folder.card.names import PublicNames
-from prenorm.folder.card.options import read_own_text
+from prenorm.folder.card.options import read_user_text
 from prenorm.folder.staging import check_output, publish, staging_folder
 from prenorm.hub.addresses import hub_file
 from prenorm.mapping.plan import ConversionPlan
@@ -45,31 +45,6 @@ class Conversion:
     seconds: dict[str, float] = field(default_factory=dict)
 
 
-class ConversionFailed(ParityFailed):
-    """The written model does not compute what the checkpoint computes; `report` says where they part."""
-
-    report: Report
-
-    def __init__(self, report: Report, output: Path) -> None:
-        """Say what failed.
-
-        Args:
-            report: the proof that failed.
-            output: the folder that was not made.
-        """
-        failed = ", ".join(check.name for check in report.checks if not check.passed)
-        module = report.first_divergence
-        unequal = [row.target or row.source for row in report.tensors if row.equal is False]
-        super().__init__(
-            f"the converted model does not compute what the checkpoint computes (failed: {failed}"
-            + (f"; first diverging module: {module}" if module else "")
-            + f"), so {output} was not written",
-            problems=[*report.problems, *(f"'{name}' is not bit-equal to its source" for name in unequal)],
-            advice="This is a fault of prenorm: please report it with the output of prenorm inspect",
-        )
-        self.report = report
-
-
 @with_keywords(ConvertOptions)
 def convert(options: ConvertOptions) -> Conversion:
     """Convert a checkpoint into a proven folder at `output`, or leave `output` as it was and raise.
@@ -84,14 +59,14 @@ def convert(options: ConvertOptions) -> Conversion:
         UsageProblem: if an argument or a file does not fit.
         NotRepresentable: if no Hugging Face architecture computes exactly the same.
         UnreadableCheckpoint: if the checkpoint is damaged, incomplete or unsafe.
-        ConversionFailed: if the written model does not compute the same; its `report` says where. It is a ParityFailed.
+        ParityFailed: if the written model does not compute the same; its `report` says where.
         HubProblem: if the Hub does not hand out the checkpoint.
     """
     output, progress, clock = Path(options.output), options.listener, _Clock()
     with clock.measure("read"):
         progress.stage("Reading", 1)
         check_output(output, overwrite=options.overwrite, inputs=[*_local(options), *options.paths])
-        user_text = read_own_text(options, options.repo_id)
+        user_text = read_user_text(options, options.repo_id)
         prepared = prepare(open_source(options.checkpoint, progress), options)
         warnings = [*prepared.warnings, *user_text.warnings()]
         for text in warnings:
@@ -105,13 +80,28 @@ def convert(options: ConvertOptions) -> Conversion:
         with clock.measure("prove"):
             report = prove_folder(prepared, staging, options, user_text=user_text, command=shown_command)
         if not report.agrees:
-            raise ConversionFailed(report, output)
+            raise _failure(report, output)
         with clock.measure("publish"):
             publish(staging, output, overwrite=options.overwrite)
     if not report.judged:
         warnings.append(NOT_JUDGED)
         progress.warn(NOT_JUDGED)
     return Conversion(output, prepared.plan, report, tuple(warnings), clock.seconds)
+
+
+def _failure(report: Report, output: Path) -> ParityFailed:
+    """Return the error for a model that does not compute what the checkpoint computes."""
+    failed = ", ".join(check.name for check in report.checks if not check.passed)
+    module = report.first_divergence
+    unequal = [row.target or row.source for row in report.tensors if row.equal is False]
+    return ParityFailed(
+        f"the converted model does not compute what the checkpoint computes (failed: {failed}"
+        + (f"; first diverging module: {module}" if module else "")
+        + f"), so {output} was not written",
+        report=report,
+        problems=[*report.problems, *(f"'{name}' is not bit-equal to its source" for name in unequal)],
+        advice="This is a fault of prenorm: please report it with the output of prenorm inspect",
+    )
 
 
 def _local(options: ConvertOptions) -> list[Path]:

@@ -8,12 +8,14 @@ import inspect
 import re
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ParamSpec, Protocol, TypeVar, cast, get_type_hints
+from typing import Any, ParamSpec, Protocol, TypeVar, cast, get_type_hints, overload
 
 from prenorm.errors import UsageProblem
 from prenorm.options import Kind, Modes, Options, argument_fields, field_of, flag_of, option_fields, option_of
 
 _P = ParamSpec("_P")
+_P2 = ParamSpec("_P2")
+_P3 = ParamSpec("_P3")
 _Group = TypeVar("_Group", bound=Options)
 _Result = TypeVar("_Result")
 _GroupIn = TypeVar("_GroupIn", bound=Options, contravariant=True)
@@ -51,25 +53,52 @@ def with_keywords(
     """
 
     def decorate(function: Callable[[_Group], _Result]) -> KeywordFunction[_P, _Group, _Result]:
-        return cast("KeywordFunction[_P, _Group, _Result]", keyword_function(function, Modes((group,))))
+        return cast("KeywordFunction[_P, _Group, _Result]", _keyword_function(function, Modes((group,))))
 
     return decorate
 
 
-def keyword_function(function: Callable[[Any], Any], modes: Modes[Any]) -> Callable[..., Any]:
-    """Return a function that makes an option group of its arguments and keywords, and calls `function` with it.
+class ThreeModes(Protocol[_P, _P2, _P3, _GroupIn, _ResultOut]):
+    """A function that can be called in three ways, each with arguments and keywords of its own."""
+
+    @overload
+    def __call__(self, *arguments: _P.args, **keywords: _P.kwargs) -> _ResultOut: ...
+    @overload
+    def __call__(self, *arguments: _P2.args, **keywords: _P2.kwargs) -> _ResultOut: ...
+    @overload
+    def __call__(self, *arguments: _P3.args, **keywords: _P3.kwargs) -> _ResultOut: ...
+
+    def with_options(self, options: _GroupIn, /) -> _ResultOut:
+        """Call it with arguments and keywords as one group.
+
+        Args:
+            options: the group.
+
+        Returns:
+            What the function returns.
+        """
+
+
+def with_modes(
+    modes: Modes[tuple[Callable[_P, Options], Callable[_P2, Options], Callable[_P3, Options]]],
+) -> Callable[[Callable[[_Group], _Result]], ThreeModes[_P, _P2, _P3, _Group, _Result]]:
+    """Do what `with_keywords` does, for a function that takes any of three groups.
 
     Args:
-        function: takes any of the groups.
         modes: the groups. The keywords decide which is meant, and a keyword of another one is a UsageProblem.
 
     Returns:
-        The function, without a type: `with_keywords` gives it one where there is one mode. It raises what `with_keywords`
-        says.
-
-    Raises:
-        TypeError: if the function is called with a keyword that there is none of.
+        A decorator.
     """
+
+    def decorate(function: Callable[[_Group], _Result]) -> ThreeModes[_P, _P2, _P3, _Group, _Result]:
+        return cast("ThreeModes[_P, _P2, _P3, _Group, _Result]", _keyword_function(function, modes))
+
+    return decorate
+
+
+def _keyword_function(function: Callable[[Any], Any], modes: Modes[Any]) -> Callable[..., Any]:
+    """Return a function that makes an option group of its arguments and keywords, and calls `function` with it."""
     signature = _signature(function, modes)
     modes = dataclasses.replace(modes, advice=_calls(function.__name__, modes))
 

@@ -6,62 +6,21 @@ The checkpoint's checksum is begun before what computes is imported: that takes 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, cast, overload
+from typing import TYPE_CHECKING
 
-from prenorm.commands.keywords import keyword_function
+from prenorm.commands.keywords import with_modes
 from prenorm.commands.opening import open_folder, open_source
 from prenorm.folder.digests import Digests
 from prenorm.mapping.understood import prepare
-from prenorm.options import (
-    AUTO,
-    VERIFY_MODES,
-    FolderOnlyOptions,
-    GoldenOptions,
-    Modes,
-    Options,
-    VerifyOptions,
-)
+from prenorm.options import AUTO, VERIFY_MODES, FolderOnlyOptions, GoldenOptions, VerifyOptions
 
 if TYPE_CHECKING:
     from prenorm.reports.model import Report
 
-_ByCheckpoint = ParamSpec("_ByCheckpoint")
-_ByGolden = ParamSpec("_ByGolden")
-_ByItself = ParamSpec("_ByItself")
 
-
-class Verify(Protocol[_ByCheckpoint, _ByGolden, _ByItself]):
-    """The type of `verify`, which can be called in three ways."""
-
-    @overload
-    def __call__(self, *arguments: _ByCheckpoint.args, **keywords: _ByCheckpoint.kwargs) -> Report: ...
-    @overload
-    def __call__(self, *arguments: _ByGolden.args, **keywords: _ByGolden.kwargs) -> Report: ...
-    @overload
-    def __call__(self, *arguments: _ByItself.args, **keywords: _ByItself.kwargs) -> Report: ...
-
-    def with_options(self, options: VerifyOptions | GoldenOptions | FolderOnlyOptions, /) -> Report:
-        """Call it with arguments and keywords as one group.
-
-        Args:
-            options: the group.
-
-        Returns:
-            The report.
-        """
-
-
-def _with_modes(
-    modes: Modes[tuple[Callable[_ByCheckpoint, Options], Callable[_ByGolden, Options], Callable[_ByItself, Options]]],
-) -> Callable[[Callable[[Any], Any]], Verify[_ByCheckpoint, _ByGolden, _ByItself]]:
-    """Return a decorator that gives a function of any of the groups the type of `verify`."""
-    return lambda function: cast("Verify[_ByCheckpoint, _ByGolden, _ByItself]", keyword_function(function, modes))
-
-
-@_with_modes(VERIFY_MODES)
+@with_modes(VERIFY_MODES)
 def verify(options: VerifyOptions | GoldenOptions | FolderOnlyOptions) -> Report:
     """Judge a model folder, and list everything that disagrees; nothing is written.
 

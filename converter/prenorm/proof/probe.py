@@ -12,7 +12,7 @@ _SHORT_LENGTHS = (64, 40, 17, 5, 2)  # padded to the longest; 2 is the shortest 
 
 
 def build_probe(vocab_size: int, positions: int, pad: int = PAD) -> list[Tensor]:
-    """Two batches of token ids: one row that covers every position, and short rows with padding.
+    """Return two batches of token ids: one row that covers every position, and short rows with padding.
 
     Ids are drawn from the whole vocabulary, pads left out; every row starts with `<s>` and ends with `</s>` (where they
     are at their usual ids), and carries the last id, which is `<mask>`, in places. The same sizes give the same probe.

@@ -57,13 +57,11 @@ class Runtime(Protocol):
 
 
 class ReferenceModel(Protocol):
-    """What computes as fairseq does: the built-in reference, fairseq itself, or outputs that were recorded.
+    """What computes as fairseq does: the built-in reference, fairseq itself, or outputs that were recorded."""
 
-    Attributes:
-        name: what the report calls it.
-    """
-
-    name: str
+    @property
+    def name(self) -> str:
+        """What the report calls it."""
 
     @property
     def used(self) -> Set[str]:

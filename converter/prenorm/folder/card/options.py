@@ -22,7 +22,7 @@ _HEADING = "a heading that comes after everything"
 
 
 @dataclass(frozen=True)
-class OwnText:
+class UserText:
     """What the user brings: keys for the front matter, and Markdown for the top of the card.
 
     `has_title` says whether the Markdown starts with a heading of the first level, which then is the card's.
@@ -43,7 +43,7 @@ class OwnText:
                 yield "the licence is 'other': give its name in the front matter of --card, as license_name"
 
 
-def read_own_text(options: CardOptions, repo_id: str | None = None) -> OwnText:
+def read_user_text(options: CardOptions, repo_id: str | None = None) -> UserText:
     """Reads and checks what the user gave.
 
     Raises:
@@ -69,7 +69,7 @@ def read_own_text(options: CardOptions, repo_id: str | None = None) -> OwnText:
     if repo_id is not None:
         check_repo_id(repo_id)
     has_title = _look_through(Path(options.card), body) if options.card is not None else False
-    return OwnText(front_matter, body, has_title, repo_id)
+    return UserText(front_matter, body, has_title, repo_id)
 
 
 def _read_file(path: Path) -> tuple[dict[str, object], str]:

@@ -32,10 +32,15 @@ _UNTIED: tuple[Rename | Drop, ...] = (
 
 
 def head_rules(description: SourceDescription, task: Task, prefix: str) -> tuple[Rename | Drop, ...]:
-    """The rules of the task's head, and of the heads that its folder leaves out.
+    """Return the rules of the task's head, and of the heads that its folder leaves out.
 
     Args:
+        description: the source model.
+        task: what the folder is for.
         prefix: the headless model's name within the target, with its dot.
+
+    Returns:
+        The rules, in the order in which they are tried.
     """
     others: tuple[Rename | Drop, ...] = (
         Drop(HEADS + "{head}.{rest}", f"head of another task; this folder is for {task.kind.value}"),
@@ -61,7 +66,11 @@ def head_rules(description: SourceDescription, task: Task, prefix: str) -> tuple
 
 
 def check_activation(description: SourceDescription, task: Task) -> None:
-    """Refuses activations that transformers does not compute.
+    """Refuse activations that transformers does not compute.
+
+    Args:
+        description: the source model.
+        task: what the folder is for.
 
     Raises:
         NotRepresentable: naming the argument that rules it out.
@@ -81,7 +90,15 @@ def check_activation(description: SourceDescription, task: Task) -> None:
 
 
 def sizes(description: SourceDescription, task: Task) -> dict[str, int]:
-    """What the size names in the rule tables mean for this model."""
+    """Return what the size names in the rule tables mean for a model.
+
+    Args:
+        description: the source model.
+        task: what the folder is for.
+
+    Returns:
+        Numbers by name.
+    """
     return {
         "vocab": description.vocab_size,
         "hidden": description.hidden_size,
@@ -93,7 +110,15 @@ def sizes(description: SourceDescription, task: Task) -> dict[str, int]:
 
 
 def head_config(description: SourceDescription, task: Task) -> dict[str, object]:
-    """The fields of config.json that speak of the head."""
+    """Return the fields of config.json that speak of the head.
+
+    Args:
+        description: the source model.
+        task: what the folder is for.
+
+    Returns:
+        The labels of a classification head; nothing for other tasks.
+    """
     if task.kind is not TaskKind.SEQUENCE_CLASSIFICATION:
         return {}
     return {

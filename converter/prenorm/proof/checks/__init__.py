@@ -1,0 +1,1 @@
+"""Checks of what the numbers cannot show: config, tokenizer, weights, and the audit of all tensors."""

@@ -28,15 +28,21 @@ def audit(
     tied: bool,
     allowed: Iterable[str] = (),
 ) -> Audit:
-    """Audits the folder's tensors.
+    """Account for a folder's tensors.
 
     Args:
+        folder: its safetensors files.
+        rows: the target tensors that were planned.
+        dropped: the source tensors that are left out.
         tensors: the source tensors under the checkpoint's own names.
         used_by_reference: the source tensors that the reference computed with; none of them may be lost.
-        allowed: names that may be in the files without a source.
         tied: whether the LM head's matrix was left out for being the embedding, which is then checked.
+        allowed: names that may be in the files without a source.
+
+    Returns:
+        A row for every tensor, and what is wrong with the whole.
     """
-    found: list[AuditRow] = []
+    fates: list[AuditRow] = []
     planned = {row.target: row for row in rows}
     seen: set[str] = set()
     for path in sorted(folder.glob("*.safetensors")):
@@ -49,12 +55,12 @@ def audit(
                 with safe_open(path, framework="pt") as file:
                     equal = _is_as_planned(planned[name], file.get_tensor(name))
                 row = planned[name]
-                found.append(AuditRow(row.source, name, str(row.operation), row.reason, equal))
+                fates.append(AuditRow(row.source, name, str(row.operation), row.reason, equal))
     moved = {source for row in planned.values() for source in row.sources}
     table = next((row.moved.tensor for row in planned.values() if row.moved and row.target.endswith(_TABLE)), None)
     table = table if tied else None
     lost = list(dropped)
-    found += [AuditRow(item.source, None, "drop", item.reason, _equal_to_table(item, table)) for item in lost]
+    fates += [AuditRow(item.source, None, "drop", item.reason, _equal_to_table(item, table)) for item in lost]
     same_as_table = {item.source for item in lost if _equal_to_table(item, table)}
     problems = [
         *(f"target tensor '{name}' was planned and is not in the files" for name in planned.keys() - seen),
@@ -68,18 +74,19 @@ def audit(
             for key in sorted(set(used_by_reference) - moved - same_as_table)
         ),
     ]
-    return Audit(tuple(sorted(found, key=lambda row: (row.target or "~", row.source or ""))), tuple(sorted(problems)))
+    return Audit(tuple(sorted(fates, key=lambda row: (row.target or "~", row.source or ""))), tuple(sorted(problems)))
 
 
 _TABLE = "word_embeddings.weight"
 
 
 def _unaccounted(tensors: Mapping[str, SourceTensor], moved: set[str], dropped: list[Dropped]) -> list[str]:
+    """Return the source tensors that are neither moved nor dropped."""
     return sorted(tensors.keys() - moved - {item.source for item in dropped})
 
 
 def _equal_to_table(item: Dropped, table: SourceTensor | None) -> bool | None:
-    """For a tied LM-head matrix: whether it is the word embedding, bit by bit. None for tensors of no target."""
+    """Return whether a tied LM-head matrix is the word embedding, bit by bit; None for any other tensor."""
     if table is None or not item.source.endswith("lm_head.weight"):
         return None
     if is_same_place(item.tensor, table):
@@ -89,7 +96,7 @@ def _equal_to_table(item: Dropped, table: SourceTensor | None) -> bool | None:
 
 
 def _is_as_planned(row: Row, actual: Tensor) -> bool:
-    """Whether the written tensor is what the plan says: the source's bits, then the extra rows'."""
+    """Return whether the written tensor is what the plan says: the source's bits, then the extra rows'."""
     if tuple(actual.shape) != row.shape or str(actual.dtype) != f"torch.{row.dtype}":
         return False
     if row.moved is None:
@@ -113,7 +120,7 @@ _INTEGERS = {8: torch.int64, 4: torch.int32, 2: torch.int16, 1: torch.uint8}
 
 
 def _same_bits(left: Tensor, right: Tensor) -> bool:
-    """Bit equality: -0.0 differs from 0.0, and a NaN equals itself."""
+    """Return whether all bits are equal: -0.0 differs from 0.0, and a NaN equals itself."""
     if left.shape != right.shape or left.dtype != right.dtype:
         return False
     integer = _INTEGERS[left.element_size()]

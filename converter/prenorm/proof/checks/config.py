@@ -26,7 +26,16 @@ _OTHER_TYPES = {
 
 @dataclass(frozen=True)
 class ExpectedConfig:
-    """What config.json must say. `labels` are None where nobody has named them."""
+    """What config.json must say.
+
+    Attributes:
+        target: the architecture.
+        architecture: transformers' class.
+        kind: what the folder is for.
+        fields: every field that decides what is computed.
+        outputs: of the classification head.
+        labels: their names; None where nobody has named them.
+    """
 
     target: Target
     architecture: str
@@ -37,7 +46,14 @@ class ExpectedConfig:
 
     @classmethod
     def of(cls, plan: ConversionPlan) -> ExpectedConfig:
-        """What a plan's folder must say."""
+        """Return what a plan's folder must say.
+
+        Args:
+            plan: the plan.
+
+        Returns:
+            The fields, and the head's labels.
+        """
         task = plan.task
         labels = task.labels if task.labels_given else None
         outputs = task.head.outputs if task.head else 0
@@ -45,11 +61,15 @@ class ExpectedConfig:
 
 
 def check_config(config: Mapping[str, object], expected: ExpectedConfig, stored: Mapping[str, int]) -> Iterator[str]:
-    """One sentence for every field that disagrees.
+    """Hold a config.json against what the checkpoint's model is.
 
     Args:
         config: the folder's config.json.
+        expected: what it must say.
         stored: how many tensors the folder has of each type.
+
+    Yields:
+        One sentence for every field that disagrees.
     """
     model_type = config.get("model_type")
     if model_type != expected.target.model_type:
@@ -60,10 +80,10 @@ def check_config(config: Mapping[str, object], expected: ExpectedConfig, stored:
     for name, value in {**expected.fields, **_MUST_BE}.items():
         if name in _SKIPPED or (name == "tie_word_embeddings" and expected.kind is not TaskKind.MASKED_LM):
             continue
-        found = config.get(name, defaults.get(name))
-        if not _same(found, value):
+        stated = config.get(name, defaults.get(name))
+        if not _same(stated, value):
             absent = "" if name in config else " (the default, where config.json does not say it)"
-            yield f"config: {name} is {found}{absent}, must be {value}"
+            yield f"config: {name} is {stated}{absent}, must be {value}"
     yield from check_dtype(config, stored)
     if expected.kind is TaskKind.SEQUENCE_CLASSIFICATION:
         yield from _check_labels(config, expected)
@@ -75,23 +95,33 @@ def _why_not(model_type: object) -> str:
     return target.mistaken if target else _OTHER_TYPES.get(str(model_type), "it would load as another architecture")
 
 
-def _same(found: object, wanted: object) -> bool:
-    if isinstance(found, bool) or isinstance(wanted, bool):
-        return found is wanted
-    if isinstance(found, int | float) and isinstance(wanted, int | float):
-        return float(found) == float(wanted)
-    return found == wanted
+def _same(stated: object, wanted: object) -> bool:
+    """Return whether two values mean the same to transformers: 1 is 1.0, and no number is True."""
+    if isinstance(stated, bool) or isinstance(wanted, bool):
+        return stated is wanted
+    if isinstance(stated, int | float) and isinstance(wanted, int | float):
+        return float(stated) == float(wanted)
+    return stated == wanted
 
 
 def check_dtype(config: Mapping[str, object], stored: Mapping[str, int]) -> Iterator[str]:
-    """A sentence if the type that config.json names is not that of most tensors; `stored` counts the tensors by type."""
-    found = str(config.get("dtype", config.get("torch_dtype"))).removeprefix("torch.")
+    """Hold the type that config.json names against that of most tensors.
+
+    Args:
+        config: the folder's config.json.
+        stored: how many tensors the folder has of each type.
+
+    Yields:
+        A sentence if they differ.
+    """
+    stated = str(config.get("dtype", config.get("torch_dtype"))).removeprefix("torch.")
     most = max(stored, key=lambda name: stored[name], default="float32")
-    if found != most and not (found == "None" and most == "float32"):
-        yield f"config: dtype is {found}, and the tensors are of type {most}"
+    if stated != most and not (stated == "None" and most == "float32"):
+        yield f"config: dtype is {stated}, and the tensors are of type {most}"
 
 
 def _check_labels(config: Mapping[str, object], expected: ExpectedConfig) -> Iterator[str]:
+    """Yield a sentence for every disagreement of the labels."""
     names = config.get("id2label")
     count = expected.outputs
     if not isinstance(names, dict) or len(names) != count:

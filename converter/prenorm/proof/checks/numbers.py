@@ -1,4 +1,4 @@
-"""From what was found to the checks of a report."""
+"""The checks of a report, made from comparisons and audits."""
 
 from __future__ import annotations
 
@@ -8,39 +8,60 @@ from prenorm.proof.numbers.differences import Difference, ModuleDifferences
 from prenorm.reports.model import Audit, Check
 
 
-def comparison_checks(found: Comparison, suffix: str = "") -> tuple[Check, ...]:
-    """The checks of one comparison: logits, where the model has some, modules, and the vocabulary's extra rows.
+def comparison_checks(comparison: Comparison, suffix: str = "") -> tuple[Check, ...]:
+    """Return the checks of one comparison: logits, where the model has some, modules, and the vocabulary's extra rows.
 
     Args:
+        comparison: the comparison, done.
         suffix: what tells these checks from those of another runtime.
+
+    Returns:
+        The checks, in the report's order.
     """
-    checks = [modules_check(found.modules, suffix)]
-    if found.computation.kind is not TaskKind.ENCODER:
-        checks.insert(0, _check(found.logits, suffix))
-    if found.computation.extra_rows and found.computation.kind is TaskKind.MASKED_LM:
-        checks.append(_check(found.extra, suffix))
+    checks = [modules_check(comparison.modules, suffix)]
+    if comparison.computation.kind is not TaskKind.ENCODER:
+        checks.insert(0, _check(comparison.logits, suffix))
+    if comparison.computation.extra_rows and comparison.computation.kind is TaskKind.MASKED_LM:
+        checks.append(_check(comparison.extra, suffix))
     return tuple(checks)
 
 
-def _check(found: Difference, suffix: str) -> Check:
-    return Check(found.name + suffix, found.passed, found.metrics(), found.tolerance, found.judged)
+def _check(difference: Difference, suffix: str) -> Check:
+    """Return the check of one quantity."""
+    metrics = difference.metrics()
+    return Check(difference.name + suffix, difference.passed, metrics, difference.tolerance, difference.judged)
 
 
 def modules_check(modules: ModuleDifferences, suffix: str = "") -> Check:
-    """The worst of all modules stands for them."""
-    found = list(modules.by_name.values())
-    worst = max(found, key=lambda item: item.max_abs_diff / item.scale if item.scale else item.max_abs_diff)
+    """Return one check for all modules, with the metrics of the worst.
+
+    Args:
+        modules: the differences of all modules.
+        suffix: what tells the check from that of another runtime.
+
+    Returns:
+        The check.
+    """
+    differences = list(modules.by_name.values())
+    worst = max(differences, key=lambda item: item.max_abs_diff / item.scale if item.scale else item.max_abs_diff)
     return Check(
         "modules" + suffix,
         modules.first_divergence is None,
-        {**worst.metrics(), "modules": len(found), "diverging": sum(not item.passed for item in found)},
+        {**worst.metrics(), "modules": len(differences), "diverging": sum(not item.passed for item in differences)},
         worst.tolerance,
-        all(item.judged for item in found),
+        all(item.judged for item in differences),
     )
 
 
 def tensors_check(audited: Audit) -> Check:
-    """The audit in one line."""
+    """Return one check for the audit.
+
+    Args:
+        audited: every tensor's fate.
+
+    Returns:
+        The check, with the numbers of tensors.
+    """
     compared = [row for row in audited.rows if row.equal is not None]
     return Check(
         "tensors",

@@ -42,11 +42,15 @@ _TOGETHER = 32  # tokens in one text, where a text of each alone would take long
 
 
 def check_tokenizer(folder: Path, parts: Tokenization, longest: int) -> tuple[Check, list[str]]:
-    """The check for the report, and one sentence for each kind of disagreement.
+    """Hold a folder's tokenizer against the one that the dictionary makes.
 
     Args:
+        folder: tokenizer.json and tokenizer_config.json.
         parts: the tokenizer that the dictionary makes.
         longest: how many tokens the model takes.
+
+    Returns:
+        The check for the report, and one sentence for each kind of disagreement.
     """
     path = folder / TOKENIZER_FILE
     if not path.is_file():
@@ -56,23 +60,32 @@ def check_tokenizer(folder: Path, parts: Tokenization, longest: int) -> tuple[Ch
     except Exception as error:  # the library raises nothing narrower
         return Check("tokenizer ids", False, {"tokens": 0, "wrong": 0}), [f"tokenizer: it cannot be read: {error}"]
     tokens, wrong = count_wrong_ids(path, parts)
-    said = [f"tokenizer: {wrong} of {tokens} tokens have not the dictionary's row as their id"] if wrong else []
-    said += _compare(actual, parts.build(), parts)
-    said += _check_settings(folder, longest, parts)
-    return Check("tokenizer ids", not said, {"tokens": tokens, "wrong": wrong, "disagreements": len(said)}), said
+    disagreements = (
+        [f"tokenizer: {wrong} of {tokens} tokens have not the dictionary's row as their id"] if wrong else []
+    )
+    disagreements += _compare(actual, parts.build(), parts)
+    disagreements += _check_settings(folder, longest, parts)
+    return Check(
+        "tokenizer ids", not disagreements, {"tokens": tokens, "wrong": wrong, "disagreements": len(disagreements)}
+    ), disagreements
 
 
 def _compare(actual: Tokenizer, wanted: Tokenizer, parts: Tokenization) -> Iterator[str]:
+    """Yield a sentence for each kind of disagreement between two tokenizers."""
     mine, theirs = (json.loads(tokenizer.to_str())["model"] for tokenizer in (wanted, actual))
     if mine["type"] != theirs["type"]:
         yield f"tokenizer: its model is {theirs['type']} and must be {mine['type']}"
     elif _merges(mine) != _merges(theirs):
         yield (f"tokenizer: it has {len(_merges(theirs))} merges and must have {len(_merges(mine))}, in their order")
     elif mine["type"] == "Unigram":
-        held, given = ({token: _single(score) for token, score in model["vocab"]} for model in (mine, theirs))
-        other = sum(held.get(token) != given.get(token) for token in parts.wanted if token not in _RESERVED)
+        expected, actual_scores = (
+            {token: _single(score) for token, score in model["vocab"]} for model in (mine, theirs)
+        )
+        other = sum(
+            expected.get(token) != actual_scores.get(token) for token in parts.fairseq_rows if token not in _RESERVED
+        )
         if other:
-            yield f"tokenizer: {other} of {len(parts.wanted)} pieces have another score, or are missing"
+            yield f"tokenizer: {other} of {len(parts.fairseq_rows)} pieces have another score, or are missing"
     texts = (*_TEXTS, *_texts_of(parts, wanted))
     apart = [
         text
@@ -89,16 +102,17 @@ _RESERVED = (*SPECIAL_TOKENS, MASK_TOKEN)
 
 
 def _single(score: float) -> bytes:
-    """A score in sentencepiece's 32 bits: `tokenizers` rounds the last bit of 64 when it reads a file."""
+    """Return a score in sentencepiece's 32 bits: `tokenizers` rounds the last bit of 64 when it reads a file."""
     return struct.pack("<f", score)
 
 
 def _merges(model: dict[str, Any]) -> list[list[str]]:
+    """Return a model's merges as pairs, in whichever of the library's forms they are."""
     return [item.split(" ") if isinstance(item, str) else list(item) for item in model.get("merges", [])]
 
 
 def _texts_of(parts: Tokenization, plain: Tokenizer) -> Iterator[str]:
-    """Texts in which every token occurs: of the byte-level BPE each alone and behind a word, of others many in one text."""
+    """Yield texts in which every token occurs: of byte-level BPE each alone and behind a word, else many in one text."""
     shown = [
         plain.decode([row], skip_special_tokens=False)
         for row, token in enumerate(parts.vocabulary.tokens)
@@ -113,6 +127,7 @@ def _texts_of(parts: Tokenization, plain: Tokenizer) -> Iterator[str]:
 
 
 def _check_settings(folder: Path, longest: int, parts: Tokenization) -> Iterator[str]:
+    """Yield a sentence for each setting of tokenizer_config.json with which texts become other ids."""
     path = folder / TOKENIZER_CONFIG_FILE
     settings = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     if settings.get("add_prefix_space") and parts.kind == "byte-level BPE":

@@ -85,7 +85,7 @@ class _NoEmbeddingNorm(BuiltinReference):
 
 
 def _swapped(first: str, second: str) -> type[BuiltinReference]:
-    """Two parts of every layer taken for each other."""
+    """Return a reference that takes two parts of every layer for each other."""
 
     class Swapped(BuiltinReference):
         def _names(self, n: int) -> dict[str, tuple[str, str]]:
@@ -130,16 +130,33 @@ def _with(settings: ReferenceSettings) -> Callable[[Mapping[str, SourceTensor], 
     return lambda tensors, _: BuiltinReference(tensors, settings)
 
 
-def diagnose(found: Comparison, plan: ConversionPlan, tensors: Mapping[str, SourceTensor]) -> Diagnosis | None:
-    """The first divergence in words; None if there is none."""
-    at = found.divergence
+def diagnose(comparison: Comparison, plan: ConversionPlan, tensors: Mapping[str, SourceTensor]) -> Diagnosis | None:
+    """Describe the first divergence of a comparison.
+
+    Args:
+        comparison: the comparison, done.
+        plan: what the folder must be.
+        tensors: the source tensors under the checkpoint's own names, in the folder's type.
+
+    Returns:
+        Where it is, which rule made that tensor, and which mistake gives the folder's numbers; None if nothing diverges.
+    """
+    at = comparison.divergence
     if at is None:
         return None
     return Diagnosis(at.module, rule_of(at.module, plan), _hint(at, plan, tensors))
 
 
 def rule_of(module: str, plan: ConversionPlan) -> str | None:
-    """What the module's first tensor was made of."""
+    """Return what a module's first tensor was made of.
+
+    Args:
+        module: its name in the report.
+        plan: what the folder must be.
+
+    Returns:
+        Sources, target and operation; None if the plan has no tensor of that name.
+    """
     inner = module.removeprefix(plan.target.modules[BUNDLED].base)
     names = {module, plan.target.prefix + inner, inner}
     for row in plan.rows:
@@ -159,14 +176,14 @@ def _hint(at: FirstDivergence, plan: ConversionPlan, tensors: Mapping[str, Sourc
         before = _before(BuiltinReference(tensors, settings), at)
         for words, mistake in _suspects(settings, plan.description.hidden_size):
             mistaken = mistake(tensors, settings)
-            own = _before(mistaken, at) if isinstance(mistaken, _MaskIgnored) else before
-            if _explains(mistaken, at, own, real):
+            entering = _before(mistaken, at) if isinstance(mistaken, _MaskIgnored) else before
+            if _explains(mistaken, at, entering, real):
                 return words
         return _other_order(BuiltinReference(tensors, settings), at, before, real)
 
 
 def _other_order(reference: BuiltinReference, at: FirstDivergence, before: Tensor | None, real: Tensor) -> str | None:
-    """Rows, or whole heads, that changed places."""
+    """Return which rows, or whole heads, changed places, in words."""
     expected = reference.stage(at.stage, at.batch, before)[at.part]
     if at.part == "out" or expected.shape != at.actual.shape:
         return None  # the sum of a layer, not what one matrix gives
@@ -178,7 +195,7 @@ def _other_order(reference: BuiltinReference, at: FirstDivergence, before: Tenso
 
 
 def _before(reference: BuiltinReference, at: FirstDivergence) -> Tensor | None:
-    """What goes into the stage that diverges: the output of the stage before, on which both sides agree."""
+    """Return what goes into the stage that diverges: the output of the stage before, on which both sides agree."""
     before = None
     for name, parts in reference.stages(at.batch):
         if name == at.stage:
@@ -188,7 +205,7 @@ def _before(reference: BuiltinReference, at: FirstDivergence) -> Tensor | None:
 
 
 def _explains(mistaken: BuiltinReference, at: FirstDivergence, before: Tensor | None, real: Tensor) -> bool:
-    """Whether the mistaken reference computes at the divergence what the folder computed."""
+    """Return whether the mistaken reference computes at the divergence what the folder computed."""
     try:
         expected = mistaken.stage(at.stage, at.batch, before).get(at.part)
     except (

@@ -1,4 +1,4 @@
-"""Rows of a matrix in another order: found from what it computes, and told as heads where it is heads that moved."""
+"""Rows of a matrix in another order: found from what it computes, and described as heads where heads moved."""
 
 from __future__ import annotations
 
@@ -9,13 +9,17 @@ _MOST_SHOWN = 4
 
 
 def row_order(expected: Tensor, actual: Tensor, explained: float) -> Tensor | None:
-    """Which column of `expected` each column of `actual` is; None unless they are the same columns in another order.
+    """Find which column of `expected` each column of `actual` is.
 
     A bias may have stayed where it was, or moved along: columns are compared without their means over the tokens.
 
     Args:
-        expected, actual: [tokens, width].
+        expected: the reference's values, [tokens, width].
+        actual: the folder's values, [tokens, width].
         explained: the largest difference left, as a share of the values' range.
+
+    Returns:
+        The order, [width]; None unless they are the same columns in another order.
     """
     expected, actual = (values - values.mean(dim=0) for values in (expected, actual))
     order = torch.cdist(actual.T.contiguous(), expected.T.contiguous()).argmin(dim=1)
@@ -26,11 +30,14 @@ def row_order(expected: Tensor, actual: Tensor, explained: float) -> Tensor | No
 
 
 def describe_order(order: Tensor, heads: int | None) -> str:
-    """The order in words.
+    """Describe an order.
 
     Args:
         order: [width]: `order[i]` is the checkpoint's row that stands at row i.
         heads: into how many heads the rows are split, if they are.
+
+    Returns:
+        Which heads or rows are where, in words.
     """
     if heads is None:
         return f"rows of this matrix are in another order: {_moves(order, 'row')}"
@@ -46,6 +53,7 @@ def describe_order(order: Tensor, heads: int | None) -> str:
 
 
 def _moves(order: Tensor, what: str) -> str:
+    """Return the first rows or heads that moved, in words."""
     moved = [(n, source) for n, source in enumerate(order.tolist()) if n != source]
     shown = [f"{what} {n} is the checkpoint's {source}" for n, source in moved[:_MOST_SHOWN]]
     return ", ".join(shown) + (f", and {len(moved) - _MOST_SHOWN} more" if len(moved) > _MOST_SHOWN else "")

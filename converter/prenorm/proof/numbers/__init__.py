@@ -1,0 +1,1 @@
+"""How far two computations are apart: in values, in distributions, by position, and in sketches."""

@@ -25,7 +25,20 @@ _VALUES_AT_ONCE = 1 << 16
 class Difference:
     """How far one quantity is apart, over all it was compared on.
 
-    `scale` is the reference's largest absolute value; `noise` its measured error, where it computes in float32.
+    Attributes:
+        name: the quantity's name in the report.
+        max_abs_diff: the largest absolute difference.
+        scale: the reference's largest absolute value.
+        sum_abs: the sum of the absolute differences.
+        sum_squares: the sum of their squares.
+        dot: the dot product of both sides.
+        norm_reference: the squared norm of the reference.
+        norm_actual: the squared norm of the other side.
+        count: how many values were compared.
+        nonfinite_reference: how many of the reference's values are no numbers.
+        nonfinite_actual: how many of the other side's.
+        nonfinite_apart: in how many places one side is a number and the other is not.
+        noise: the reference's measured error, where it does not compute exactly.
     """
 
     name: str
@@ -43,30 +56,48 @@ class Difference:
     noise: float = 0.0
 
     def add(self, reference: Tensor, actual: Tensor) -> None:
-        """Takes in more; both of one shape, float64."""
+        """Take in more values.
+
+        Args:
+            reference: float64.
+            actual: float64, of the same shape.
+
+        Raises:
+            ValueError: if the shapes differ.
+        """
         self._check(reference, actual)
         self._take_pieces(reference, actual)
 
     def add_columns(self, reference: Tensor, actual: Tensor) -> None:
-        """Takes in some columns of a table; `end_rows` follows the last."""
+        """Take in some columns of a table; `end_rows` follows the last.
+
+        Args:
+            reference: [rows, some], float64.
+            actual: [rows, some], float64.
+
+        Raises:
+            ValueError: if the shapes differ.
+        """
         self.add(reference, actual)
 
     def end_rows(self) -> None:
-        """All columns of these rows were taken in."""
+        """End these rows: all of their columns were taken in."""
 
     def _check(self, reference: Tensor, actual: Tensor) -> None:
+        """Raise `ValueError` unless both sides have one shape."""
         if reference.shape != actual.shape:
             raise ValueError(
                 f"{self.name}: shapes {tuple(reference.shape)} and {tuple(actual.shape)} cannot be compared"
             )
 
     def _take_pieces(self, reference: Tensor, actual: Tensor) -> None:
+        """Take in values piece by piece."""
         if reference.numel():
-            for expected, found in _pieces(reference, actual):
-                self._take(expected, found, expected - found)
+            for expected, computed in _pieces(reference, actual):
+                self._take(expected, computed, expected - computed)
 
     def _take(self, reference: Tensor, actual: Tensor, apart: Tensor) -> None:
-        """One piece, and the difference."""
+        """Take in one piece, and the difference."""
         largest, scale = _largest(apart), _largest(reference)
         if not (math.isfinite(largest) and math.isfinite(scale)):
             finite_r, finite_a = torch.isfinite(reference), torch.isfinite(actual)
@@ -106,7 +137,11 @@ class Difference:
         return ModuleLine(self.name, self.max_abs_diff, self.scale, self.tolerance, self.passed)
 
     def metrics(self) -> dict[str, float | int]:
-        """The metrics of the report."""
+        """Return the metrics of the report.
+
+        Returns:
+            Numbers by name.
+        """
         norms = math.sqrt(self.norm_reference * self.norm_actual)
         return {
             "max_abs_diff": self.max_abs_diff,
@@ -122,13 +157,13 @@ class Difference:
 
 
 def _largest(values: Tensor) -> float:
-    """The largest absolute value, in one pass; NaN if there is one."""
+    """Return the largest absolute value, in one pass; NaN if there is one."""
     low, high = torch.aminmax(values)
     return max(-float(low), float(high))
 
 
 def _pieces(reference: Tensor, actual: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """Rows of both, so few at a time that they stay in the processor's cache from one pass to the next."""
+    """Yield rows of both, so few at a time that they stay in the processor's cache from one pass to the next."""
     width = reference.shape[-1] if reference.dim() > 1 else 1
     rows = max(1, _VALUES_AT_ONCE // width)
     shape = (-1, width)
@@ -137,7 +172,14 @@ def _pieces(reference: Tensor, actual: Tensor) -> Iterator[tuple[Tensor, Tensor]
 
 @dataclass
 class LogitDifference(Difference):
-    """As above, and as distributions: KL divergence in nats, and how often both have the same best token."""
+    """How far logits are apart, as numbers and as distributions.
+
+    Attributes:
+        kl_sum: the sum of the KL divergences of all tokens, in nats.
+        kl_max: the largest of them.
+        same_best: for how many tokens both sides have the same largest logit.
+        tokens: how many tokens were compared.
+    """
 
     kl_sum: float = 0.0
     kl_max: float = 0.0
@@ -146,12 +188,28 @@ class LogitDifference(Difference):
     _open: Distributions | None = None
 
     def add(self, reference: Tensor, actual: Tensor) -> None:
-        """Takes in logits [tokens, vocab]."""
+        """Take in the logits of some tokens.
+
+        Args:
+            reference: [tokens, vocab], float64.
+            actual: [tokens, vocab], float64.
+
+        Raises:
+            ValueError: if the shapes differ.
+        """
         self.add_columns(reference, actual)
         self.end_rows()
 
     def add_columns(self, reference: Tensor, actual: Tensor) -> None:
-        """Takes in the next columns of logits [tokens, some]."""
+        """Take in the next columns of the logits of some tokens.
+
+        Args:
+            reference: [tokens, some], float64.
+            actual: [tokens, some], float64.
+
+        Raises:
+            ValueError: if the shapes differ.
+        """
         self._check(reference, actual)
         rows = max(1, _VALUES_AT_ONCE // reference.shape[1])
         if self._open is None:
@@ -164,22 +222,26 @@ class LogitDifference(Difference):
         self._open.seen += reference.shape[1]
 
     def end_rows(self) -> None:
-        """All columns of these tokens were taken in."""
-        found, self._open = self._open, None
-        if found is not None:
-            divergence = found.divergence()
+        """End these tokens: all columns of their logits were taken in."""
+        distributions, self._open = self._open, None
+        if distributions is not None:
+            divergence = distributions.divergence()
             self.kl_sum += float(divergence.sum())
             self.kl_max = max(self.kl_max, float(divergence.max()))
-            self.same_best += found.same_best()
+            self.same_best += distributions.same_best()
             self.tokens += len(divergence)
 
     @property
     def passed(self) -> bool:
-        """As above; equal numbers have equal best tokens, ties aside."""
+        """Whether the difference is rounding. Equal numbers have equal best tokens, ties aside: those are not asked."""
         return super().passed and self.tokens > 0
 
     def metrics(self) -> dict[str, float | int]:
-        """The metrics of the report."""
+        """Return the metrics of the report.
+
+        Returns:
+            Numbers by name.
+        """
         return {
             **super().metrics(),
             "kl_mean": self.kl_sum / self.tokens if self.tokens else 0.0,
@@ -196,10 +258,20 @@ class ModuleDifferences:
     by_name: dict[str, Difference] = field(default_factory=dict)
 
     def add(self, name: str, reference: Tensor, actual: Tensor, noise: float = 0.0) -> None:
-        """Takes in one module's output."""
-        found = self.by_name.setdefault(name, Difference(name))
-        found.noise = noise
-        found.add(reference, actual)
+        """Take in one module's output.
+
+        Args:
+            name: its name in the report.
+            reference: float64.
+            actual: float64, of the same shape.
+            noise: the reference's measured error there.
+
+        Raises:
+            ValueError: if the shapes differ.
+        """
+        difference = self.by_name.setdefault(name, Difference(name))
+        difference.noise = noise
+        difference.add(reference, actual)
 
     def lines(self) -> list[ModuleLine]:
         """Return the lines of the report, in computing order."""
@@ -208,4 +280,4 @@ class ModuleDifferences:
     @property
     def first_divergence(self) -> str | None:
         """The first module whose difference is more than rounding."""
-        return next((name for name, found in self.by_name.items() if not found.passed), None)
+        return next((name for name, difference in self.by_name.items() if not difference.passed), None)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 @dataclass
 class _Running:
-    """A softmax so far: each row's largest logit and its place, and the sum of exp(logit - largest); all [rows]."""
+    """A softmax up to now: each row's largest logit and its place, and the sum of exp(logit - largest); all [rows]."""
 
     largest: Tensor
     best: Tensor
@@ -23,11 +23,12 @@ class _Running:
 
     @classmethod
     def start(cls, rows: int) -> _Running:
+        """Return a softmax over no columns."""
         largest = torch.full((rows,), -math.inf, dtype=torch.float64)
         return cls(largest, torch.zeros(rows, dtype=torch.long), torch.zeros_like(largest))
 
     def take(self, rows: slice, logits: Tensor, first: int) -> tuple[Tensor, Tensor]:
-        """More columns of some rows; gives exp(logit - largest) of them, and what earlier sums shrink by."""
+        """Take in more columns of some rows; return exp(logit - largest) of them, and what earlier sums shrink by."""
         before = self.largest[rows]
         highest, at = logits.max(dim=-1)
         higher = ~(highest <= before)  # so that NaN is kept
@@ -41,7 +42,7 @@ class _Running:
 
     @property
     def log_total(self) -> Tensor:
-        """log sum exp of everything so far."""
+        """The logarithm of the sum of exp over all columns up to now."""
         return self.largest + self.total.log()
 
 
@@ -52,21 +53,37 @@ class Distributions:
     """
 
     def __init__(self, rows: int) -> None:
+        """Begin with no columns.
+
+        Args:
+            rows: the tokens.
+        """
         self._p, self._q = _Running.start(rows), _Running.start(rows)
         self._weighted = torch.zeros(rows, dtype=torch.float64)
         self.seen = 0
 
     def add(self, rows: slice, x: Tensor, y: Tensor, apart: Tensor) -> None:
-        """Takes in the next columns of some rows; `apart` is x - y, all [rows, some], float64."""
+        """Take in the next columns of some rows.
+
+        Args:
+            rows: which rows.
+            x: the reference's logits, [rows, some], float64.
+            y: the folder's logits, [rows, some], float64.
+            apart: x - y.
+        """
         weights, shrink = self._p.take(rows, x, self.seen)
         self._q.take(rows, y, self.seen)
         self._weighted[rows] = self._weighted[rows] * shrink + torch.linalg.vecdot(weights, apart)
 
     def divergence(self) -> Tensor:
-        """KL(p || q) = sum p (x - y) - (log sum exp x - log sum exp y) of each row, in nats; 0 where it is no number."""
-        found = self._weighted / self._p.total - (self._p.log_total - self._q.log_total)
-        return found.nan_to_num().clamp_(min=0.0)
+        """Return KL(p || q) = sum p (x - y) - (log sum exp x - log sum exp y).
+
+        Returns:
+            Of each row, in nats; 0 where it is no number.
+        """
+        divergence = self._weighted / self._p.total - (self._p.log_total - self._q.log_total)
+        return divergence.nan_to_num().clamp_(min=0.0)
 
     def same_best(self) -> int:
-        """In how many rows both have the same largest logit."""
+        """Return in how many rows both have the same largest logit."""
         return int((self._p.best == self._q.best).sum())

@@ -20,13 +20,19 @@ class PositionErrors:
     length: int = 0
 
     def add(self, module: str, expected: Tensor, actual: Tensor) -> None:
-        """Takes in one module's values of one row, or some columns of them; both [length, width]."""
+        """Take in one module's values of one row, or some columns of them.
+
+        Args:
+            module: its name in the report.
+            expected: the reference's values, [length, width].
+            actual: the folder's values, [length, width].
+        """
         low, high = torch.aminmax(expected - actual, dim=-1)
         apart = torch.maximum(-low, high).nan_to_num(nan=float("inf"))
         self.length = len(apart)
-        found = [float(piece.max()) for piece in apart.tensor_split(min(COLUMNS, self.length))]
-        before = self.by_module.get(module, found)
-        self.by_module[module] = [max(pair) for pair in zip(before, found, strict=True)]
+        largest = [float(piece.max()) for piece in apart.tensor_split(min(COLUMNS, self.length))]
+        before = self.by_module.get(module, largest)
+        self.by_module[module] = [max(pair) for pair in zip(before, largest, strict=True)]
 
     def lines(self) -> PositionLines | None:
         """Return the lines of the report; None if nothing was taken in."""

@@ -19,13 +19,27 @@ WIDTH = 32
 
 @cache
 def signs(width: int) -> Tensor:
-    """[width, 32] of +1 and -1, in float64."""
+    """Return the fixed signs for a width.
+
+    Args:
+        width: the values in a row.
+
+    Returns:
+        [width, 32] of +1 and -1, in float64.
+    """
     raw = hashlib.shake_256(f"prenorm sketch of {width}".encode()).digest(width * WIDTH // 8)
     bits = np.unpackbits(np.frombuffer(raw, dtype=np.uint8)).reshape(width, WIDTH)
     return torch.from_numpy(bits.astype(np.float64) * 2 - 1)
 
 
 def sketch(values: Tensor) -> Tensor:
-    """[..., width] -> [..., 32], float64; a tensor of up to 32 columns is its own sketch."""
+    """Return the sketch of a tensor; of up to 32 columns it is the tensor itself.
+
+    Args:
+        values: [..., width], float64.
+
+    Returns:
+        [..., 32], float64.
+    """
     width = values.shape[-1]
     return values if width <= WIDTH else values @ signs(width)

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from prenorm.checkpoint.tensors import SourceTensor
+from prenorm.proof.references.builtin_functions import ComputedTokens, activate, sinusoids
 from prenorm.proof.references.builtin_names import embedding_norm, encoder_prefix, layer_names
 
 _EPS = 1e-5
@@ -55,7 +56,13 @@ class BuiltinReference:
     def __init__(
         self, tensors: Mapping[str, SourceTensor], settings: ReferenceSettings, dtype: torch.dtype = torch.float64
     ) -> None:
-        """Takes the source tensors as they are: the checkpoint's `model`, under the checkpoint's names."""
+        """Take the source tensors as they are.
+
+        Args:
+            tensors: the checkpoint's `model`, under the checkpoint's names.
+            settings: what the tensors cannot tell.
+            dtype: the type to compute in.
+        """
         self._dtype = dtype
         self.tensors = tensors
         self.settings = settings
@@ -64,7 +71,7 @@ class BuiltinReference:
         self._at, self._lm = encoder_prefix(tensors)
 
     def stages(self, input_ids: Tensor) -> Iterator[tuple[str, dict[str, Tensor]]]:
-        """The encoder on one batch, stage by stage: embedding, each layer with its parts, final norm.
+        """Compute the encoder on one batch, stage by stage: embedding, each layer with its parts, final norm.
 
         Args:
             input_ids: [batch, length], int64.
@@ -79,10 +86,15 @@ class BuiltinReference:
             yield name, parts
 
     def stage(self, name: str, input_ids: Tensor, x: Tensor | None) -> dict[str, Tensor]:
-        """One stage of the encoder.
+        """Compute one stage of the encoder.
 
         Args:
-            x: [batch, length, width], the stage before's output; None for the first.
+            name: `embeddings`, `layers.N` or `layer_norm`.
+            input_ids: [batch, length], int64.
+            x: [batch, length, width], the output of the stage before; None for the first.
+
+        Returns:
+            The stage's parts, each [batch, length, width].
         """
         real = input_ids != self.settings.pad
         if x is None:
@@ -92,7 +104,7 @@ class BuiltinReference:
         return self._layer(self._layers()[int(name.removeprefix("layers."))], x, real)
 
     def logits(self, features: Tensor) -> Tensor:
-        """The masked-LM head.
+        """Compute the masked-LM head.
 
         Args:
             features: [tokens, hidden], after the final norm, float64.
@@ -103,12 +115,21 @@ class BuiltinReference:
         return torch.cat(list(self.logit_pieces(features)), dim=-1)
 
     def logit_pieces(self, features: Tensor) -> Iterator[Tensor]:
-        """The same, some of the vocabulary at a time: in float64 its matrix would be several layers' worth of memory."""
+        """Compute the masked-LM head, some of the vocabulary at a time.
+
+        In float64 the vocabulary's matrix would take as much memory as several layers.
+
+        Args:
+            features: [tokens, hidden], after the final norm, float64.
+
+        Yields:
+            The next columns of the logits, [tokens, some], float64.
+        """
         x = self._linear(features, f"{self._lm}dense.weight", f"{self._lm}dense.bias")
-        x = _activate(x, self.settings.head_activation)
+        x = activate(x, self.settings.head_activation)
         x = self._norm(x, f"{self._lm}layer_norm.weight", f"{self._lm}layer_norm.bias")
-        own = f"{self._lm}weight"
-        table = own if own in self.tensors else f"{self._at}embed_tokens.weight"
+        untied = f"{self._lm}weight"
+        table = untied if untied in self.tensors else f"{self._at}embed_tokens.weight"
         self.used.add(table)
         bias = self._get(f"{self._lm}bias")
         stored = self.tensors[table].read()
@@ -118,14 +139,24 @@ class BuiltinReference:
         self.tensors[table].release()
 
     def extra_row_logits(self, logits: Tensor, row: int, bias: float) -> Tensor:
-        """What a row that copies row `row` of the vocabulary, with `bias` for its bias, must give: [tokens, 1]."""
+        """Compute what a copy of a row of the vocabulary gives, with another bias.
+
+        Args:
+            logits: the logits' first columns, [tokens, more than row].
+            row: which row is copied.
+            bias: the copy's.
+
+        Returns:
+            [tokens, 1], float64.
+        """
         return logits[:, row : row + 1] - self._get(f"{self._lm}bias")[row] + bias
 
     def classify(self, features: Tensor, head: str) -> dict[str, Tensor]:
-        """A classification head on each row's first token (dropout is off).
+        """Compute a classification head on each row's first token (dropout is off).
 
         Args:
             features: [rows, hidden], the first tokens' after the final norm, float64.
+            head: its name in the checkpoint.
 
         Returns:
             `dense` [rows, inner] before its tanh, and `out` [rows, outputs], float64.
@@ -155,12 +186,13 @@ class BuiltinReference:
         """Return None: what float32 costs is not measured."""
 
     def _without_spectral_norm(self, name: str) -> Tensor:
-        """W / (u W v) with the vectors that training left (Miyato et al. 2018), in the type the quotient is used in."""
+        """Return W / (u W v) with the vectors that training left (Miyato et al. 2018), in the type it is used in."""
         weight, u, v = (self._get(f"{name}_{part}") for part in ("orig", "u", "v"))
         stored = self.tensors[f"{name}_orig"].read().dtype
         return (weight / torch.dot(u, torch.mv(weight, v))).to(stored).to(self._dtype)
 
     def _layers(self) -> Sequence[int]:
+        """Return the file's numbers of the layers to use."""
         if self.settings.layers is not None:
             return self.settings.layers
         number = 0
@@ -177,7 +209,7 @@ class BuiltinReference:
         if self.settings.positions == "learned":
             x = x + self._rows(f"{self._at}embed_positions.weight", positions)
         elif self.settings.positions == "sinusoidal":
-            table = _sinusoids(self.settings.position_rows, x.shape[-1], pad)
+            table = sinusoids(self.settings.position_rows, x.shape[-1], pad)
             x = x + table.to(self.tensors[words].read().dtype)[positions].to(self._dtype)
         norm = embedding_norm(self.tensors, self._at)  # there is none with --arch roberta_prenorm
         if norm is not None:
@@ -185,6 +217,7 @@ class BuiltinReference:
         return x * real[..., None]  # fairseq blanks the pads here
 
     def _positions(self, input_ids: Tensor, real: Tensor) -> Tensor:
+        """Return each token's row of the position table: pad + 1 for the first."""
         pad = self.settings.pad
         return torch.where(real, torch.cumsum(real, dim=1) + pad, torch.full_like(input_ids, pad))
 
@@ -193,7 +226,7 @@ class BuiltinReference:
 
     def _layer(self, n: int, x: Tensor, real: Tensor) -> dict[str, Tensor]:
         names = self._names(n)
-        tokens = _Tokens(self._computed(x, real))
+        tokens = ComputedTokens(self._computed(x, real))
         entering = tokens.pick(x)
         normed = self._norm(entering, *names["attention_norm"])
         if "qkv" in names:
@@ -204,18 +237,19 @@ class BuiltinReference:
         mixed = self._linear(tokens.pick(self._attend(q, k, v, real)), *names["out"])
         after_attention = entering + mixed
         inner = self._linear(self._norm(after_attention, *names["ffn_norm"]), *names["fc1"])
-        outer = self._linear(_activate(inner, self.settings.activation), *names["fc2"])
+        outer = self._linear(activate(inner, self.settings.activation), *names["fc2"])
         late = {"out_proj": mixed, "fc1": inner, "fc2": outer, "out": after_attention + outer}
         return {"q_proj": q, "k_proj": k, "v_proj": v} | {name: tokens.put_back(part) for name, part in late.items()}
 
     def _computed(self, x: Tensor, real: Tensor) -> Tensor:
-        """All tokens but the pads, of which nothing reaches the others (fairseq computes them, too); those as well where
-        they hold NaN or infinity, which no mask stops: 0 * NaN is NaN.
+        """Return which tokens are computed: all but the pads, of which nothing reaches the others.
+
+        fairseq computes the pads, too. Where they hold NaN or infinity, so does this: no mask stops them, 0 * NaN is NaN.
         """
         return real if bool(x[~real].isfinite().all()) else torch.ones_like(real)
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, real: Tensor) -> Tensor:
-        """Attention head by head: one head's scores stay in the processor's cache from one pass over them to the next."""
+        """Compute attention head by head: one head's scores stay in the processor's cache from one pass to the next."""
         size = q.shape[-1] // self.settings.attention_heads
         mixed = torch.empty_like(q)
         pads = None if bool(real.all()) else ~real[:, None, :]
@@ -237,7 +271,10 @@ class BuiltinReference:
         return torch.nn.functional.linear(x, self._matrix(weight), self._get(bias))
 
     def _matrix(self, name: str) -> Tensor:
-        """As `_get`, in memory that the next matrix of this shape will use again: asking for new is half of the cost."""
+        """Return a source matrix in float64, in memory that the next one of its shape uses again.
+
+        Asking for new memory is half of the cost.
+        """
         self.used.add(name)
         stored = self.tensors[name].read()
         with torch.inference_mode(False):  # what is made in that mode could not be written to outside of it
@@ -247,14 +284,14 @@ class BuiltinReference:
         return wide
 
     def _rows(self, name: str, ids: Tensor, factor: float | None = None) -> Tensor:
-        """Rows of a table, times `factor`, widened after they are picked: the table itself is never copied."""
+        """Return rows of a table, times `factor`, widened after they are picked: the table itself is never copied."""
         self.used.add(name)
         picked = self.tensors[name].read()[ids]
         self.tensors[name].release()
         return (picked if factor is None else picked * factor).to(self._dtype)
 
     def _get(self, name: str) -> Tensor:
-        """A source tensor in float64; its pages in the file are given back at once."""
+        """Return a source tensor in float64; its pages in the file are given back at once."""
         self.used.add(name)
         wide = self.tensors[name].read().to(self._dtype, copy=True)
         self.tensors[name].release()
@@ -262,52 +299,3 @@ class BuiltinReference:
 
     def _has(self, prefix: str) -> bool:
         return any(key.startswith(prefix) for key in self.tensors)
-
-
-@dataclass(frozen=True)
-class _Tokens:
-    """The tokens of a batch that are computed; `kept` [batch, length] tells which."""
-
-    kept: Tensor
-
-    def pick(self, x: Tensor) -> Tensor:
-        """[batch, length, width] -> [tokens, width]."""
-        return x.flatten(0, 1) if bool(self.kept.all()) else x[self.kept]
-
-    def put_back(self, x: Tensor) -> Tensor:
-        """[tokens, width] -> [batch, length, width], zero at the pads."""
-        if bool(self.kept.all()):
-            return x.view(*self.kept.shape, -1)
-        whole = x.new_zeros(*self.kept.shape, x.shape[-1])
-        whole[self.kept] = x
-        return whole
-
-
-def _sinusoids(rows: int, width: int, pad: int) -> Tensor:
-    """fairseq's table of sines and cosines, in float32 as fairseq has it; the pad's row is zero."""
-    half = width // 2
-    exponents = torch.arange(half, dtype=torch.float32) * -(math.log(10000) / (half - 1))
-    angle = torch.outer(torch.arange(rows, dtype=torch.float32), exponents.exp())
-    table = torch.hstack([angle.sin(), angle.cos()])
-    table[pad] = 0.0
-    return table
-
-
-def _activate(x: Tensor, name: str) -> Tensor:
-    """fairseq's activations; GELU and its tanh form after Hendrycks and Gimpel 2016 (arXiv:1606.08415)."""
-    if name == "gelu":
-        return torch.erf(x * math.sqrt(0.5)).add_(1.0).mul_(x).mul_(0.5)
-    if name in (
-        "gelu_accurate",
-        "gelu_fast",
-        "gelu_new",
-    ):  # one function: fairseq's two names of it, and Hugging Face's
-        return 0.5 * x * (1.0 + torch.tanh(math.sqrt(2.0 / math.pi) * (x + 0.044715 * x**3)))
-    if name in ("relu", "relu_squared"):
-        kept = torch.where(x > 0, x, torch.zeros_like(x))
-        return kept if name == "relu" else kept * kept
-    if name == "tanh":
-        return torch.tanh(x)
-    if name == "linear":
-        return x
-    raise ValueError(f"the reference knows no activation {name!r}")

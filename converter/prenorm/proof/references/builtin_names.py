@@ -11,7 +11,19 @@ Pair = tuple[str, str]
 
 
 def encoder_prefix(keys: Container[str]) -> tuple[str, str]:
-    """The prefixes of the encoder and of the LM head; until 2019 fairseq's RoBERTa called its encoder a decoder."""
+    """Return the prefixes of the encoder and of the LM head.
+
+    Until 2019 fairseq's RoBERTa called its encoder a decoder.
+
+    Args:
+        keys: the source tensors' names.
+
+    Returns:
+        Both, with their dots.
+
+    Raises:
+        ValueError: if there is no encoder.
+    """
     for word in ("encoder", "decoder"):
         if f"{word}.sentence_encoder.embed_tokens.weight" in keys:
             return f"{word}.sentence_encoder.", f"{word}.lm_head."
@@ -19,7 +31,15 @@ def encoder_prefix(keys: Container[str]) -> tuple[str, str]:
 
 
 def embedding_norm(keys: Container[str], at: str) -> Pair | None:
-    """Weight and bias of the norm after the embeddings, if there is one."""
+    """Return weight and bias of the norm after the embeddings.
+
+    Args:
+        keys: the source tensors' names.
+        at: the encoder's prefix.
+
+    Returns:
+        The pair of names, or None if there is no such norm.
+    """
     for name in ("layernorm_embedding", "emb_layer_norm"):
         if f"{at}{name}.weight" in keys:
             return _pair(at + name)
@@ -27,7 +47,15 @@ def embedding_norm(keys: Container[str], at: str) -> Pair | None:
 
 
 def layer_names(keys: Container[str], at: str) -> dict[str, Pair]:
-    """Weight and bias of each part of the layer `at`. Where q, k and v are stacked, `qkv` has them."""
+    """Return weight and bias of each part of a layer.
+
+    Args:
+        keys: the source tensors' names.
+        at: the layer's prefix.
+
+    Returns:
+        Pairs of names by part; where q, k and v are stacked, `qkv` has them.
+    """
     if at + "attn_qkvw" in keys:
         return {
             "attention_norm": (at + "norm_w", at + "norm_b"),
@@ -51,4 +79,5 @@ def layer_names(keys: Container[str], at: str) -> dict[str, Pair]:
 
 
 def _pair(name: str) -> Pair:
+    """Return the names of a module's weight and bias."""
     return f"{name}.weight", f"{name}.bias"

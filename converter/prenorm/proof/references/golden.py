@@ -36,7 +36,12 @@ _ADVICE = "Record it again, with prenorm record"
 
 @dataclass(frozen=True)
 class Golden:
-    """A golden file's content. `facts` is what it says of itself, `arrays` the probe and the sketches."""
+    """A golden file's content.
+
+    Attributes:
+        facts: what it says of itself.
+        arrays: the probe and the sketches.
+    """
 
     facts: Mapping[str, Any]
     arrays: Mapping[str, NDArray[Any]]
@@ -54,7 +59,11 @@ class Golden:
 
     @property
     def target(self) -> Target:
-        """The architecture that the folder must be of."""
+        """The architecture that the folder must be of.
+
+        Raises:
+            UsageProblem: if this prenorm does not know it.
+        """
         target = target_of_type(self.facts["config"]["model_type"])
         if target is None:
             raise UsageProblem(
@@ -97,26 +106,67 @@ class GoldenReference:
         self._now = 0
 
     def stages(self, input_ids: Tensor) -> Iterator[Stage]:
-        """The recorded stages of one of the recorded batches."""
+        """Return the recorded stages of one of the recorded batches.
+
+        Args:
+            input_ids: the batch.
+
+        Yields:
+            The stage's name, and the sketch of its output as its only part.
+        """
         self._now = next(n for n, batch in enumerate(self._batches) if torch.equal(batch, input_ids))
         names = self._arrays[f"stages.{self._now}"].tolist()
         for name in names:
             yield str(name), {"out": self._get(str(name))}
 
     def logits(self, features: Tensor) -> Tensor:
-        """The recorded logits of the batch whose stages were asked for last: [tokens, 32]."""
+        """Return the recorded logits of the batch whose stages were asked for last.
+
+        Args:
+            features: not used.
+
+        Returns:
+            [tokens, 32].
+        """
         return self._get("logits")
 
     def logit_pieces(self, features: Tensor) -> Iterator[Tensor]:
-        """The same, in one piece."""
+        """Return the recorded logits of the batch whose stages were asked for last.
+
+        Args:
+            features: not used.
+
+        Yields:
+            All of them, [tokens, 32].
+        """
         yield self.logits(features)
 
     def classify(self, features: Tensor, head: str) -> dict[str, Tensor]:
-        """The recorded outputs of the head."""
+        """Return the recorded outputs of the head.
+
+        Args:
+            features: not used.
+            head: not used.
+
+        Returns:
+            The sketch of `dense`, and `out`.
+        """
         return {"dense": self._get("dense"), "out": self._get("outputs")}
 
     def extra_row_logits(self, logits: Tensor, row: int, bias: float) -> Tensor:
-        """Not recorded: the tensors' hashes cover the extra rows."""
+        """Raise an error: the tensors' hashes cover the extra rows, and nothing was recorded.
+
+        Args:
+            logits: not used.
+            row: not used.
+            bias: not used.
+
+        Returns:
+            Nothing.
+
+        Raises:
+            NotImplementedError: always.
+        """
         raise NotImplementedError
 
     def noise(self, stage: str, part: str) -> float:
@@ -145,7 +195,11 @@ class GoldenReference:
 
 
 def write_golden(path: Path, golden: Golden) -> None:
-    """Writes the file; the same content gives the same bytes.
+    """Write the file; the same content gives the same bytes.
+
+    Args:
+        path: the file to make.
+        golden: its content.
 
     Raises:
         UsageProblem: if there is a file of that name already.
@@ -163,7 +217,13 @@ def write_golden(path: Path, golden: Golden) -> None:
 
 
 def read_golden(path: Path) -> Golden:
-    """Reads the file and holds it against its own hash; nothing in it is unpickled.
+    """Read the file, and hold it against its own hash; nothing in it is unpickled.
+
+    Args:
+        path: a file that `prenorm record` wrote.
+
+    Returns:
+        Its content.
 
     Raises:
         UsageProblem: if there is no such file.
@@ -191,7 +251,7 @@ def read_golden(path: Path) -> Golden:
 
 
 def _digest(golden: Golden) -> str:
-    """SHA-256 of facts and arrays."""
+    """Return the SHA-256 of facts and arrays."""
     digest = hashlib.sha256(json.dumps(dict(golden.facts), sort_keys=True).encode())
     for name, array in sorted(golden.arrays.items()):
         digest.update(f"{name} {array.dtype.str} {array.shape}".encode())

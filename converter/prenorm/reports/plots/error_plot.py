@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from prenorm.reports.plots.palette import COLOURS, style_axes
 from prenorm.reports.plots.scale import Decades
-from prenorm.reports.plots.series import Point
+from prenorm.reports.series import Point
 from prenorm.reports.text import number, visible
 
 _LABELLED_MODULES = 40  # up to here every module is named below the axis, beyond it every layer

@@ -13,7 +13,7 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from prenorm.reports.plots.palette import COLOURS, style_axes
-from prenorm.reports.plots.series import Grid
+from prenorm.reports.series import HeatGrid
 
 MOST_LABELS = 64
 _FARTHEST_BELOW = -10  # decades below the tolerance that are told apart
@@ -21,7 +21,7 @@ _ZERO, _NO_NUMBER = "#b4bcc4", "#000000"
 _SHADES = 256
 
 
-def draw_grid(figure: Figure, shown: Grid) -> None:
+def draw_grid(figure: Figure, shown: HeatGrid) -> None:
     """Draws into `figure`: rows are modules from first to last, columns positions; a colour scale stands beside."""
     values = _rectangle(shown)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -48,7 +48,7 @@ def draw_grid(figure: Figure, shown: Grid) -> None:
         figure.legend(handles=patches, loc="outside lower center", ncols=2, frameon=False, labelcolor=COLOURS["ink"])
 
 
-def _rectangle(shown: Grid) -> NDArray[np.float64]:
+def _rectangle(shown: HeatGrid) -> NDArray[np.float64]:
     """[modules, positions]; rows that are shorter end in -1, which is no difference."""
     values = np.full((len(shown.values), max(map(len, shown.values))), -1.0)
     for row, found in enumerate(shown.values):
@@ -65,7 +65,7 @@ def _limits(known: NDArray[np.float64], in_tolerances: bool) -> tuple[float, flo
 
 
 def _paint(
-    values: NDArray[np.float64], powers: NDArray[np.float64], low: float, high: float, shown: Grid
+    values: NDArray[np.float64], powers: NDArray[np.float64], low: float, high: float, shown: HeatGrid
 ) -> NDArray[np.float64]:
     """Colours, [modules, positions, 4]."""
     colours = _colours(np.nan_to_num(powers, nan=low, posinf=high, neginf=low), low, high, shown.in_tolerances)
@@ -86,7 +86,7 @@ def _colours(powers: NDArray[np.float64], low: float, high: float, in_tolerances
     return colours
 
 
-def _draw_bar(bar: Axes, low: float, high: float, shown: Grid) -> None:
+def _draw_bar(bar: Axes, low: float, high: float, shown: HeatGrid) -> None:
     ramp = np.linspace(low, high, _SHADES)[:, None]
     image = _colours(ramp, low, high, shown.in_tolerances)
     bar.imshow(image, aspect="auto", origin="lower", extent=(0.0, 1.0, low, high), interpolation="none")

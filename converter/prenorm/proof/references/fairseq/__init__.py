@@ -1,0 +1,1 @@
+"""Real fairseq as a reference, in an interpreter of its own."""

@@ -1,4 +1,4 @@
-"""What fairseq is told to build: arguments, sizes, and the tensors under the checkpoint's names and under canonical ones."""
+"""What fairseq is given to build: arguments, sizes, and the tensors under the checkpoint's names and under canonical ones."""
 
 from __future__ import annotations
 
@@ -49,12 +49,16 @@ class FairseqModel:
 def fairseq_model(
     description: SourceDescription, arguments: Arguments, canonical: Canonical, tensors: Mapping[str, SourceTensor]
 ) -> FairseqModel:
-    """What fairseq is told of a checkpoint.
+    """Return what fairseq is given of a checkpoint.
 
     Args:
+        description: the source model.
         arguments: the checkpoint's; those that it does not record are filled in from the description.
         canonical: its tensors under canonical names, the layers that it does not keep left out.
         tensors: its tensors under their own names.
+
+    Returns:
+        Arguments, sizes and tensors.
     """
     moved = {name: item.tensor for name, item in canonical.tensors.items()}
     sources = {name: item.sources for name, item in canonical.tensors.items()}
@@ -77,7 +81,7 @@ def fairseq_model(
 
 
 def _own(description: SourceDescription, tensors: Mapping[str, SourceTensor]) -> dict[str, SourceTensor]:
-    """The tensors under the checkpoint's names; a tied matrix under both of its own, of which FSDP's shards keep one."""
+    """Return the tensors under the checkpoint's names; a tied matrix under both names, of which FSDP's shards keep one."""
     own = {name: tensor for name, tensor in tensors.items() if not name.startswith(_TEACHER)}
     encoder, lm_head = encoder_prefix(own)
     if description.lm_head and description.tied:
@@ -86,7 +90,7 @@ def _own(description: SourceDescription, tensors: Mapping[str, SourceTensor]) ->
 
 
 def _arguments(description: SourceDescription, arguments: Arguments) -> dict[str, object]:
-    """The arguments: what the tensors say in place of what is not recorded, and all sizes, which are checked against them."""
+    """Return the arguments: the tensors say what is not recorded, and all sizes, which fairseq checks against them."""
     recorded = {name: value for name in _RECORDED if (value := arguments.find(name)) is not None}
     if description.layers_kept is None:  # nothing to choose: the file was pruned before it was saved
         recorded.pop("encoder_layers_to_keep", None)
@@ -112,5 +116,5 @@ def _arguments(description: SourceDescription, arguments: Arguments) -> dict[str
 
 
 def _fairseq_name(activation: str) -> str:
-    """fairseq's name of an activation; `gelu_new` is Hugging Face's, which `--activation` takes for DeepSpeed's kernels."""
+    """Return fairseq's name of an activation; `gelu_new` is Hugging Face's, which `--activation` also takes."""
     return "gelu_accurate" if activation == "gelu_new" else activation

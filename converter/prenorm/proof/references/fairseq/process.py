@@ -1,4 +1,4 @@
-"""The process that runs `worker.py` under another interpreter: started, asked, timed, and always ended.
+"""The process that runs the worker under another interpreter: started, asked, timed, and always ended.
 
 What it says is not trusted: lines are bounded, those without the mark are fairseq's chatter, and silence has a limit.
 """
@@ -22,7 +22,8 @@ from typing import IO, Any
 
 from prenorm.errors import UsageProblem
 
-_SCRIPT = Path(__file__).with_name("worker.py")
+_WORKER = Path(__file__).with_name("worker")
+_NAME = "prenorm_worker"  # of the copy
 _MARK = b"@prenorm "
 _MOST_LINE = 4 << 20
 _MOST_CHATTER = 1 << 20  # bytes on stdout that are no answers
@@ -63,14 +64,15 @@ class FairseqWorker:
         *,
         start_seconds: float = 300.0,
         answer_seconds: float = 1800.0,
-        script: Path = _SCRIPT,
+        worker: Path = _WORKER,
     ) -> None:
-        """Starts the interpreter and waits until it has imported fairseq.
+        """Start the interpreter, and wait until it has imported fairseq.
 
         Args:
             python: the interpreter, as a path or a command.
             start_seconds: how long starting and importing may take.
             answer_seconds: how long the worker may be silent at work; a stage of a large model takes seconds.
+            worker: the package, or the file, that the interpreter runs; a copy of it.
 
         Raises:
             UsageProblem: if it cannot be started, has no fairseq, or ends or stays silent.
@@ -84,7 +86,7 @@ class FairseqWorker:
         self.folder = Path(self._scratch.name)
         self._process: subprocess.Popen[bytes] | None = None
         try:
-            self._process = self._start(script)
+            self._process = self._start(worker)
             self._lines: queue.Queue[bytes | None] = queue.Queue(maxsize=64)
             self._last_words = b""
             for read in (self._read_answers, self._read_complaints):
@@ -101,7 +103,13 @@ class FairseqWorker:
         self.close()
 
     def call(self, request: Mapping[str, object]) -> dict[str, Any]:
-        """Asks for something that has one answer.
+        """Ask for something that has one answer.
+
+        Args:
+            request: the request, which JSON can hold.
+
+        Returns:
+            The answer.
 
         Raises:
             FairseqRefused: if fairseq cannot do it.
@@ -110,7 +118,18 @@ class FairseqWorker:
         return _done(next(self.ask(request)))
 
     def ask(self, request: Mapping[str, object]) -> Iterator[dict[str, Any]]:
-        """Asks for something and yields the answers as they come; the last has the key `done`. Errors are those of `call`."""
+        """Ask for something that has several answers.
+
+        Args:
+            request: the request, which JSON can hold.
+
+        Yields:
+            The answers as they come; the last has the key `done`.
+
+        Raises:
+            FairseqRefused: if fairseq cannot do it.
+            UsageProblem: if the process ends, stays silent, or answers nonsense.
+        """
         self.finish()
         self._send(request)
         self._busy = True
@@ -120,12 +139,17 @@ class FairseqWorker:
             yield answer
 
     def finish(self) -> None:
-        """Waits for the answers to an earlier question that nobody waited for. Errors are those of `call`."""
+        """Wait for the answers to an earlier question that nobody waited for.
+
+        Raises:
+            FairseqRefused: if fairseq could not do what was asked.
+            UsageProblem: if the process ends, stays silent, or answers nonsense.
+        """
         while self._busy:
             self._busy = "stage" in self._answer(self._seconds)
 
     def close(self) -> None:
-        """Ends the process, and whatever it started, and removes the files."""
+        """End the process, and whatever it started, and remove its files."""
         self._ended.set()
         process = self._process
         if process is not None:
@@ -136,16 +160,19 @@ class FairseqWorker:
                         stream.close()
         self._scratch.cleanup()
 
-    def _start(self, script: Path) -> subprocess.Popen[bytes]:
-        found = shutil.which(self.python) if Path(self.python).name == self.python else None
-        # A copy, because Python looks for modules beside the script, and ours are none of fairseq's business.
-        shutil.copyfile(script, self.folder / "worker.py")
+    def _start(self, worker: Path) -> subprocess.Popen[bytes]:
+        command = shutil.which(self.python) if Path(self.python).name == self.python else None
+        # A copy, because Python looks for modules where it starts, and ours are none of fairseq's business.
+        if worker.is_dir():
+            shutil.copytree(worker, self.folder / _NAME, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copyfile(worker, self.folder / f"{_NAME}.py")
         # Absolute, since the process starts in another folder; not resolved, since a virtual environment's is a link.
-        command = [found or str(Path(self.python).absolute()), "worker.py"]
+        program = [command or str(Path(self.python).absolute()), "-m", _NAME]
         environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
         try:
             return subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=self.folder,
+                program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=self.folder,
                 env={**environment, **_SET}, start_new_session=True,
             )  # fmt: skip
         except OSError as error:
@@ -163,7 +190,7 @@ class FairseqWorker:
             raise self._gone() from error
 
     def _answer(self, seconds: float) -> dict[str, Any]:
-        """The next answer; raises what it reports, and what went wrong with the process."""
+        """Return the next answer, or raise what it reports or what went wrong with the process."""
         deadline = time.monotonic() + seconds
         chatter = 0
         while chatter <= _MOST_CHATTER:
@@ -202,7 +229,7 @@ class FairseqWorker:
         )  # fmt: skip
 
     def _gone(self) -> UsageProblem:
-        """The error for a process that has closed its output."""
+        """Return the error for a process that has closed its output."""
         assert self._process is not None
         try:
             code = self._process.wait(timeout=3)
@@ -221,7 +248,7 @@ class FairseqWorker:
         return UsageProblem(f"the interpreter for fairseq {what}{said}", subject=self.python, advice=_ADVICE)
 
     def _read_answers(self, process: subprocess.Popen[bytes]) -> None:
-        """Passes lines on, and None at the end; the full queue holds back a process that writes without end."""
+        """Pass lines on, and None at the end; the full queue holds back a process that writes without end."""
         for line in _lines(process.stdout):
             self._put(line)
         self._put(None)
@@ -240,8 +267,9 @@ class FairseqWorker:
 
 
 def _done(answer: Mapping[str, Any]) -> dict[str, Any]:
-    found = answer.get("done")
-    return dict(found) if isinstance(found, dict) else {}
+    """Return the content of the last answer."""
+    content = answer.get("done")
+    return dict(content) if isinstance(content, dict) else {}
 
 
 def _lines(stream: IO[bytes] | None) -> Iterator[bytes]:
@@ -252,7 +280,7 @@ def _lines(stream: IO[bytes] | None) -> Iterator[bytes]:
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    """Kills the process and its children; it holds nothing that needs saving."""
+    """Kill the process and its children; it holds nothing that needs saving."""
     if process.poll() is None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             if hasattr(os, "killpg"):
@@ -263,7 +291,7 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 
 
 def _plain(text: str) -> str:
-    """One printable line of a message, with the folders of paths left out."""
+    """Return one printable line of a message, with the folders of paths left out."""
     text = re.sub(r"(['\"])[^'\"\n]*[\\/]([^'\"\\/\n]*)\1", r"\1\2\1", text)
     text = re.sub(r"(?:[A-Za-z]:)?[\\/](?:[^\s'\":,;()\\/]+[\\/])+", "", text)
     text = " ".join("".join(c if c.isprintable() else " " for c in text).split())

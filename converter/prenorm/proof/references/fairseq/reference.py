@@ -7,23 +7,18 @@ tensors and arguments (`model.py`). It computes a batch once; the answers come s
 from __future__ import annotations
 
 import contextlib
-import json
 import shutil
-import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load
 from torch import Tensor
 
-from prenorm.checkpoint.dtypes import ITEM_SIZES, SAFETENSORS_NAMES, byte_count
 from prenorm.checkpoint.tensors import SourceTensor
 from prenorm.errors import UsageProblem
 from prenorm.proof.protocols import Stage
 from prenorm.proof.references.builtin_names import encoder_prefix
+from prenorm.proof.references.fairseq.exchange import read_stage, write_tensors
 from prenorm.proof.references.fairseq.model import FairseqModel
 from prenorm.proof.references.fairseq.process import FairseqRefused, FairseqWorker
 from prenorm.proof.references.float32 import UNLUCKY
@@ -47,7 +42,11 @@ class Noise:
     scale: float = 0.0
 
     def add(self, found: Mapping[str, float]) -> None:
-        """Takes in what was measured on one more batch."""
+        """Take in what was measured on one more batch.
+
+        Args:
+            found: the worker's answer: `float32`, `rounding` and `scale`, where they were measured.
+        """
         self.float32 = max(self.float32, float(found.get("float32", 0.0)))
         self.rounding = max(self.rounding, float(found.get("rounding", 0.0)))
         self.scale = max(self.scale, float(found.get("scale", 0.0)))
@@ -71,18 +70,22 @@ class FairseqReference:
         dtype: str = "float64",
         judges: str = "float64",
     ) -> None:
-        """Has fairseq build the model and load the tensors, strictly.
+        """Have fairseq build the model and load the tensors, strictly.
 
         Where it cannot load them under the checkpoint's own names (DeepSpeed's kernels, or what another version of fairseq
         wrote) it is given canonical names, and `facts` says so.
 
         Args:
-            logits, heads: what is asked behind the encoder: the LM head, and classification heads by name.
+            worker: the process that has fairseq.
+            model: what it is given.
+            logits: whether the LM head is asked for.
+            heads: the classification heads that are asked for, by name.
             dtype: float64, or float32 for a model that does not fit into memory otherwise; then there is no noise.
             judges: what the folder computes in, float64 or float32.
 
         Raises:
             FairseqRefused: if this fairseq cannot build or load the model.
+            ValueError: if there is no LM head to ask for.
             UsageProblem: if the process fails, or the tensors cannot be handed over.
         """
         if logits and not model.lm_head:
@@ -103,10 +106,14 @@ class FairseqReference:
         self._found: dict[str, dict[str, Tensor]] = {}
         self.facts: dict[str, object] = {**worker.environment, "compute_dtype": dtype, "names": "the checkpoint's"}
         self.used = self._load()
-        self.name = "fairseq {fairseq} (torch {torch}, Python {python})".format(**self.facts)
+
+    @property
+    def name(self) -> str:
+        """The versions that computed."""
+        return "fairseq {fairseq} (torch {torch}, Python {python})".format(**self.facts)
 
     def stages(self, input_ids: Tensor) -> Iterator[Stage]:
-        """The encoder on one batch, stage by stage, as `Reference.stages` has them.
+        """Compute the encoder on one batch, stage by stage.
 
         Query, key and value are what fairseq's own projections make of the attention's input: inside, it hands their weights
         to torch's fused function.
@@ -127,7 +134,7 @@ class FairseqReference:
                 yield name, parts
 
     def logits(self, features: Tensor) -> Tensor:
-        """fairseq's logits of the batch that `stages` was last asked about.
+        """Return fairseq's logits of the batch that `stages` was last asked about.
 
         Args:
             features: its final stage at the tokens that are no pads, [tokens, hidden].
@@ -139,19 +146,36 @@ class FairseqReference:
         return self._found["logits"]["out"]
 
     def logit_pieces(self, features: Tensor) -> Iterator[Tensor]:
-        """The same, in one piece."""
+        """Return fairseq's logits of the batch that `stages` was last asked about.
+
+        Args:
+            features: its final stage at the tokens that are no pads, [tokens, hidden].
+
+        Yields:
+            All of them, [tokens, vocab], float64.
+        """
         yield self.logits(features)
 
     def extra_row_logits(self, logits: Tensor, row: int, bias: float) -> Tensor:
-        """What a row that copies row `row` of the vocabulary, with `bias` for its bias, must give: [tokens, 1]."""
+        """Compute what a copy of a row of the vocabulary gives, with another bias.
+
+        Args:
+            logits: the logits' first columns, [tokens, more than row].
+            row: which row is copied.
+            bias: the copy's.
+
+        Returns:
+            [tokens, 1], float64.
+        """
         own = self.model.own[encoder_prefix(self.model.own)[1] + "bias"].read()[row].double()
         return logits[:, row : row + 1] - own + bias
 
     def classify(self, features: Tensor, head: str) -> dict[str, Tensor]:
-        """fairseq's classification head on the batch that `stages` was last asked about.
+        """Return what fairseq's classification head computes on the batch that `stages` was last asked about.
 
         Args:
             features: the first tokens' of its final stage, [rows, hidden].
+            head: its name in the checkpoint.
 
         Returns:
             `dense` [rows, inner] before its activation, and `out` [rows, outputs], float64.
@@ -186,7 +210,7 @@ class FairseqReference:
         return NoiseFloor(stages, None if logits is None else logits.float32)
 
     def _load(self) -> set[str]:
-        """Loads under the checkpoint's names, or under canonical ones if fairseq does not know those; gives what is used."""
+        """Load under the checkpoint's names, or under canonical ones if fairseq does not know those; return what is used."""
         try:
             return set(self._load_as(self.model.own))
         except FairseqRefused as error:
@@ -199,7 +223,7 @@ class FairseqReference:
             return {source for name in self._load_as(self.model.canonical) for source in self.model.sources[name]}
 
     def _load_as(self, tensors: Mapping[str, SourceTensor]) -> list[str]:
-        """Loads under these names; returns those that matter to what is asked."""
+        """Load under these names; return those that matter to what is asked."""
         self._worker.loaded = self
         path = self._worker.folder / "tensors.safetensors"
         try:
@@ -213,7 +237,7 @@ class FairseqReference:
                 path.unlink()
 
     def _run(self, input_ids: Tensor) -> Iterator[Stage]:
-        """One batch, stage by stage, each read from its file and the file removed."""
+        """Run one batch, and yield its stages, each read from its file and the file removed."""
         if self._worker.loaded is not self:
             raise ValueError("the worker holds another model by now")
         self._worker.finish()
@@ -224,7 +248,7 @@ class FairseqReference:
         for number, name in enumerate(self._names):
             answer = next(answers)
             path = folder / f"{number}.safetensors"
-            parts = _read(path, self._shapes(name)) if answer.get("stage") == name else None
+            parts = read_stage(path, self._shapes(name)) if answer.get("stage") == name else None
             if parts is None:
                 raise UsageProblem(
                     f"fairseq's answer for {name} is none that can be compared", subject=self._worker.python
@@ -236,7 +260,7 @@ class FairseqReference:
         shutil.rmtree(folder, ignore_errors=True)
 
     def _shapes(self, name: str) -> dict[str, tuple[int, ...]]:
-        """The parts that a stage must have, and the first dimensions of each."""
+        """Return the parts that a stage must have, and the first dimensions of each."""
         if name == "logits":
             return {"out": (int((self._input_ids != self.model.pad).sum()), self.model.vocab_size)}
         if name.startswith("head."):
@@ -245,70 +269,19 @@ class FairseqReference:
         return dict.fromkeys(parts, tuple(self._input_ids.shape))
 
     def _keep(self, name: str, parts: dict[str, Tensor]) -> bool:
-        """Keeps what is asked for later; True for what is no stage of the encoder."""
+        """Keep what is asked for later; return whether it is no stage of the encoder."""
         behind = name == "logits" or name.startswith("head.")
         if behind or name == "layer_norm":
             self._found[name] = parts
         return behind
 
     def _features(self) -> Tensor:
-        """The final stage; what was not waited for is waited for now."""
+        """Return the final stage; what was not waited for is waited for now."""
         for name, parts in self._left:
             self._keep(name, parts)
         return self._found["layer_norm"]["out"]
 
-    def _check(self, given: Tensor, own: Tensor) -> None:
-        if not torch.equal(given.nan_to_num(), own.nan_to_num()):
+    def _check(self, features: Tensor, computed: Tensor) -> None:
+        """Raise `ValueError` unless the features are those of the last batch."""
+        if not torch.equal(features.nan_to_num(), computed.nan_to_num()):
             raise ValueError("fairseq can be asked about the features of its last batch only")
-
-
-def _read(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor] | None:
-    """A stage's parts in float64; None unless they are the ones expected. The file is removed."""
-    try:
-        found = load(path.read_bytes())
-        path.unlink()
-    except (OSError, SafetensorError):
-        return None
-    if found.keys() != shapes.keys():
-        return None
-    if any(found[part].shape[: len(shape)] != shape for part, shape in shapes.items()):
-        return None
-    return {part: tensor.double() for part, tensor in found.items()}
-
-
-def write_tensors(path: Path, tensors: Mapping[str, SourceTensor]) -> None:
-    """Streams source tensors into a safetensors file, the widest types first, so that every tensor is aligned.
-
-    Raises:
-        UsageProblem: if a tensor is of a type that has no name there, or there is no room.
-    """
-    odd = next((name for name, tensor in tensors.items() if tensor.dtype not in SAFETENSORS_NAMES), None)
-    if odd is not None or "__metadata__" in tensors:
-        raise UsageProblem(
-            f"'{odd or '__metadata__'}' cannot be handed to fairseq", advice="Leave --reference fairseq out"
-        )
-    ordered = sorted(tensors, key=lambda name: -ITEM_SIZES[tensors[name].dtype])
-    header: dict[str, object] = {}
-    at = 0
-    for name in ordered:
-        tensor = tensors[name]
-        size = byte_count(tensor.dtype, tensor.shape)
-        header[name] = {
-            "dtype": SAFETENSORS_NAMES[tensor.dtype],
-            "shape": list(tensor.shape),
-            "data_offsets": [at, at + size],
-        }
-        at += size
-    raw = json.dumps(header).encode()
-    raw += b" " * (-len(raw) % 8)
-    try:
-        with path.open("wb") as file:
-            file.write(struct.pack("<Q", len(raw)) + raw)
-            for name in ordered:
-                for piece in tensors[name].chunks():
-                    file.write(piece)
-                tensors[name].release()
-    except OSError as error:
-        raise UsageProblem(
-            f"the tensors cannot be written for fairseq ({error.strerror})", advice="Free some space, or set TMPDIR"
-        ) from error

@@ -24,7 +24,7 @@ _PARTS = {
 
 
 @dataclass(frozen=True)
-class Place:
+class ModulePlace:
     """Where a module stands: `group` is a layer's number or a module outside the layers, `part` what in the layer."""
 
     group: str
@@ -44,7 +44,7 @@ class Point:
     """One module's largest difference, with what it is held against. What is no number is never within tolerance."""
 
     name: str
-    place: Place
+    place: ModulePlace
     value: float
     tolerance: float | None
     noise: float | None
@@ -56,15 +56,15 @@ class Point:
         return not (self.passed and 0 <= self.value < math.inf)
 
 
-def place_of(module: str) -> Place:
+def place_of(module: str) -> ModulePlace:
     """The place of a module of the target, by its name."""
     found = _LAYER.search(module)
     if found:
         inner = found[2] or ""
         part = next((short for end, short in _PARTS.items() if inner.endswith(end)), inner or "layer")
-        return Place(found[1], _short(part), True)
+        return ModulePlace(found[1], _short(part), True)
     last = module.rsplit(".", 1)[-1]
-    return Place("final norm" if last == "LayerNorm" else _short(last), "", False)
+    return ModulePlace("final norm" if last == "LayerNorm" else _short(last), "", False)
 
 
 def points(report: Report) -> list[Point]:
@@ -83,7 +83,7 @@ def points(report: Report) -> list[Point]:
     ]
     for check in report.checks:
         if check.name == "logits" and check.difference is not None:
-            place = Place("logits", "", False)
+            place = ModulePlace("logits", "", False)
             found.append(Point("logits", place, check.difference, check.tolerance, floor.logits, check.passed))
     return found
 
@@ -125,7 +125,7 @@ def span(values: Iterable[float | None]) -> str:
 
 
 @dataclass(frozen=True)
-class Grid:
+class HeatGrid:
     """The heat map: `values` [modules][positions], in units of each module's tolerance where all are known."""
 
     labels: Sequence[str]
@@ -133,7 +133,7 @@ class Grid:
     in_tolerances: bool
 
 
-def grid(report: Report) -> Grid | None:
+def grid(report: Report) -> HeatGrid | None:
     """The differences by module and position; None where the report has none."""
     found = report.positions
     if found is None or not any(found.max_abs_diff):
@@ -143,11 +143,13 @@ def grid(report: Report) -> Grid | None:
     labels = [place_of(name).label for name in found.modules]
     known = [unit for unit in units if unit is not None and math.isfinite(unit) and unit > 0]
     if len(known) < len(units):
-        return Grid(labels, found.max_abs_diff, False)
-    return Grid(labels, [[v / unit for v in row] for row, unit in zip(found.max_abs_diff, known, strict=True)], True)
+        return HeatGrid(labels, found.max_abs_diff, False)
+    return HeatGrid(
+        labels, [[v / unit for v in row] for row, unit in zip(found.max_abs_diff, known, strict=True)], True
+    )
 
 
-def describe_grid(shown: Grid) -> str:
+def describe_grid(shown: HeatGrid) -> str:
     """The heat map in words."""
     columns = max(map(len, shown.values))
     cells = [
