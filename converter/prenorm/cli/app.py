@@ -49,7 +49,7 @@ Exit codes: 0 done and proven, 1 parity failed, 2 usage, 3 the model cannot be r
 @click.option("--debug", is_flag=True, help="Show a traceback with an error.  [default: off]")
 @click.pass_obj
 def prenorm(session: Session, debug: bool) -> None:
-    """Keep what is said of all commands.
+    """Keep the options of all commands.
 
     Args:
         session: of the running command.

@@ -30,7 +30,7 @@ def takes(modes: Modes[Any], output: type[OptionGroup]) -> Callable[[Callable[..
     """Give a command the arguments and options of its groups. Its `--help` shows the docstring above `Args:`.
 
     Args:
-        modes: what the command can be told; the options that were given decide which of its groups is meant.
+        modes: the option groups of the command, one of which the options on the command line select.
         output: what is shown and written, whatever the mode.
 
     Returns:
