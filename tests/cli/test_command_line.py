@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from helpers.commands import run_command, run_main
-from helpers.paths import BPE, FIXTURES, MLM
+from helpers.paths import BPE, FIXTURES, MLM, PRENORM
 from helpers.planted_faults import configure
 from helpers.processor import children_seconds, within
 from helpers.waiting import PATIENCE
@@ -95,7 +95,7 @@ def test_inspect_tells_a_program(name: str) -> None:
 
 def on_terminal(*arguments: str | Path) -> str:
     """What the command writes to stderr if that is a terminal."""
-    command = [str(Path(sys.executable).with_name("prenorm")), *map(str, arguments)]
+    command = [PRENORM, *map(str, arguments)]
     leader, follower = pty.openpty()
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=follower, env={**os.environ, "TERM": "xterm", "COLUMNS": "100"}

@@ -26,7 +26,7 @@ from helpers.workers import run_worker
 from prenorm import convert
 from prenorm.errors import UsageProblem
 from prenorm.fitness import CHECKS, finding, judge_folder, sentence_vectors
-from prenorm.fitness.subject import Subject
+from prenorm.fitness.candidate import Candidate
 from prenorm.reports import SUFFIXES, Check, Report, read, render
 from prenorm.reports.text import Outcome
 
@@ -70,14 +70,14 @@ def test_an_export_with_another_gelu_fails(folder: Path, monkeypatch: pytest.Mon
 
 
 def test_a_weight_without_a_gradient_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    own = Subject.load
+    own = Candidate.load
 
-    def frozen(self: Subject, *given: Any, **options: Any) -> Any:
+    def frozen(self: Candidate, *given: Any, **options: Any) -> Any:
         model = own(self, *given, **options)
         model.roberta_prelayernorm.embeddings.word_embeddings.weight.requires_grad_(False)
         return model
 
-    monkeypatch.setattr(Subject, "load", frozen)
+    monkeypatch.setattr(Candidate, "load", frozen)
     assert problems(only(folder, "fine-tuning"), "fine-tuning") == [
         "1 weights have no gradient: roberta_prelayernorm.embeddings.word_embeddings.weight"
     ]
@@ -95,14 +95,14 @@ def test_the_values_are_compared_whatever_transformers_says_of_the_keys(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Embeddings that were initialized anew, under a loading report that is clean."""
-    own = Subject.load_with_info
+    own = Candidate.load_with_info
 
-    def anew(self: Subject, *given: Any, **options: Any) -> Any:
+    def anew(self: Candidate, *given: Any, **options: Any) -> Any:
         model, info = own(self, *given, **options)
         torch.nn.init.normal_(model.get_input_embeddings().weight)
         return model, info
 
-    monkeypatch.setattr(Subject, "load_with_info", anew)
+    monkeypatch.setattr(Candidate, "load_with_info", anew)
     report = only(folder, "AutoModel", "AutoModelForMaskedLM", "new heads")
     assert problems(report, "AutoModel") == [
         "1 weights of RobertaPreLayerNormModel have other values than the files: embeddings.word_embeddings.weight",
@@ -113,15 +113,15 @@ def test_the_values_are_compared_whatever_transformers_says_of_the_keys(
 def test_weights_without_a_tensor_are_found_whatever_transformers_says_of_the_keys(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    own = Subject.load_with_info
+    own = Candidate.load_with_info
 
-    def silent(self: Subject, *given: Any, **options: Any) -> Any:
+    def silent(self: Candidate, *given: Any, **options: Any) -> Any:
         model, info = own(self, *given, **options)
         return model, {**info, "missing_keys": [key for key in info["missing_keys"] if "pooler" in key]}
 
     lacking = Path(shutil.copytree(folder, tmp_path / "lacking"))
     without("roberta_prelayernorm.encoder.layer.2.output.dense.bias")(lacking)
-    monkeypatch.setattr(Subject, "load_with_info", silent)
+    monkeypatch.setattr(Candidate, "load_with_info", silent)
     assert problems(only(lacking, "AutoModel"), "AutoModel") == [
         "1 weights of RobertaPreLayerNormModel have no tensor in the files, and are random: "
         "encoder.layer.2.output.dense.bias",

@@ -28,7 +28,7 @@ def four_threads() -> Iterator[None]:
 def test_a_core_is_left_for_as_many_stages_as_the_work_is_worth() -> None:
     seen: list[int] = []
     with Digests(open_checkpoint(MLM)) as digests:
-        tick = digests.beside(lambda steps: seen.append(torch.get_num_threads()), 10, 26 * SIZE / 0.3)
+        tick = digests.share_cores(lambda steps: seen.append(torch.get_num_threads()), 10, 26 * SIZE / 0.3)
         seen.append(torch.get_num_threads())
         for _ in range(9):
             tick(1)
@@ -38,10 +38,10 @@ def test_a_core_is_left_for_as_many_stages_as_the_work_is_worth() -> None:
 @pytest.mark.usefixtures("four_threads")
 def test_little_work_takes_no_core_and_an_error_gives_it_back() -> None:
     with Digests(open_checkpoint(MLM)) as digests:
-        digests.beside(lambda steps: None, 10, 26 * SIZE / 0.04)
+        digests.share_cores(lambda steps: None, 10, 26 * SIZE / 0.04)
         assert torch.get_num_threads() == 4
     with pytest.raises(RuntimeError), Digests(open_checkpoint(MLM)) as digests:
-        digests.beside(lambda steps: None, 10, SIZE)
+        digests.share_cores(lambda steps: None, 10, SIZE)
         assert torch.get_num_threads() == 3
         raise RuntimeError
     assert torch.get_num_threads() == 4

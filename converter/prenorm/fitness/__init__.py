@@ -12,8 +12,8 @@ from pathlib import Path
 
 from prenorm.errors import PrenormError
 from prenorm.fitness import config_fields, files, loading, onnx_export, pipelines, sentence_vectors, text, training
+from prenorm.fitness.candidate import Candidate, quiet, require_transformers
 from prenorm.fitness.finding import Finding, NotRun, Trial, Unfit, first_line, fitness_report
-from prenorm.fitness.subject import Subject, quiet, require_transformers
 from prenorm.folder.published import Published, open_published
 from prenorm.options import TaskKind
 from prenorm.reports.model import Report
@@ -27,7 +27,7 @@ MASKED, CLASSIFIER, CHOICE, ENCODER = (
 )
 
 # Name, the tasks whose folders it is for, and what does it. The order is that of the table.
-CHECKS: tuple[tuple[str, tuple[TaskKind, ...], Callable[[Subject], Finding]], ...] = (
+CHECKS: tuple[tuple[str, tuple[TaskKind, ...], Callable[[Candidate], Finding]], ...] = (
     ("files", EVERY, files.check_files),
     ("custom code", EVERY, files.check_custom_code),
     ("weights", EVERY, files.check_weights),
@@ -72,34 +72,36 @@ def judge_folder(folder: str | Path | Published, *, without: Sequence[str] = ())
         rewritten = Path(scratch, "rewritten")
         rewritten.mkdir()
         published = folder if isinstance(folder, Published) else open_published(Path(folder), rewritten)
-        subject = Subject.of(published, Path(scratch))
+        candidate = Candidate.of(published, Path(scratch))
         trials = [
-            _run(name, subject, run, wanted=name not in without) for name, kinds, run in CHECKS if subject.kind in kinds
+            _run(name, candidate, run, wanted=name not in without)
+            for name, kinds, run in CHECKS
+            if candidate.kind in kinds
         ]
         return fitness_report(
             {
                 "folder": published.name,
                 "model_type": str(published.config.get("model_type")),
                 "architectures": published.config.get("architectures"),
-                "task": subject.kind.value,
+                "task": candidate.kind.value,
                 "notes": list(published.notes),
             },
             trials,
         )
 
 
-def _run(name: str, subject: Subject, run: Callable[[Subject], Finding], *, wanted: bool) -> Trial:
+def _run(name: str, candidate: Candidate, run: Callable[[Candidate], Finding], *, wanted: bool) -> Trial:
     """One line of the table. Whatever the libraries raise over this folder is what its readers would get: a failure."""
     if not wanted:
         return Trial.not_run(name, "left out by the caller")
     try:
-        return Trial.passing(name, run(subject))
+        return Trial.passing(name, run(candidate))
     except NotRun as reason:
         return Trial.not_run(name, str(reason))
     except Unfit as unfit:
-        return Trial.failing(name, unfit.within(subject.view, subject.published.name))
+        return Trial.failing(name, unfit.within(candidate.view, candidate.published.name))
     except (PrenormError, MemoryError):
         raise
     except Exception as error:
         raised = Unfit([f"{type(error).__name__}: {first_line(error)}"])
-        return Trial.failing(name, raised.within(subject.view, subject.published.name))
+        return Trial.failing(name, raised.within(candidate.view, candidate.published.name))

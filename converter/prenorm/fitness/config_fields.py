@@ -8,33 +8,43 @@ from typing import Any
 
 import torch
 
+from prenorm.fitness.candidate import Candidate
 from prenorm.fitness.finding import Finding, Unfit
-from prenorm.fitness.subject import Subject
 from prenorm.mapping.targets import TARGETS, target_of_type
 from prenorm.options import TaskKind
-from prenorm.proof.checks.config import check_dtype
+from prenorm.proof import check_dtype
 
 # What the shapes do not show, and transformers has a default of its own for, mostly a wrong one.
 _NEEDED = ("num_attention_heads", "hidden_act", "layer_norm_eps", "max_position_embeddings", "pad_token_id")
 
 
-def check_config(subject: Subject) -> Finding:
-    """Type and class, the fields that load in silence when they are wrong, and what the weights themselves say of them."""
-    config = subject.config
-    problems = [*_type_problems(subject)]
+def check_config(candidate: Candidate) -> Finding:
+    """Check type and class, the fields that load in silence when they are wrong, and what the weights say of them.
+
+    Args:
+        candidate: the folder under trial.
+
+    Returns:
+        What was seen.
+
+    Raises:
+        Unfit: with a sentence for each problem.
+    """
+    config = candidate.config
+    problems = [*_type_problems(candidate)]
     problems += [
         f"config.json has no '{name}', so transformers takes its own default" for name in _NEEDED if name not in config
     ]
-    problems += [*_id_problems(config), *_pad_row(subject), *_tie(subject)]
-    types = Counter(item.dtype for item in subject.published.tensors.values())
+    problems += [*_id_problems(config), *_pad_row(candidate), *_tie(candidate)]
+    types = Counter(item.dtype for item in candidate.published.tensors.values())
     problems += [text.removeprefix("config: ") for text in check_dtype(config, types)]
     if problems:
         raise Unfit(problems)
     return Finding(f"{config['model_type']}, {config['architectures'][0]}, pad {config['pad_token_id']}")
 
 
-def _type_problems(subject: Subject) -> Iterator[str]:
-    model_type, named = subject.config.get("model_type"), subject.config.get("architectures")
+def _type_problems(candidate: Candidate) -> Iterator[str]:
+    model_type, named = candidate.config.get("model_type"), candidate.config.get("architectures")
     target = target_of_type(model_type)
     if target is None:
         why = (
@@ -44,8 +54,8 @@ def _type_problems(subject: Subject) -> Iterator[str]:
             f"model_type is {model_type}, which is neither of the pre-LayerNorm types "
             f"({' and '.join(target.model_type for target in TARGETS)}){': ' + why if why else ''}"
         )
-    elif named != [target.architectures[subject.kind]]:
-        yield f"architectures is {named}, must be ['{target.architectures[subject.kind]}']"
+    elif named != [target.architectures[candidate.kind]]:
+        yield f"architectures is {named}, must be ['{target.architectures[candidate.kind]}']"
 
 
 def _id_problems(config: dict[str, Any]) -> Iterator[str]:
@@ -56,9 +66,9 @@ def _id_problems(config: dict[str, Any]) -> Iterator[str]:
             yield f"{name} is {value}, and there are {rows} rows"
 
 
-def _pad_row(subject: Subject) -> Iterator[str]:
-    """fairseq counts positions from the pad's id on, and the pad's own row stays zero: where one is, it is that one."""
-    table, pad = subject.find("position_embeddings.weight"), subject.config.get("pad_token_id")
+def _pad_row(candidate: Candidate) -> Iterator[str]:
+    """Yield a sentence if the position table's empty row, which fairseq has at the pad's id, lies elsewhere."""
+    table, pad = candidate.find("position_embeddings.weight"), candidate.config.get("pad_token_id")
     if table is None or not isinstance(pad, int):
         return
     zero = torch.nonzero(table.abs().sum(dim=1) == 0).flatten().tolist()
@@ -69,23 +79,33 @@ def _pad_row(subject: Subject) -> Iterator[str]:
         )
 
 
-def _tie(subject: Subject) -> Iterator[str]:
-    """Whether the LM head is said to be the embedding, when it is not; or its own, when there is none."""
-    if subject.kind is not TaskKind.MASKED_LM:
+def _tie(candidate: Candidate) -> Iterator[str]:
+    """Yield a sentence if config.json says that the LM head is the embedding and it is not, or the other way round."""
+    if candidate.kind is not TaskKind.MASKED_LM:
         return
-    tied = subject.config.get("tie_word_embeddings", True)
-    head, table = subject.find("lm_head.decoder.weight"), subject.find("word_embeddings.weight")
+    tied = candidate.config.get("tie_word_embeddings", True)
+    head, table = candidate.find("lm_head.decoder.weight"), candidate.find("word_embeddings.weight")
     if head is None and not tied:
         yield "tie_word_embeddings is false, and the files have no 'lm_head.decoder.weight': the head would be random"
     if head is not None and table is not None and tied and not torch.equal(head, table):
         yield "tie_word_embeddings is true, and 'lm_head.decoder.weight' is not the embedding: the head would be lost"
 
 
-def check_labels(subject: Subject) -> Finding:
-    """As many labels as the head has outputs, and the same both ways."""
-    config = subject.config
+def check_labels(candidate: Candidate) -> Finding:
+    """Check that there are as many labels as the head has outputs, and that both tables of them agree.
+
+    Args:
+        candidate: the folder under trial.
+
+    Returns:
+        What was seen.
+
+    Raises:
+        Unfit: with a sentence for each problem.
+    """
+    config = candidate.config
     names, numbers = config.get("id2label"), config.get("label2id")
-    head = subject.find("classifier.out_proj.weight")
+    head = candidate.find("classifier.out_proj.weight")
     if not isinstance(names, dict):
         raise Unfit(["config.json has no id2label, so that readers get LABEL_0, LABEL_1"])
     problems = []
@@ -97,6 +117,6 @@ def check_labels(subject: Subject) -> Finding:
         problems.append(f"label2id is {numbers}, which is not id2label turned round")
     if problems:
         raise Unfit(problems)
-    shown = ", ".join(map(str, list(names.values())[:5])) + (", ..." if len(names) > 5 else "")
+    examples = ", ".join(map(str, list(names.values())[:5])) + (", ..." if len(names) > 5 else "")
     generic = all(str(name).startswith("LABEL_") for name in names.values())
-    return Finding(f"{len(names)}: {shown}" + (" (generic; convert --label-dict names them)" if generic else ""))
+    return Finding(f"{len(names)}: {examples}" + (" (generic; convert --label-dict names them)" if generic else ""))

@@ -11,25 +11,35 @@ import torch
 from safetensors import safe_open
 
 from prenorm.files import CONFIG_FILE, INDEX_FILE, TOKENIZER_CONFIG_FILE, WEIGHTS_FILE
+from prenorm.fitness.candidate import CODE_KEYS, Candidate, read_json
 from prenorm.fitness.finding import Finding, Unfit
-from prenorm.fitness.subject import CODE_KEYS, Subject, read_json
 
 _READABLE = stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH
 # Attention by these names is transformers' own; any other is a kernel that it would fetch and run.
 _OWN_ATTENTION = {None, "eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention"}
 
 
-def check_files(subject: Subject) -> Finding:
-    """Weights as safetensors, marked as PyTorch's, and whole. Who can read them is noted: it is not what the Hub keeps."""
-    weights = sorted(subject.place.glob("*.safetensors"))
-    problems = list(subject.published.damage)
+def check_files(candidate: Candidate) -> Finding:
+    """Check that the weights are safetensors, marked as PyTorch's, and whole. Their modes are only noted.
+
+    Args:
+        candidate: the folder under trial.
+
+    Returns:
+        What was seen.
+
+    Raises:
+        Unfit: with a sentence for each problem.
+    """
+    weights = sorted(candidate.published.source.glob("*.safetensors"))
+    problems = list(candidate.published.damage)
     if not weights:
         problems.append("the weights are pickled (pytorch_model.bin): whoever allows safetensors only cannot load them")
-    problems += [*_unmarked(weights), *_shard_problems(subject.place, weights)]
+    problems += [*_unmarked(weights), *_shard_problems(candidate.published.source, weights)]
     if problems:
         raise Unfit(problems)
-    whole = f"{len(weights)} safetensors, {len(subject.published.tensors)} tensors"
-    return Finding("; ".join([whole, *_unreadable(subject.place)]))
+    whole = f"{len(weights)} safetensors, {len(candidate.published.tensors)} tensors"
+    return Finding("; ".join([whole, *_unreadable(candidate.published.source)]))
 
 
 def _unmarked(weights: list[Path]) -> Iterator[str]:
@@ -46,12 +56,12 @@ def _shard_problems(folder: Path, weights: list[Path]) -> Iterator[str]:
             yield f"{weights[0].name}: transformers looks for {WEIGHTS_FILE} or {INDEX_FILE}, and there is neither"
         return
     listed = set(index.get("weight_map", {}).values())
-    here = {path.name for path in weights}
-    yield from (f"{INDEX_FILE} names {name}, which is not there" for name in sorted(listed - here))
+    present = {path.name for path in weights}
+    yield from (f"{INDEX_FILE} names {name}, which is not there" for name in sorted(listed - present))
 
 
 def _unreadable(folder: Path) -> Iterator[str]:
-    """Files that fewer people can read than config.json; some writers of safetensors leave 0600."""
+    """Yield a note for each file that fewer people can read than config.json; some writers of safetensors leave 0600."""
     wanted = (folder / CONFIG_FILE).stat().st_mode & _READABLE
     for path in sorted(folder.iterdir()):
         mode = path.stat().st_mode
@@ -59,12 +69,22 @@ def _unreadable(folder: Path) -> Iterator[str]:
             yield f"{path.name} has mode {mode & 0o777:04o}, so not everybody who can read {CONFIG_FILE} can read it"
 
 
-def check_custom_code(subject: Subject) -> Finding:
-    """The folder needs none and names none."""
-    problems = [f"{path.name} is code" for path in sorted(subject.place.glob("**/*.py"))]
+def check_custom_code(candidate: Candidate) -> Finding:
+    """Check that the folder needs no code of its own and names none.
+
+    Args:
+        candidate: the folder under trial.
+
+    Returns:
+        What was seen.
+
+    Raises:
+        Unfit: with a sentence for each problem.
+    """
+    problems = [f"{path.name} is code" for path in sorted(candidate.published.source.glob("**/*.py"))]
     for name in (CONFIG_FILE, TOKENIZER_CONFIG_FILE):
-        problems += [f"{name}: {text}" for text in _named_code(read_json(subject.place / name) or {})]
-    modules = subject.place / "modules.json"
+        problems += [f"{name}: {text}" for text in _named_code(read_json(candidate.published.source / name) or {})]
+    modules = candidate.published.source / "modules.json"
     if modules.is_file() and "sentence_transformers." not in modules.read_text(encoding="utf-8", errors="replace"):
         problems.append("modules.json names classes that are not sentence-transformers' own")
     if problems:
@@ -79,12 +99,22 @@ def _named_code(content: dict[str, Any]) -> Iterator[str]:
             yield f"'{key}' names code to be loaded ({value!s:.80})"
 
 
-def check_weights(subject: Subject) -> Finding:
-    """Every value of every tensor is a number."""
+def check_weights(candidate: Candidate) -> Finding:
+    """Check that every value of every tensor is a number.
+
+    Args:
+        candidate: the folder under trial.
+
+    Returns:
+        What was seen.
+
+    Raises:
+        Unfit: with a sentence for each problem.
+    """
     problems = []
     values = 0
-    for name in sorted(subject.published.tensors):
-        tensor = subject.tensor(name)
+    for name in sorted(candidate.published.tensors):
+        tensor = candidate.tensor(name)
         values += tensor.numel()
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             problems.append(f"'{name}' holds {int((~torch.isfinite(tensor)).sum())} values that are NaN or infinite")

@@ -1,4 +1,4 @@
-"""What a fitness check finds, and the report of all of them, in the form that the renderers of parity reports take."""
+"""What a check of fitness finds, and the report of all of them, which has the form of every report."""
 
 from __future__ import annotations
 
@@ -15,25 +15,49 @@ _LIBRARIES = ("transformers", "accelerate", "onnx", "onnxscript", "onnxruntime",
 
 
 class Unfit(Exception):
-    """A check failed. `problems` are sentences, the first of which stands in the table."""
+    """A check failed.
+
+    Attributes:
+        problems: sentences, the first of which stands in the table.
+        metrics: as in `Finding`.
+    """
 
     def __init__(self, problems: Sequence[str], metrics: Mapping[str, float] | None = None) -> None:
+        """Keep what is wrong.
+
+        Args:
+            problems: sentences, at least one.
+            metrics: as in `Finding`.
+        """
         self.problems = tuple(problems)
         self.metrics = dict(metrics or {})
         super().__init__("; ".join(problems))
 
     def within(self, place: Path, name: str) -> Unfit:
-        """The same, with the folder's name for the place where the libraries saw it: no report names a path."""
+        """Name the folder instead of the path at which the libraries saw it: no report names a path.
+
+        Args:
+            place: the path.
+            name: the folder's name.
+
+        Returns:
+            The same failure, with other words.
+        """
         return Unfit([text.replace(str(place), name) for text in self.problems], self.metrics)
 
 
 class NotRun(Exception):
-    """A check that could not be made here, and why. It is shown so, and never as passed."""
+    """A check could not be made, and why. It is shown as not run, and never as passed."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check that passed has seen. `max_abs_diff` and `tolerance` stand in `metrics` where there are some."""
+    """What a check that passed has seen.
+
+    Attributes:
+        detail: some words for the table.
+        metrics: numbers by name; `max_abs_diff` and `tolerance` where two computations were compared.
+    """
 
     detail: str
     metrics: Mapping[str, float] = field(default_factory=dict)
@@ -48,34 +72,61 @@ class Trial:
 
     @classmethod
     def passing(cls, name: str, finding: Finding) -> Trial:
-        """The trial of a check that returned."""
+        """Make the line of a check that returned.
+
+        Args:
+            name: the check's name.
+            finding: what it returned.
+
+        Returns:
+            A passed trial.
+        """
         return cls(_line(name, finding.detail, finding.metrics, passed=True))
 
     @classmethod
     def failing(cls, name: str, unfit: Unfit) -> Trial:
-        """The trial of a check that failed."""
+        """Make the line of a check that failed.
+
+        Args:
+            name: the check's name.
+            unfit: what it raised.
+
+        Returns:
+            A failed trial.
+        """
         more = len(unfit.problems) - 1
         detail = unfit.problems[0] + (f" (and {more} more)" if more else "")
         return cls(_line(name, detail, unfit.metrics, passed=False), unfit.problems)
 
     @classmethod
     def not_run(cls, name: str, reason: str) -> Trial:
-        """The trial of a check that could not be made: it has neither been judged nor passed."""
+        """Make the line of a check that could not be made.
+
+        Args:
+            name: the check's name.
+            reason: why not.
+
+        Returns:
+            A trial that is neither judged nor passed.
+        """
         return cls(Check(name, False, judged=False, run=False, detail=reason))
 
 
 def _line(name: str, detail: str, metrics: Mapping[str, float], *, passed: bool) -> Check:
-    """The check, with the tolerance, where there is one, in its own field."""
+    """Return the report's check, with the tolerance, where there is one, in its own field."""
     others = {key: value for key, value in metrics.items() if key != "tolerance"}
     return Check(name, passed, others, metrics.get("tolerance"), detail=detail)
 
 
 def fitness_report(target: Mapping[str, object], trials: Sequence[Trial]) -> Report:
-    """The report of all trials.
+    """Make the report of all trials.
 
     Args:
         target: what is known of the folder.
         trials: in the order of the table.
+
+    Returns:
+        The report, with the versions that the folder was tried in.
     """
     return Report.of_fitness(
         reference=f"transformers {package_version('transformers')}",
@@ -87,12 +138,23 @@ def fitness_report(target: Mapping[str, object], trials: Sequence[Trial]) -> Rep
 
 
 def versions() -> dict[str, str]:
-    """The versions of what the checks ran in; of what is not installed, nothing."""
+    """Return the versions of what the checks ran in.
+
+    Returns:
+        Version by distribution; of what is not installed, nothing.
+    """
     return {**environment(), **{name: package_version(name) for name in _LIBRARIES if is_installed(name)}}
 
 
 def is_installed(distribution: str) -> bool:
-    """Whether a distribution of that name is installed; nothing is imported."""
+    """Return whether a distribution is installed; nothing is imported.
+
+    Args:
+        distribution: its name.
+
+    Returns:
+        True if it is.
+    """
     try:
         metadata.version(distribution)
     except metadata.PackageNotFoundError:
@@ -101,12 +163,26 @@ def is_installed(distribution: str) -> bool:
 
 
 def need(*distributions: str) -> None:
-    """Raises NotRun, naming what is missing, unless all are installed."""
+    """Refuse to run a check where a distribution is missing.
+
+    Args:
+        *distributions: their names.
+
+    Raises:
+        NotRun: naming what is missing.
+    """
     missing = [name for name in distributions if not is_installed(name)]
     if missing:
         raise NotRun(f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not installed")
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's message that says something."""
+    """Return the first line of an error's message that is not blank.
+
+    Args:
+        error: any error.
+
+    Returns:
+        The line, or words that say that there is none.
+    """
     return next((line.strip() for line in str(error).splitlines() if line.strip()), "no message")

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from prenorm.fitness.candidate import Candidate
 from prenorm.fitness.finding import Finding, Unfit
-from prenorm.fitness.subject import Subject
 
 # Parts that one class has and another has not. The pooler is in no fairseq model but in those of sentence_ranking.
 _HEADS = ("lm_head.", "classifier.", "qa_outputs.")
@@ -23,39 +23,66 @@ _NEW_HEADS = (
 _MOST_NAMED = 3
 
 
-def loads_whole(auto_class: str) -> Callable[[Subject], Finding]:
-    """A check that the class loads the folder with no key over or missing, and with the files' own values."""
+def loads_whole(auto_class: str) -> Callable[[Candidate], Finding]:
+    """Make the check that an Auto class takes every key from the files, and every value as it is there.
 
-    def check(subject: Subject) -> Finding:
-        model, info = subject.load_with_info(auto_class, ignore_mismatched_sizes=True)
-        _judge(subject, model, info, missing=(), unexpected=())
-        return Finding(f"{type(model).__name__}, all {len(subject.published.tensors)} tensors")
+    Args:
+        auto_class: the name of a class of transformers.
+
+    Returns:
+        The check: it returns what was seen, and raises Unfit with a sentence for each problem.
+    """
+
+    def check(candidate: Candidate) -> Finding:
+        model, info = candidate.load_with_info(auto_class, ignore_mismatched_sizes=True)
+        _judge(candidate, model, info, missing=(), unexpected=())
+        return Finding(f"{type(model).__name__}, all {len(candidate.published.tensors)} tensors")
 
     return check
 
 
-def loads_headless(subject: Subject) -> Finding:
-    """`AutoModel`: everything but the pooler comes from the files, and all that is left of them is a head."""
-    model, info = subject.load_with_info("AutoModel", ignore_mismatched_sizes=True)
-    pooled = any(_POOLER in name for name in subject.published.tensors)
-    _judge(subject, model, info, missing=() if pooled else (_POOLER,), unexpected=_HEADS)
+def loads_headless(candidate: Candidate) -> Finding:
+    """Load the folder as `AutoModel`: all but the pooler comes from the files, and what is left of them is a head.
+
+    Args:
+        candidate: the folder under trial.
+
+    Returns:
+        What was seen.
+
+    Raises:
+        Unfit: with a sentence for each problem.
+    """
+    model, info = candidate.load_with_info("AutoModel", ignore_mismatched_sizes=True)
+    pooled = any(_POOLER in name for name in candidate.published.tensors)
+    _judge(candidate, model, info, missing=() if pooled else (_POOLER,), unexpected=_HEADS)
     return Finding(
         f"{type(model).__name__}, all from the files" + ("" if pooled else " but the pooler, which is random")
     )
 
 
-def takes_new_heads(subject: Subject) -> Finding:
-    """The classes that people fine-tune: only their new head is random."""
+def takes_new_heads(candidate: Candidate) -> Finding:
+    """Load the folder in the classes that people fine-tune: only their new head is random.
+
+    Args:
+        candidate: the folder under trial.
+
+    Returns:
+        What was seen.
+
+    Raises:
+        Unfit: with a sentence for each problem.
+    """
     for auto_class in _NEW_HEADS:
-        model, info = subject.load_with_info(auto_class, ignore_mismatched_sizes=True)
-        _judge(subject, model, info, missing=(*_HEADS, f"{model.base_model_prefix}.{_POOLER}"), unexpected=_HEADS)
+        model, info = candidate.load_with_info(auto_class, ignore_mismatched_sizes=True)
+        _judge(candidate, model, info, missing=(*_HEADS, f"{model.base_model_prefix}.{_POOLER}"), unexpected=_HEADS)
     return Finding(f"{len(_NEW_HEADS)} classes, only their heads are new")
 
 
 def _judge(
-    subject: Subject, model: nn.Module, info: dict[str, Any], missing: tuple[str, ...], unexpected: tuple[str, ...]
+    candidate: Candidate, model: nn.Module, info: dict[str, Any], missing: tuple[str, ...], unexpected: tuple[str, ...]
 ) -> None:
-    """Raises Unfit, with a sentence for each kind of key and for the values."""
+    """Raise Unfit, with a sentence for each kind of key and for the values, if any is wrong."""
     allowed = {"missing_keys": missing, "unexpected_keys": unexpected}
     problems = []
     for kind, keys in info.items():
@@ -63,7 +90,7 @@ def _judge(
         if unfit:
             problems.append(f"{type(model).__name__} has {len(unfit)} {kind.replace('_', ' ')}: {_some(unfit)}")
     new = [str(key) for key in info["missing_keys"]]
-    random, other = _values(subject, model, new)
+    random, other = _values(candidate, model, new)
     for names, what in ((random, "no tensor in the files, and are random"), (other, "other values than the files")):
         if names:
             problems.append(f"{len(names)} weights of {type(model).__name__} have {what}: {_some(names)}")
@@ -71,43 +98,41 @@ def _judge(
         raise Unfit(problems)
 
 
-def _values(subject: Subject, model: nn.Module, new: list[str]) -> tuple[list[str], list[str]]:
-    """The model's weights that no tensor of the files stands behind, and those that have other values.
-
-    transformers' own report is not asked: a wrong prefix, and a key that it chooses to be silent about, show here.
-    """
+def _values(candidate: Candidate, model: nn.Module, new: list[str]) -> tuple[list[str], list[str]]:
+    """Return the model's weights that no tensor of the files stands behind, and those that have other values."""
+    # transformers' own report is not used: this shows a wrong prefix as well, and a key that the report leaves out.
     without, other, shared = [], [], _shared(model)
     for name, weight in model.state_dict().items():
         if name in new:
             continue
-        origins = [origin for alias in shared[weight.data_ptr()] for origin in _origins(subject, alias)]
+        origins = [origin for alias in shared[weight.data_ptr()] for origin in _origins(candidate, alias)]
         if not origins:
             without.append(name)
-        elif not all(_same(subject.tensor(origin), weight) for origin in origins):
+        elif not all(_same(candidate.tensor(origin), weight) for origin in origins):
             other.append(name)
     return without, other
 
 
 def _shared(model: nn.Module) -> dict[int, list[str]]:
-    """The names of every weight, by where it lies: tied ones lie at one place."""
-    found: dict[int, list[str]] = {}
+    """Return the names of every weight by its address: tied ones have the same."""
+    names: dict[int, list[str]] = {}
     for name, weight in model.state_dict().items():
-        found.setdefault(weight.data_ptr(), []).append(name)
-    return found
+        names.setdefault(weight.data_ptr(), []).append(name)
+    return names
 
 
-def _origins(subject: Subject, name: str) -> Iterator[str]:
-    """The tensors of the files that a weight can come from: that of its name, or with the base model's name put on or off."""
-    if name in subject.published.tensors:
+def _origins(candidate: Candidate, name: str) -> Iterator[str]:
+    """Yield the tensors of the files that a weight can come from: that of its name, with or without the base model's."""
+    if name in candidate.published.tensors:
         yield name
         return
-    for stored in subject.published.tensors:
+    for stored in candidate.published.tensors:
         if stored.partition(".")[2] == name or name.partition(".")[2] == stored:
             yield stored
 
 
 def _same(stored: Tensor, loaded: Tensor) -> bool:
-    """Whether every value is the same number, or NaN on both sides."""
+    """Return whether every value is the same number, or NaN on both sides."""
     if stored.shape != loaded.shape:
         return False
     wide, other = stored.double(), loaded.double()

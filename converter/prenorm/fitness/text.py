@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
+from prenorm.fitness.candidate import Candidate, outputs
 from prenorm.fitness.finding import Finding, NotRun, Unfit
-from prenorm.fitness.subject import Subject, outputs
 from prenorm.options import TaskKind
 
 _SENTENCES = ("the license", "You may copy it, and change it.", "Grüße, 你好 🙂!", "a  b\tc")
@@ -16,10 +16,21 @@ _WORDS = 200  # tokens of the vocabulary that are tried one by one
 _SPECIAL = (("pad_token_id", "pad"), ("bos_token_id", "bos"), ("eos_token_id", "eos"))
 
 
-def check_tokenizer(subject: Subject) -> Finding:
-    """Loads, fits the embedding and config.json, frames a text as fairseq does, and gives it back."""
-    tokenizer = subject.tokenizer
-    problems = [*_sizes(subject, tokenizer), *_special_ids(subject, tokenizer), *_mask(subject, tokenizer)]
+def check_tokenizer(candidate: Candidate) -> Finding:
+    """Check that the tokenizer fits the embedding and config.json, frames a text as fairseq does, and decodes it again.
+
+    Args:
+        candidate: the folder under trial.
+
+    Returns:
+        What was seen.
+
+    Raises:
+        Unfit: with a sentence for each problem.
+        NotRun: if the folder has no tokenizer.
+    """
+    tokenizer = candidate.tokenizer
+    problems = [*_sizes(candidate, tokenizer), *_special_ids(candidate, tokenizer), *_mask(candidate, tokenizer)]
     tried, wrong = _round_trips(tokenizer)
     problems += [f"{text!r} comes back as {back!r}" for text, back in wrong]
     if not tried:
@@ -29,26 +40,26 @@ def check_tokenizer(subject: Subject) -> Finding:
     return Finding(f"{type(tokenizer).__name__}, {len(tokenizer.get_vocab())} tokens, {tried} texts there and back")
 
 
-def _sizes(subject: Subject, tokenizer: Any) -> Iterator[str]:
-    largest, rows = max(tokenizer.get_vocab().values()), subject.number("vocab_size")
+def _sizes(candidate: Candidate, tokenizer: Any) -> Iterator[str]:
+    largest, rows = max(tokenizer.get_vocab().values()), candidate.number("vocab_size")
     if largest >= rows:
         yield f"the tokenizer has ids up to {largest}, and the embedding has {rows} rows"
 
 
-def _special_ids(subject: Subject, tokenizer: Any) -> Iterator[str]:
+def _special_ids(candidate: Candidate, tokenizer: Any) -> Iterator[str]:
     for key, name in _SPECIAL:
-        stated, own = subject.config.get(key), getattr(tokenizer, key)
-        if stated != own:
-            yield f"{key} is {stated} in config.json, and the tokenizer's {name} token has the id {own}"
+        stated, number = candidate.config.get(key), getattr(tokenizer, key)
+        if stated != number:
+            yield f"{key} is {stated} in config.json, and the tokenizer's {name} token has the id {number}"
     ids = tokenizer(_SENTENCES[0])["input_ids"]
     if (ids[0], ids[-1]) != (tokenizer.cls_token_id, tokenizer.sep_token_id):
         yield f"a text becomes {ids}, which does not begin with <s> and end with </s>"
 
 
-def _mask(subject: Subject, tokenizer: Any) -> Iterator[str]:
+def _mask(candidate: Candidate, tokenizer: Any) -> Iterator[str]:
     mask = tokenizer.mask_token_id
     if mask is None:
-        if subject.kind is TaskKind.MASKED_LM:
+        if candidate.kind is TaskKind.MASKED_LM:
             yield "the tokenizer has no mask token"
         return
     ids = tokenizer(f"the {tokenizer.mask_token} of it", add_special_tokens=False)["input_ids"]
@@ -59,7 +70,7 @@ def _mask(subject: Subject, tokenizer: Any) -> Iterator[str]:
 
 
 def _round_trips(tokenizer: Any) -> tuple[int, list[tuple[str, str]]]:
-    """How many texts could be tried (those that the vocabulary can write), and which came back as another text."""
+    """Return how many texts could be tried (those that the vocabulary can write), and which came back as another text."""
     tried, wrong = 0, []
     for text in (*_SENTENCES, *_words(tokenizer)):
         ids = tokenizer(text, add_special_tokens=False)["input_ids"]
@@ -73,7 +84,7 @@ def _round_trips(tokenizer: Any) -> tuple[int, list[tuple[str, str]]]:
 
 
 def _words(tokenizer: Any) -> Iterator[str]:
-    """Texts that single tokens stand for, spread over the vocabulary; pieces of characters are no texts."""
+    """Yield texts that single tokens stand for, spread over the vocabulary, except parts of characters."""
     special = set(tokenizer.all_special_ids)
     ordinary = [number for number in sorted(tokenizer.get_vocab().values()) if number not in special]
     for number in ordinary[:: max(1, len(ordinary) // _WORDS)]:
@@ -82,36 +93,48 @@ def _words(tokenizer: Any) -> Iterator[str]:
             yield text
 
 
-def check_longest_text(subject: Subject) -> Finding:
-    """The model takes as many tokens as it has positions, and the tokenizer cuts a longer text to no more than that."""
-    longest = subject.longest
-    if not torch.isfinite(outputs(subject.model, subject.batch(longest))).all():
+def check_longest_text(candidate: Candidate) -> Finding:
+    """Check that the model takes as many tokens as it has positions, and the tokenizer cuts longer texts to at most that.
+
+    Args:
+        candidate: the folder under trial.
+
+    Returns:
+        What was seen.
+
+    Raises:
+        Unfit: with a sentence for each problem.
+    """
+    longest = candidate.longest
+    if not torch.isfinite(outputs(candidate.model, candidate.batch(longest))).all():
         raise Unfit([f"the outputs of {longest} tokens are not all finite"])
     try:
-        tokenizer = subject.tokenizer
+        tokenizer = candidate.tokenizer
     except NotRun:
         return Finding(f"{longest} tokens; no tokenizer")
     limit = tokenizer.model_max_length
     if limit > longest:
-        said = f"model_max_length is {limit}" if limit < 1 << 40 else "the tokenizer has no model_max_length"
-        raise Unfit([f"{said}, and the model has positions for {longest} tokens: {_try_text(subject, longest + 1)}"])
-    found = _try_text(subject, limit)
-    if found:
-        raise Unfit([f"a text of {limit} tokens: {found}"])
+        limits = f"model_max_length is {limit}" if limit < 1 << 40 else "the tokenizer has no model_max_length"
+        raise Unfit(
+            [f"{limits}, and the model has positions for {longest} tokens: {_try_text(candidate, longest + 1)}"]
+        )
+    problem = _try_text(candidate, limit)
+    if problem:
+        raise Unfit([f"a text of {limit} tokens: {problem}"])
     return Finding(f"{longest} tokens; texts are cut to {limit}")
 
 
-def _try_text(subject: Subject, length: int) -> str:
-    """What comes of a text that is longer than `length` and cut to that; nothing where all is well."""
-    tokenizer = subject.tokenizer
+def _try_text(candidate: Candidate, length: int) -> str:
+    """Cut a long text to `length` tokens, compute it, and return what is wrong; an empty text if nothing is."""
+    tokenizer = candidate.tokenizer
     batch = tokenizer([_SENTENCES[0] * length], truncation=True, max_length=length, return_tensors="pt")
     if batch["input_ids"].shape[1] != length:
         return f"it is cut to {batch['input_ids'].shape[1]}"
-    given = dict(batch)
-    if subject.kind is TaskKind.MULTIPLE_CHOICE:
-        given = {name: item[None] for name, item in given.items()}
+    inputs = dict(batch)
+    if candidate.kind is TaskKind.MULTIPLE_CHOICE:
+        inputs = {name: item[None] for name, item in inputs.items()}
     try:
-        finite = bool(torch.isfinite(outputs(subject.model, given)).all())
+        finite = bool(torch.isfinite(outputs(candidate.model, inputs)).all())
     except (IndexError, RuntimeError) as error:
         return f"{type(error).__name__}: {error}"
     return "" if finite else "its outputs are not all finite"

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from prenorm.fitness.candidate import LOCAL, Candidate, library, outputs
 from prenorm.fitness.finding import Finding, Unfit, need
-from prenorm.fitness.subject import LOCAL, Subject, library, outputs
 from prenorm.options import TaskKind
 
 # AdamW's steps are about as long as this in every weight: small enough for any size of model.
@@ -26,11 +26,21 @@ _ROUNDING = 1e-5  # beside each value, or beside 1 where that is larger: the sam
 _TRAINED_AS = {TaskKind.ENCODER: "AutoModelForSequenceClassification"}
 
 
-def fine_tuning(subject: Subject) -> Finding:
-    """A few steps of AdamW on one batch: a finite loss that falls, and a gradient for every weight."""
-    model, batch = _model(subject), _labelled(subject)
+def fine_tuning(candidate: Candidate) -> Finding:
+    """Train a few steps of AdamW on one batch: the loss is finite and falls, and every weight has a gradient.
+
+    Args:
+        candidate: the folder under trial.
+
+    Returns:
+        What was seen.
+
+    Raises:
+        Unfit: with a sentence for each problem.
+    """
+    model, batch = _model(candidate), _labelled(candidate)
     before = _loss(model, batch)
-    problems = _steps(model, batch, _STEPS, _ROUNDING_ONLY.get(subject.kind, ("key.bias",)))
+    problems = _steps(model, batch, _STEPS, _ROUNDING_ONLY.get(candidate.kind, ("key.bias",)))
     after = _loss(model, batch)
     _raise(problems, before, after)
     return Finding(
@@ -38,14 +48,25 @@ def fine_tuning(subject: Subject) -> Finding:
     )
 
 
-def trainer(subject: Subject) -> Finding:
-    """The same by `transformers.Trainer`, as the tutorials do it."""
+def trainer(candidate: Candidate) -> Finding:
+    """Train the same steps with `transformers.Trainer`, as the tutorials do it.
+
+    Args:
+        candidate: the folder under trial.
+
+    Returns:
+        What was seen.
+
+    Raises:
+        Unfit: with a sentence for each problem.
+        NotRun: if accelerate is not installed.
+    """
     need("accelerate")
-    model, batch = _model(subject), _labelled(subject)
+    model, batch = _model(candidate), _labelled(candidate)
     rows = [{name: item[number] for name, item in batch.items()} for number in range(len(batch["input_ids"]))]
     transformers = library("transformers")
     arguments = transformers.TrainingArguments(
-        output_dir=str(subject.scratch / "trainer"), max_steps=_STEPS, learning_rate=_RATE, lr_scheduler_type="constant",
+        output_dir=str(candidate.scratch / "trainer"), max_steps=_STEPS, learning_rate=_RATE, lr_scheduler_type="constant",
         per_device_train_batch_size=len(rows), use_cpu=True, report_to="none", save_strategy="no", disable_tqdm=True,
         logging_strategy="no", seed=_SEED, dataloader_pin_memory=False,
     )  # fmt: skip
@@ -58,55 +79,65 @@ def trainer(subject: Subject) -> Finding:
     return Finding(f"{done.global_step} steps, loss {before:.4f} to {after:.4f}")
 
 
-def save_and_reload(subject: Subject) -> Finding:
-    """A trained model, saved and loaded again, computes the same, and its head is tied, or is not, as it was."""
-    model, batch = _model(subject), _labelled(subject)
+def save_and_reload(candidate: Candidate) -> Finding:
+    """Save a trained model and load it again: it computes the same, and its head is tied, or is not, as before.
+
+    Args:
+        candidate: the folder under trial.
+
+    Returns:
+        What was seen.
+
+    Raises:
+        Unfit: with a sentence for each problem.
+    """
+    model, batch = _model(candidate), _labelled(candidate)
     _steps(model, batch, 1)
     tied = _is_tied(model)
     wanted = outputs(model, _inputs(batch))
-    place = subject.scratch / "saved"
+    place = candidate.scratch / "saved"
     model.save_pretrained(str(place))
-    again, info = type(model).from_pretrained(str(place), output_loading_info=True, **LOCAL)
+    reloaded, info = type(model).from_pretrained(str(place), output_loading_info=True, **LOCAL)
     problems = [
         f"the saved folder has {kind.replace('_', ' ')}: {sorted(map(str, keys))[:3]}"
         for kind, keys in info.items()
         if keys
     ]
-    apart = (outputs(again.eval(), _inputs(batch)) - wanted).abs()
+    apart = (outputs(reloaded.eval(), _inputs(batch)) - wanted).abs()
     difference = float(apart.max())
     if not bool((apart <= _ROUNDING * wanted.abs().clamp(min=1)).all()):
         problems.append(f"what is loaded again computes something else (by {difference:.1e})")
-    said = subject.config.get("tie_word_embeddings", True)
-    for when, found in (("", tied), (" after saving and loading", _is_tied(again))):
-        if found is not None and found != said:
+    stated = candidate.config.get("tie_word_embeddings", True)
+    for when, is_tied in (("", tied), (" after saving and loading", _is_tied(reloaded))):
+        if is_tied is not None and is_tied != stated:
             problems.append(
-                f"the LM head is {'' if found else 'not '}tied to the embedding{when}; config.json says {said}"
+                f"the LM head is {'' if is_tied else 'not '}tied to the embedding{when}; config.json says {stated}"
             )
     if problems:
         raise Unfit(problems)
-    about = "" if tied is None else ", head still tied" if tied else ", head still its own"
-    return Finding(f"the same outputs{about}")
+    note = "" if tied is None else ", head still tied" if tied else ", head still its own"
+    return Finding(f"the same outputs{note}")
 
 
-def _model(subject: Subject) -> Any:
+def _model(candidate: Candidate) -> Any:
     torch.manual_seed(_SEED)
-    auto_class = _TRAINED_AS.get(subject.kind)
-    return subject.load(auto_class)
+    auto_class = _TRAINED_AS.get(candidate.kind)
+    return candidate.load(auto_class)
 
 
 def _inputs(batch: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: item for name, item in batch.items() if name != "labels"}
 
 
-def _labelled(subject: Subject) -> dict[str, Tensor]:
-    """A batch with labels that the model does not give: the least likely class, a middling token, a number beside its own."""
-    batch = subject.batch()
-    model = _model(subject)
+def _labelled(candidate: Candidate) -> dict[str, Tensor]:
+    """Return a batch with labels that the model gets wrong: the least likely class, a median token, its own number plus 1."""
+    batch = candidate.batch()
+    model = _model(candidate)
     scores = outputs(model, batch)
     if not bool(torch.isfinite(scores).all()):
         raise Unfit(["the model's outputs are not all finite, so there is nothing to train"])
-    problem = subject.config.get("problem_type")
-    if subject.kind is TaskKind.MASKED_LM:
+    problem = candidate.config.get("problem_type")
+    if candidate.kind is TaskKind.MASKED_LM:
         labels = scores.median(-1).indices.masked_fill(batch["attention_mask"] == 0, -100)
     elif problem == "regression":
         labels = (scores + 1.0).squeeze(-1) if scores.shape[-1] == 1 else scores + 1.0
@@ -123,7 +154,7 @@ def _loss(model: nn.Module, batch: dict[str, Tensor]) -> float:
 
 
 def _steps(model: nn.Module, batch: dict[str, Tensor], count: int, rounding_only: tuple[str, ...] = ()) -> list[str]:
-    """Trains, with dropout, and says which weights got no gradient in the first step. Leaves the model in evaluation mode."""
+    """Train with dropout, and return which weights got no gradient in the first step. Leave the model in evaluation mode."""
     problems: list[str] = []
     optimizer = torch.optim.AdamW(model.parameters(), lr=_RATE)
     model.train()
@@ -168,7 +199,7 @@ def _raise(problems: list[str], before: float, after: float) -> None:
 
 
 def _is_tied(model: nn.Module) -> bool | None:
-    """Whether the matrix of the LM head is the embedding's own; None without an LM head."""
+    """Return whether the matrix of the LM head is the embedding; None without an LM head."""
     head = getattr(getattr(model, "lm_head", None), "decoder", None)
     if head is None:
         return None

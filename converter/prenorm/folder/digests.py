@@ -70,7 +70,7 @@ class Digests:
         self._folder_bytes += sum(path.stat().st_size for path in folder.iterdir())
         self._files = self._thread.submit(self._hash_folder, folder)
 
-    def beside(self, tick: Callable[[int], None], stages: int, operations: float) -> Callable[[int], None]:
+    def share_cores(self, tick: Callable[[int], None], stages: int, operations: float) -> Callable[[int], None]:
         """Let torch leave a core to the checksums during the first stages of a computation that begins now.
 
         During how many is computed, not measured: with another number of threads another last digit comes out, and the same

@@ -50,6 +50,7 @@ def _extra(tokenization: Tokenization | None) -> str:
 
 
 def _task(plan: ConversionPlan) -> Iterator[str]:
+    """Warn of what the task leaves out."""
     task, description = plan.task, plan.description
     others = [head.name for head in description.heads if task.head is None or head.name != task.head.name]
     if others:
@@ -59,6 +60,7 @@ def _task(plan: ConversionPlan) -> Iterator[str]:
 
 
 def _source(plan: ConversionPlan) -> Iterator[str]:
+    """Warn of what the source leaves open."""
     description = plan.description
     if description.deepspeed_kernels:
         yield (

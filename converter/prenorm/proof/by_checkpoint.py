@@ -216,7 +216,7 @@ def prove_by_checkpoint(
         digests.check(prepared.tensors.values())
         if folder.published is None:
             digests.hash_folder(folder.path)
-        tick = digests.beside(progress.advance, basis.computation.stage_count, basis.operation_count)
+        tick = digests.share_cores(progress.advance, basis.computation.stage_count, basis.operation_count)
         report = prove(folder, basis, runtimes, compute=compute, tick=tick)
         source_sums, file_sums = digests.result()
     report = structs.replace(report, source={**report.source, **source_digests(prepared, source_sums)})

@@ -1,4 +1,4 @@
-"""The tokenizer, in one of three kinds, with fairseq's ids; what a folder's files say of it; the check of a written one."""
+"""Tokenizers with fairseq's ids, of three kinds; the files that a folder has of one; the check of a written one."""
 
 from __future__ import annotations
 
@@ -22,13 +22,21 @@ __all__ = [
 
 
 def named_options(bpe_dir: Path | None, sentencepiece: Path | None, words: bool) -> str | None:
-    """The one option that names a kind of tokenizer; None if there is none.
+    """Return the one option that names a kind of tokenizer.
+
+    Args:
+        bpe_dir: the value of --bpe-dir.
+        sentencepiece: the value of --sentencepiece.
+        words: whether --words is given.
+
+    Returns:
+        The option, as the command line writes it; None if there is none.
 
     Raises:
         UsageProblem: if there are several.
     """
-    given = {"--bpe-dir": bpe_dir is not None, "--sentencepiece": sentencepiece is not None, "--words": words}
-    named = [option for option, is_given in given.items() if is_given]
+    options = {"--bpe-dir": bpe_dir is not None, "--sentencepiece": sentencepiece is not None, "--words": words}
+    named = [option for option, is_set in options.items() if is_set]
     if len(named) > 1:
         raise UsageProblem(
             f"{' and '.join(named)} are different tokenizers",
@@ -40,7 +48,16 @@ def named_options(bpe_dir: Path | None, sentencepiece: Path | None, words: bool)
 def plan_tokenization(
     dictionary: Dictionary, bpe_dir: Path | None, sentencepiece: Path | None, words: bool
 ) -> Tokenization | None:
-    """The tokenizer that the options name, or None.
+    """Plan the tokenizer that the options name.
+
+    Args:
+        dictionary: fairseq's dictionary.
+        bpe_dir: a folder with GPT-2's byte-level BPE.
+        sentencepiece: a sentencepiece model.
+        words: whether the dictionary holds words.
+
+    Returns:
+        The tokenizer; None if no option names one.
 
     Raises:
         UsageProblem: if its files cannot be read, do not go with the dictionary, or cannot be had exactly.
@@ -54,7 +71,15 @@ def plan_tokenization(
 
 
 def tokenizer_config(tokenization: Tokenization, max_length: int) -> dict[str, object]:
-    """The content of tokenizer_config.json; `max_length` counts tokens, special ones included."""
+    """Return the content of tokenizer_config.json.
+
+    Args:
+        tokenization: the tokenizer.
+        max_length: the most tokens that the model takes, special ones included.
+
+    Returns:
+        Keys in alphabetical order.
+    """
     settings = {
         "bos_token": "<s>",
         "clean_up_tokenization_spaces": False,
@@ -79,16 +104,23 @@ def tokenizer_config(tokenization: Tokenization, max_length: int) -> dict[str, o
 
 
 def count_wrong_ids(file: Path, tokenization: Tokenization) -> tuple[int, int]:
-    """Reads a written tokenizer.json back: how many tokens texts are made of, and how many of them have not fairseq's id.
+    """Read a written tokenizer.json back and compare its ids with fairseq's.
 
-    fairseq's id of a token is its row in the dictionary, or `<unk>`, which here may also be a row behind the dictionary's
-    last one, or no row at all.
+    fairseq's id of a token is its row in the dictionary, or that of `<unk>`. For `<unk>`, a row behind the dictionary's last
+    one, or no row at all, is right as well.
+
+    Args:
+        file: tokenizer.json.
+        tokenization: the tokenizer as planned.
+
+    Returns:
+        How many tokens texts are made of, and how many of them have another id than fairseq's.
     """
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_file(str(file))
     wrong = 0
-    for token, row in tokenization.wanted.items():
-        found = tokenizer.token_to_id(token)
-        wrong += (found is not None and found < len(tokenization.dictionary)) if row is None else found != row
-    return len(tokenization.wanted), wrong
+    for token, row in tokenization.fairseq_rows.items():
+        number = tokenizer.token_to_id(token)
+        wrong += (number is not None and number < len(tokenization.dictionary)) if row is None else number != row
+    return len(tokenization.fairseq_rows), wrong

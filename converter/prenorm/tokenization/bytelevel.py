@@ -36,7 +36,13 @@ class BytePairEncoding:
 
 
 def read_bpe(folder: Path) -> BytePairEncoding:
-    """Reads `encoder.json` and `vocab.bpe`.
+    """Read `encoder.json` and `vocab.bpe`.
+
+    Args:
+        folder: where they lie.
+
+    Returns:
+        Their content.
 
     Raises:
         UsageProblem: if a file is missing or damaged, or a merge makes a token that encoder.json does not have.
@@ -69,6 +75,7 @@ _ADVICE = f"--bpe-dir needs GPT-2's {_ENCODER_FILE} and {_MERGES_FILE}, as used 
 
 
 def _read_text(path: Path) -> str:
+    """Return a file's text, or refuse the file."""
     try:
         if path.stat().st_size > _MAX_BYTES:
             raise UsageProblem("is too large for a BPE file", subject=path, advice=_ADVICE)
@@ -80,19 +87,37 @@ def _read_text(path: Path) -> str:
 
 
 def plan_bytelevel(dictionary: Dictionary, bpe: BytePairEncoding) -> Tokenization:
-    """The tokenizer of a dictionary of BPE numbers; see `plan_vocabulary`."""
+    """Plan the tokenizer of a dictionary of BPE numbers.
+
+    Args:
+        dictionary: fairseq's dictionary.
+        bpe: the BPE that the numbers are of.
+
+    Returns:
+        The tokenizer.
+
+    Raises:
+        UsageProblem: if the dictionary belongs to another tokenizer.
+    """
     vocabulary = plan_vocabulary(dictionary, bpe)
     rows = current_rows(dictionary)
-    wanted = {token: rows.get(str(number)) for token, number in bpe.ids.items()}
-    wanted |= {token: rows[token] for token in (*SPECIAL_TOKENS, MASK_TOKEN)}
+    fairseq_rows = {token: rows.get(str(number)) for token, number in bpe.ids.items()}
+    fairseq_rows |= {token: rows[token] for token in (*SPECIAL_TOKENS, MASK_TOKEN)}
     return Tokenization(
-        "byte-level BPE", dictionary, vocabulary, wanted, lambda: build_tokenizer(vocabulary),
+        "byte-level BPE", dictionary, vocabulary, fairseq_rows, lambda: build_tokenizer(vocabulary),
         {"add_prefix_space": False},
     )  # fmt: skip
 
 
 def plan_vocabulary(dictionary: Dictionary, bpe: BytePairEncoding) -> Vocabulary:
-    """The vocabulary that gives fairseq's ids.
+    """Plan the vocabulary that gives fairseq's ids.
+
+    Args:
+        dictionary: fairseq's dictionary.
+        bpe: the BPE that its numbers are of.
+
+    Returns:
+        The vocabulary, whose last rows are BPE tokens that the dictionary lacks and a merge makes or uses.
 
     Raises:
         UsageProblem: if the dictionary holds no BPE ids at all, so that it belongs to another tokenizer.
@@ -129,7 +154,7 @@ def plan_vocabulary(dictionary: Dictionary, bpe: BytePairEncoding) -> Vocabulary
 
 
 def _unused_name(symbol: str, taken: set[str]) -> str:
-    """A token for a row that no text reaches (`madeupword0001` and the like), different from all others."""
+    """Return a token for a row that no text reaches (such as `madeupword0001`), different from all others."""
     name = symbol
     while name in taken:
         name = f"<{name}>"
@@ -138,7 +163,14 @@ def _unused_name(symbol: str, taken: set[str]) -> str:
 
 
 def build_tokenizer(vocabulary: Vocabulary) -> Tokenizer:
-    """The `tokenizers` object: `<s> text </s>`, pairs as `<s> a </s></s> b </s>`, `<mask>` with the space before it."""
+    """Build the `tokenizers` object: `<s> a </s>`, pairs as `<s> a </s></s> b </s>`, `<mask>` with the space before it.
+
+    Args:
+        vocabulary: the tokens by id, and the merges.
+
+    Returns:
+        The tokenizer.
+    """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 
     tokenizer = Tokenizer(

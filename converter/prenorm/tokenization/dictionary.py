@@ -26,14 +26,28 @@ class Dictionary:
         return len(self.symbols)
 
 
-def find_dictionary(checkpoint: Path, given: Path | None) -> Path | None:
-    """The dictionary to use: the one given, else `dict.txt` beside the checkpoint, if there is one."""
-    beside = checkpoint.parent / DICTIONARY_FILE
-    return given if given is not None else beside if beside.is_file() else None
+def find_dictionary(checkpoint: Path, chosen: Path | None) -> Path | None:
+    """Return the dictionary to use.
+
+    Args:
+        checkpoint: the checkpoint's file.
+        chosen: the file that the user names, if any.
+
+    Returns:
+        That one, else `dict.txt` in the checkpoint's folder, else None.
+    """
+    neighbour = checkpoint.parent / DICTIONARY_FILE
+    return chosen if chosen is not None else neighbour if neighbour.is_file() else None
 
 
 def read_dictionary(path: Path) -> Dictionary:
-    """Reads `dict.txt` with the meaning fairseq's `Dictionary.add_from_file` gives it.
+    """Read `dict.txt` with the meaning that fairseq's `Dictionary.add_from_file` gives it.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The dictionary, special tokens and `<mask>` included.
 
     Raises:
         UsageProblem: if it cannot be read, a line is no `TOKEN COUNT`, or a token comes twice without the flag
@@ -75,7 +89,7 @@ def read_dictionary(path: Path) -> Dictionary:
 
 
 def _parse(path: Path, number: int, line: str) -> tuple[str, bool]:
-    """Token and overwrite flag of one line."""
+    """Return token and overwrite flag of one line."""
     text = line.rstrip()
     overwrite = text.endswith(" " + _OVERWRITE)
     token, space, count = text.removesuffix(" " + _OVERWRITE).rpartition(" ")
@@ -89,12 +103,15 @@ def _parse(path: Path, number: int, line: str) -> tuple[str, bool]:
 
 
 def fill_up(dictionary: Dictionary, rows: int, multiple: int) -> Dictionary:
-    """`dictionary` as fairseq fills it up for a model with `rows` rows: with names that no text has, behind the last one.
-
-    One that would not come out at `rows` stays as it is, and does not fit.
+    """Fill up a dictionary as fairseq does (`Dictionary.pad_to_multiple_`): with names that no text has, behind the last one.
 
     Args:
-        multiple: what the number of rows is a multiple of (fairseq's `Dictionary.pad_to_multiple_`).
+        dictionary: the dictionary as it is in the file.
+        rows: how many rows the model's embedding has.
+        multiple: what the number of rows is a multiple of.
+
+    Returns:
+        The dictionary with `rows` tokens. One that would not come out at `rows` is returned as it is, and does not fit.
     """
     if rows % multiple or not len(dictionary) < rows < len(dictionary) + multiple:
         return dictionary
@@ -109,7 +126,11 @@ def fill_up(dictionary: Dictionary, rows: int, multiple: int) -> Dictionary:
 
 
 def check_rows(dictionary: Dictionary, rows: int) -> None:
-    """Holds the dictionary against the embedding.
+    """Compare the dictionary's size with the embedding's.
+
+    Args:
+        dictionary: the dictionary, filled up.
+        rows: how many rows the model's embedding has.
 
     Raises:
         UsageProblem: if the dictionary has not as many tokens as the embedding has rows; it says by how many.
@@ -127,9 +148,16 @@ def check_rows(dictionary: Dictionary, rows: int) -> None:
 
 
 def read_labels(path: Path, count: int) -> tuple[str, ...]:
-    """The names of `count` classes from fairseq's dictionary of labels: its lines, in their order.
+    """Read the names of a head's classes from fairseq's dictionary of labels: its lines, in their order.
 
     fairseq-preprocess fills the dictionary up with `madeupword` lines, which name no class.
+
+    Args:
+        path: the dictionary of labels.
+        count: how many outputs the head has.
+
+    Returns:
+        As many names.
 
     Raises:
         UsageProblem: if it cannot be read or has not as many labels as the head has outputs.

@@ -1,4 +1,4 @@
-"""What every kind of tokenizer is made into: a name for each row, and the rows behind the dictionary's last one."""
+"""What every kind of tokenizer is planned as: a token for each row, and the rows behind the dictionary's last one."""
 
 from __future__ import annotations
 
@@ -27,28 +27,41 @@ class Tokenization:
 
     Attributes:
         kind: `byte-level BPE`, `sentencepiece` or `words`.
-        wanted: every token that texts are made of, with its row; None: fairseq reads it as `<unk>`.
+        dictionary: fairseq's dictionary.
+        vocabulary: the tokens by id.
+        fairseq_rows: every token that texts are made of, with its row; None: fairseq reads it as `<unk>`.
         build: makes the `tokenizers` object.
-        settings: what tokenizer_config.json says beside what all kinds say.
+        settings: what tokenizer_config.json says in addition to what it says of all kinds.
         notes: what fairseq's encode does and this tokenizer does not, a sentence each.
     """
 
     kind: str
     dictionary: Dictionary
     vocabulary: Vocabulary
-    wanted: dict[str, int | None]
+    fairseq_rows: dict[str, int | None]
     build: Callable[[], Tokenizer]
     settings: dict[str, object]
     notes: tuple[str, ...] = ()
 
 
 def current_rows(dictionary: Dictionary) -> dict[str, int]:
-    """Row by symbol. Of one that the dictionary overwrites, only the last row is ever used."""
+    """Return the row that each symbol is looked up as: of one that the dictionary overwrites, the last.
+
+    Args:
+        dictionary: fairseq's dictionary.
+
+    Returns:
+        Row by symbol.
+    """
     return {symbol: row for row, symbol in enumerate(dictionary.symbols)}
 
 
 def frame(tokenizer: Tokenizer) -> None:
-    """The special tokens, `<mask>` with the space before it; `<s> text </s>`, and pairs as `<s> a </s></s> b </s>`."""
+    """Add the special tokens to a tokenizer, and frame a text as `<s> a </s>` and a pair as `<s> a </s></s> b </s>`.
+
+    Args:
+        tokenizer: is changed in place.
+    """
     from tokenizers import processors
 
     bos, eos = SPECIAL_TOKENS[BOS], SPECIAL_TOKENS[EOS]
@@ -61,7 +74,11 @@ def frame(tokenizer: Tokenizer) -> None:
 
 
 def add_special_tokens(tokenizer: Tokenizer) -> None:
-    """fairseq's special tokens, found in a text before anything else."""
+    """Add fairseq's special tokens, which are found in a text before anything else.
+
+    Args:
+        tokenizer: is changed in place.
+    """
     from tokenizers import AddedToken
 
     tokenizer.add_special_tokens(

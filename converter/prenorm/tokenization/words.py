@@ -20,7 +20,14 @@ WHITE_SPACE = r"\x{9}-\x{D}\x{1C}-\x{20}\x{85}\x{A0}\x{1680}\x{2000}-\x{200A}\x{
 
 
 def plan_words(dictionary: Dictionary) -> Tokenization:
-    """The tokenizer of a dictionary of words."""
+    """Plan the tokenizer of a dictionary of words.
+
+    Args:
+        dictionary: fairseq's dictionary.
+
+    Returns:
+        The tokenizer.
+    """
     rows = current_rows(dictionary)
     # A row that was overwritten is reached by no text: no word has a space in it.
     tokens = tuple(
@@ -31,7 +38,14 @@ def plan_words(dictionary: Dictionary) -> Tokenization:
 
 
 def build_words(vocabulary: Vocabulary) -> Tokenizer:
-    """The `tokenizers` object: decoding puts a space between words."""
+    """Build the `tokenizers` object. Decoding puts a space between words.
+
+    Args:
+        vocabulary: the tokens by id.
+
+    Returns:
+        The tokenizer.
+    """
     from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 
     tokenizer = Tokenizer(

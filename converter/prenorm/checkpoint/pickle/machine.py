@@ -241,12 +241,12 @@ class PickleMachine:
         length = len(module) + len(name)
         if length > MAX_CLASS_CHARACTERS:
             raise self.broken(f"a global's name has {length} characters")
-        found = GlobalName(module, name)
-        found = self._named.setdefault(found, found)  # one object for one name
-        self.globals.setdefault(found, False)
+        named = GlobalName(module, name)
+        named = self._named.setdefault(named, named)  # one object for one name
+        self.globals.setdefault(named, False)
         if len(self.globals) > MAX_CLASSES:
             raise self.broken(f"it names more than {MAX_CLASSES} classes")
-        self.stack.append(found)
+        self.stack.append(named)
 
     def call(self, function: object, args: object, keywords: object = None) -> object:
         """Do what REDUCE and its kin come to: call a function of ours, or make a placeholder.
@@ -444,5 +444,5 @@ class PickleMachine:
 
 
 def _is_harmless_state(state: object) -> bool:
-    """Whether a tensor's state is what torch before 0.4 wrote: (requires_grad, volatile, hooks), and no other contents."""
+    """Say whether a state is what torch before 0.4 wrote: (requires_grad, volatile, hooks), and no other contents."""
     return isinstance(state, tuple) and len(state) == 3 and not any(isinstance(x, LazyTensor | Storage) for x in state)

@@ -81,9 +81,11 @@ def _compare(actual: Tokenizer, wanted: Tokenizer, parts: Tokenization) -> Itera
         expected, actual_scores = (
             {token: _single(score) for token, score in model["vocab"]} for model in (mine, theirs)
         )
-        other = sum(expected.get(token) != actual_scores.get(token) for token in parts.wanted if token not in _RESERVED)
+        other = sum(
+            expected.get(token) != actual_scores.get(token) for token in parts.fairseq_rows if token not in _RESERVED
+        )
         if other:
-            yield f"tokenizer: {other} of {len(parts.wanted)} pieces have another score, or are missing"
+            yield f"tokenizer: {other} of {len(parts.fairseq_rows)} pieces have another score, or are missing"
     texts = (*_TEXTS, *_texts_of(parts, wanted))
     apart = [
         text

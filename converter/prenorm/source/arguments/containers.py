@@ -12,6 +12,7 @@ into millions of values. So nothing here recurses deeper than `MAX_DEPTH`, and a
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from prenorm.checkpoint.pickle.placeholders import Placeholder
 from prenorm.errors import UnreadableCheckpoint
@@ -64,30 +65,25 @@ def held_by(value: object) -> object:
     return _WRAPPED
 
 
+@dataclass(slots=True, eq=False)
 class LocatedValue:
     """A value and where it stands: under which key of which container, and by which `path` from the top it was reached.
 
     `live` says whether omegaconf looks into it for references; it does not in a Namespace.
     """
 
-    __slots__ = ("held", "key", "level", "live", "parent", "path", "value")
+    value: object
+    live: bool
+    key: object = None
+    parent: LocatedValue | None = None
+    path: tuple[str, ...] = ()
+    held: object = field(init=False)
+    level: int = field(init=False)
 
-    def __init__(
-        self,
-        value: object,
-        *,
-        key: object = None,
-        parent: LocatedValue | None = None,
-        path: tuple[str, ...] = (),
-        live: bool,
-    ) -> None:
-        self.value = value
-        self.held = held_by(value)
-        self.key = key
-        self.parent = parent
-        self.path = path
-        self.live = live
-        self.level: int = 0 if parent is None else parent.level + 1
+    def __post_init__(self) -> None:
+        """Look inside the value, and count the containers around it."""
+        self.held = held_by(self.value)
+        self.level = 0 if self.parent is None else self.parent.level + 1
 
     def child(self, key: object, value: object) -> LocatedValue:
         """Locate a member of this container.
@@ -211,8 +207,8 @@ class ConfigReader:
         if not isinstance(held, Placeholder):
             return members(held)
         if id(held) not in self._members:  # an object's may have to be put together: once, and counted
-            found = self._members[id(held)] = members(held)
-            self._spend(0 if found is held.state or found is None else len(found))
+            inside = self._members[id(held)] = members(held)
+            self._spend(0 if inside is held.state or inside is None else len(inside))
         return self._members[id(held)]
 
     def _spend(self, values: int) -> None:
@@ -301,8 +297,8 @@ class ConfigReader:
         inside = self._members_of(at.held)
         number = int(key) if key.isascii() and key.isdigit() and len(key) < 10 else None
         if isinstance(inside, Mapping):
-            found = next((name for name in (key, number) if name is not None and name in inside), None)
-            return None if found is None else at.child(found, inside[found])
+            name_held = next((name for name in (key, number) if name is not None and name in inside), None)
+            return None if name_held is None else at.child(name_held, inside[name_held])
         if isinstance(inside, list | tuple) and number is not None and number < len(inside):
             return at.child(number, inside[number])
         return None

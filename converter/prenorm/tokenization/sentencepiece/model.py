@@ -1,4 +1,4 @@
-"""A sentencepiece model file: its pieces, its normalization, and what of it a `tokenizers` model can hold.
+"""A sentencepiece model file: its pieces, its normalization, and a refusal of what a `tokenizers` model cannot hold.
 
 The file is a protocol-buffer message. Field numbers and defaults are those of sentencepiece's `sentencepiece_model.proto`
 (https://github.com/google/sentencepiece/blob/master/src/sentencepiece_model.proto).
@@ -32,7 +32,17 @@ class Piece:
 
 @dataclass(frozen=True)
 class SentencePieceModel:
-    """What encoding depends on. `charsmap` is the compiled normalization, empty if there is none."""
+    """What encoding depends on.
+
+    Attributes:
+        path: the file.
+        algorithm: UNIGRAM or BPE.
+        pieces: all pieces in the model's order.
+        charsmap: the compiled normalization, empty if there is none.
+        add_dummy_prefix: whether a text gets a space in front.
+        remove_extra_whitespaces: whether spaces at the ends, and all but one of several, are removed.
+        byte_fallback: whether an unknown character becomes its bytes.
+    """
 
     path: Path
     algorithm: int
@@ -43,12 +53,25 @@ class SentencePieceModel:
     byte_fallback: bool
 
     def of_kind(self, *kinds: int) -> list[Piece]:
-        """The pieces of some types, in the model's order."""
+        """Return the pieces of some types.
+
+        Args:
+            *kinds: types of pieces, such as NORMAL.
+
+        Returns:
+            Pieces in the model's order.
+        """
         return [piece for piece in self.pieces if piece.kind in kinds]
 
 
 def read_sentencepiece(path: Path) -> SentencePieceModel:
-    """Reads a model.
+    """Read a model.
+
+    Args:
+        path: the .model file.
+
+    Returns:
+        What encoding depends on.
 
     Raises:
         UsageProblem: if it cannot be read, is no sentencepiece model, or encodes in a way that `tokenizers` has nothing for.
@@ -65,7 +88,7 @@ def read_sentencepiece(path: Path) -> SentencePieceModel:
     except (ValueError, TypeError, AttributeError, IndexError) as error:
         raise UsageProblem(f"is no sentencepiece model ({error})", subject=path, advice=_ADVICE) from error
     charsmap = normalizer.get(2, b"")
-    found = SentencePieceModel(
+    sentencepiece = SentencePieceModel(
         path,
         int(trainer.get(3, UNIGRAM)),
         pieces,
@@ -74,15 +97,15 @@ def read_sentencepiece(path: Path) -> SentencePieceModel:
         remove_extra_whitespaces=bool(normalizer.get(4, 1)),
         byte_fallback=bool(trainer.get(35, 0)),
     )
-    _check(found, trainer, normalizer)
-    return found
+    _check(sentencepiece, trainer, normalizer)
+    return sentencepiece
 
 
 Fields = dict[int, Value]
 
 
 def _parse(content: bytes) -> tuple[list[bytes], Fields, Fields]:
-    """The pieces' messages, and the fields of trainer_spec and normalizer_spec."""
+    """Return the pieces' messages, and the fields of trainer_spec and normalizer_spec."""
     pieces: list[bytes] = []
     trainer: Fields = {}
     normalizer: Fields = {}
@@ -101,17 +124,18 @@ def _parse(content: bytes) -> tuple[list[bytes], Fields, Fields]:
 
 
 def _piece(message: bytes) -> Piece:
-    held = dict(fields(message))
-    text, score, kind = held.get(1, b""), held.get(2, 0.0), held.get(3, NORMAL)
+    """Return the piece that a message describes."""
+    values = dict(fields(message))
+    text, score, kind = values.get(1, b""), values.get(2, 0.0), values.get(3, NORMAL)
     if not isinstance(text, bytes) or not isinstance(score, float) or not isinstance(kind, int):
-        raise ValueError("a piece is none")
+        raise ValueError("a piece has a field of another type")
     if not text or not math.isfinite(score) or not NORMAL <= kind <= BYTE:
         raise ValueError(f"the piece {text[:40]!r} has score {score} and type {kind}")
     return Piece(text.decode("utf-8"), score, kind)
 
 
 def _check(model: SentencePieceModel, trainer: Fields, normalizer: Fields) -> None:
-    """Refuses what cannot be had exactly."""
+    """Refuse a model whose encoding `tokenizers` cannot reproduce exactly."""
     seen: set[str] = set()
     for piece in model.pieces:
         if piece.text in seen:

@@ -7,13 +7,13 @@ come out wrong. So the work is divided:
 
 1. A guard puts a mark at every place where a replacement of sentencepiece ends and a character follows that could join it.
 2. NFKC composes and decomposes between the marks, which does what the sources of several characters ask for.
-3. Precompiled, which now meets single characters only, does the others; a last table takes the marks out.
+3. Precompiled, which now meets single characters only, does the others; then the marks are taken out.
 
-Characters that NFKC changes and the model does not (`～` under nmt_nfkc) wait as stand-ins meanwhile.
+Characters that NFKC changes and the model does not (`～` under nmt_nfkc) are replaced by stand-ins until NFKC is done.
 
-What remains: the text's own U+E0FFF is lost, and its own U+FFF00 to U+FFFFD may be taken for stand-ins (one is no character,
-the others are for private use); sources with characters that are newer than the Unicode tables of `tokenizers` stay as they
-are (`Normalization.unexplained` counts them: 393 of the 225,276 of sentencepiece 0.2.3).
+What differs from sentencepiece: the text's own U+E0FFF is lost, and its own U+FFF00 to U+FFFFD may be taken for stand-ins
+(one is no character, the others are for private use); sources with characters that are newer than the Unicode tables of
+`tokenizers` stay as they are (`Normalization.unexplained` counts them: 393 of the 225,276 of sentencepiece 0.2.3).
 """
 
 from __future__ import annotations
@@ -22,8 +22,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-
-from prenorm.tokenization.sentencepiece.charsmap import write_charsmap
 
 if TYPE_CHECKING:
     from tokenizers import normalizers
@@ -40,14 +38,26 @@ _JOINING = (
 
 @dataclass(frozen=True)
 class Normalization:
-    """`steps`: the normalizers, in order. `unexplained`: how many sources of several characters they do not replace."""
+    """sentencepiece's normalization for `tokenizers`.
+
+    Attributes:
+        steps: the normalizers, in order.
+        unexplained: how many sources of several characters they do not replace.
+    """
 
     steps: tuple[Any, ...]
     unexplained: int
 
 
 def normalization(rules: Mapping[str, str], charsmap: bytes) -> Normalization:
-    """The steps for a table of replacements, of which `charsmap` is the compiled form.
+    """Plan the steps for a table of replacements.
+
+    Args:
+        rules: replacement by source string.
+        charsmap: the same table, compiled.
+
+    Returns:
+        The steps.
 
     Raises:
         ValueError: if more characters need a stand-in than there are.
@@ -60,43 +70,45 @@ def normalization(rules: Mapping[str, str], charsmap: bytes) -> Normalization:
     guard = normalizers.Replace(Regex(_guard(several)), _MARK)
     precompiled = normalizers.Precompiled(charsmap)
     if not several:
-        return Normalization((guard, precompiled, _table({_MARK: ""})), 0)
+        return Normalization((guard, precompiled, normalizers.Replace(_MARK, "")), 0)
     nfkc = normalizers.NFKC()
     unexplained = sum(_map(nfkc.normalize_str(source), rules) != target for source, target in several.items())
     changed = _changed_by_nfkc(nfkc, rules)
     if len(changed) > len(_STAND_INS):
         raise ValueError(f"{len(changed)} characters are normalized otherwise than by NFKC")
     stand_ins = {character: chr(place) for character, place in zip(changed, _STAND_INS, strict=False)}
-    before = (_table(stand_ins),) if stand_ins else ()
-    after = _table({_MARK: "", **{place: rules.get(character, character) for character, place in stand_ins.items()}})
-    return Normalization((guard, *before, nfkc, precompiled, after), unexplained)
-
-
-def _table(rules: Mapping[str, str]) -> normalizers.Normalizer:
-    from tokenizers import normalizers
-
-    return normalizers.Precompiled(write_charsmap(rules))
+    hide = [normalizers.Replace(character, place) for character, place in stand_ins.items()]
+    show = [normalizers.Replace(place, rules.get(character, character)) for character, place in stand_ins.items()]
+    return Normalization((guard, *hide, nfkc, precompiled, *show, normalizers.Replace(_MARK, "")), unexplained)
 
 
 def _map(text: str, rules: Mapping[str, str]) -> str:
+    """Replace single characters."""
     return "".join(rules.get(character, character) for character in text)
 
 
 def _changed_by_nfkc(nfkc: normalizers.Normalizer, rules: Mapping[str, str]) -> list[str]:
-    """The characters for which NFKC and then the table is not the table alone."""
-    found = []
+    """Return the characters for which NFKC followed by the table differs from the table alone."""
+    changed = []
     for code in range(0x80, 0x110000):
         if 0xAC00 <= code < 0xE000 and chr(code) not in rules:  # Hangul syllables stay, and surrogates are no text
             continue
         character = chr(code)
         composed = nfkc.normalize_str(character)
         if (composed != character or character in rules) and _map(composed, rules) != rules.get(character, character):
-            found.append(character)
-    return found
+            changed.append(character)
+    return changed
 
 
 def longest_of(strings: Iterable[str]) -> str:
-    """A pattern for the longest of `strings` that begins at a place."""
+    """Return a pattern for the longest of several strings that begins at a place.
+
+    Args:
+        strings: not empty ones.
+
+    Returns:
+        A regular expression of Oniguruma, which `tokenizers` uses, as one group.
+    """
     tails: dict[str, set[str]] = defaultdict(set)
     for string in strings:
         tails[string[0]].add(string[1:])
@@ -104,7 +116,7 @@ def longest_of(strings: Iterable[str]) -> str:
 
 
 def _guard(sources: Iterable[str]) -> str:
-    """A pattern that ends, behind `\\K`, wherever a replacement ends that a joining character follows or made."""
+    """Return a pattern whose match is empty, and lies where a replacement ends that a joining character follows or made."""
     tails: dict[str, set[str]] = defaultdict(set)
     for source in sources:
         tails[source[0]].add(source[1:])
@@ -115,7 +127,10 @@ def _guard(sources: Iterable[str]) -> str:
 
 
 def _pattern(tails: Mapping[str, set[str]]) -> str:
-    """The longest of several strings, by first character and rest: characters with the same rests share an alternative."""
+    """Return alternatives for the longest of several strings, given as first characters with the rests they may have.
+
+    Characters with the same rests share an alternative.
+    """
     groups: dict[frozenset[str], set[str]] = defaultdict(set)
     for first, rest in tails.items():
         groups[frozenset(rest)].add(first)
@@ -130,7 +145,14 @@ def _pattern(tails: Mapping[str, set[str]]) -> str:
 
 
 def inside(characters: Iterable[str]) -> str:
-    """The inside of a character class, neighbours as ranges."""
+    """Return the inside of a character class.
+
+    Args:
+        characters: single characters.
+
+    Returns:
+        A part of a regular expression, with neighbours as ranges.
+    """
     parts: list[list[int]] = []
     for code in sorted(map(ord, characters)):
         if parts and parts[-1][1] == code - 1:

@@ -7,9 +7,9 @@ A run of characters that the model does not know is one piece. Where the diction
 have such a run as a token, which is found only if it is the whole run (other runs of several characters become one character
 that nobody knows, so that their offset is that of one character).
 
-What fairseq does and this does not:
+Differences from fairseq:
 
-- A text that spells a special token: fairseq encodes `<mask>` or `</s>` as text, this takes it for the token.
+- A text that spells a special token: fairseq encodes `<mask>` or `</s>` as text; here it is the token.
 - Unigram: sentencepiece adds scores in 32 bits, `tokenizers` in 64; where two ways to cut a text are as likely as each other
   (the same pieces in another order), the rounding decides, and they may choose differently.
 - BPE: where the same piece can be merged in two places that overlap, sentencepiece takes the left one; `tokenizers` ranks the
@@ -35,16 +35,23 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 
 _RESERVED = (*SPECIAL_TOKENS, MASK_TOKEN)
-_NOBODY = "\U000e0ffe"  # unassigned
+_UNKNOWN_CHARACTER = "\U000e0ffe"  # unassigned, so in no piece
 _LEAST_SHARE = 0.1  # of the dictionary's tokens are the model's pieces; another tokenizer's have numbers in common
 _LONGEST_RUN = 16  # characters, of those that BPE gets all parts of
 
 
 def plan_sentencepiece(dictionary: Dictionary, model: SentencePieceModel) -> Tokenization:
-    """The tokenizer of a model and a dictionary.
+    """Plan the tokenizer of a model and a dictionary.
+
+    Args:
+        dictionary: fairseq's dictionary, of the model's pieces.
+        model: the sentencepiece model.
+
+    Returns:
+        The tokenizer.
 
     Raises:
-        UsageProblem: if the dictionary is another model's, or the model's normalization cannot be had.
+        UsageProblem: if the dictionary is another model's, or the model's normalization is damaged.
     """
     pieces = {piece.text: piece for piece in model.of_kind(NORMAL, USER_DEFINED)}
     if model.byte_fallback:
@@ -76,14 +83,15 @@ def plan_sentencepiece(dictionary: Dictionary, model: SentencePieceModel) -> Tok
     parts = _parts(runs) if model.algorithm == BPE else []
     lacking = tuple(text for text in (*pieces, *parts) if text not in rows)
     vocabulary = Vocabulary((*tokens, *lacking), len(lacking), (*_merges(model), *_all_merges(parts)))
-    wanted = {text: rows.get(text) for text in (*pieces, *_RESERVED, *sorted(runs))}
+    fairseq_rows = {text: rows.get(text) for text in (*pieces, *_RESERVED, *sorted(runs))}
     return Tokenization(
-        "sentencepiece", dictionary, vocabulary, wanted,
+        "sentencepiece", dictionary, vocabulary, fairseq_rows,
         lambda: build_sentencepiece(vocabulary, model, steps, runs), {}, tuple(_notes(unreachable, steps)),
     )  # fmt: skip
 
 
 def _normalization(model: SentencePieceModel) -> Normalization:
+    """Plan the model's normalization, or refuse the model."""
     try:
         return normalization(read_charsmap(model.charsmap), model.charsmap)
     except ValueError as error:
@@ -95,7 +103,7 @@ def _normalization(model: SentencePieceModel) -> Normalization:
 
 
 def _unknown_runs(model: SentencePieceModel, symbols: Collection[str]) -> tuple[frozenset[str], list[str]]:
-    """The symbols that are runs of characters unknown to the model: those that can be had, and those that cannot.
+    """Return the symbols that are runs of characters unknown to the model: those that can be reproduced, and the others.
 
     A run is known by its characters where every character of a piece is a piece itself, as in every model that sentencepiece
     trained.
@@ -106,25 +114,28 @@ def _unknown_runs(model: SentencePieceModel, symbols: Collection[str]) -> tuple[
     runs = {symbol for symbol in symbols if not any(character in alone or character.isspace() for character in symbol)}
     if any(set(piece.text) - alone for piece in model.of_kind(NORMAL, USER_DEFINED)):
         return frozenset(), sorted(runs)
-    had = {run for run in runs if model.algorithm != BPE or len(run) <= _LONGEST_RUN}
-    return frozenset(had), sorted(runs - had)
+    reachable = {run for run in runs if model.algorithm != BPE or len(run) <= _LONGEST_RUN}
+    return frozenset(reachable), sorted(runs - reachable)
 
 
 def _parts(runs: Collection[str]) -> list[str]:
-    """All that runs are made of, so that BPE comes to the whole run whatever it merges first."""
-    found = {run[start:end] for run in runs for start in range(len(run)) for end in range(start + 1, len(run) + 1)}
-    return sorted(found, key=lambda part: (len(part), part))
+    """Return all substrings of runs, so that BPE comes to the whole run whatever it merges first."""
+    parts = {run[start:end] for run in runs for start in range(len(run)) for end in range(start + 1, len(run) + 1)}
+    return sorted(parts, key=lambda part: (len(part), part))
 
 
 def _all_merges(parts: list[str]) -> tuple[tuple[str, str], ...]:
+    """Return every way to make a part of two others."""
     return tuple((part[:cut], part[cut:]) for part in parts for cut in range(1, len(part)))
 
 
 def _characters(model: SentencePieceModel) -> set[str]:
+    """Return the characters that are pieces by themselves."""
     return {piece.text for piece in model.of_kind(NORMAL, USER_DEFINED) if len(piece.text) == 1}
 
 
 def _notes(unreachable: list[str], steps: Normalization) -> Iterator[str]:
+    """Yield what fairseq's encoding does and the tokenizer does not, a sentence each."""
     if unreachable:
         yield (
             f"{len(unreachable)} tokens of the dictionary, such as '{unreachable[0][:20]}', are runs of characters that the "
@@ -138,7 +149,7 @@ def _notes(unreachable: list[str], steps: Normalization) -> Iterator[str]:
 
 
 def _merges(model: SentencePieceModel) -> tuple[tuple[str, str], ...]:
-    """BPE: every way to make a piece of two others, the piece with the highest score first; unigram: none."""
+    """Return, for BPE, every way to make a piece of two others, the piece with the highest score first; for unigram, none."""
     if model.algorithm != BPE:
         return ()
     normal = model.of_kind(NORMAL)
@@ -154,7 +165,17 @@ def _merges(model: SentencePieceModel) -> tuple[tuple[str, str], ...]:
 def build_sentencepiece(
     vocabulary: Vocabulary, model: SentencePieceModel, steps: Normalization, runs: frozenset[str]
 ) -> Tokenizer:
-    """The `tokenizers` object; `runs` are the tokens that are runs of characters unknown to the model."""
+    """Build the `tokenizers` object.
+
+    Args:
+        vocabulary: the tokens by id, and the merges.
+        model: the sentencepiece model.
+        steps: its normalization.
+        runs: the tokens that are runs of characters unknown to the model.
+
+    Returns:
+        The tokenizer.
+    """
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer(_bpe(vocabulary, model) if model.algorithm == BPE else _unigram(vocabulary, model))
@@ -166,6 +187,7 @@ def build_sentencepiece(
 
 
 def _bpe(vocabulary: Vocabulary, model: SentencePieceModel) -> models.BPE:
+    """Build the BPE model."""
     from tokenizers import models
 
     return models.BPE(
@@ -178,11 +200,12 @@ def _bpe(vocabulary: Vocabulary, model: SentencePieceModel) -> models.BPE:
 
 
 def _unigram(vocabulary: Vocabulary, model: SentencePieceModel) -> models.Unigram:
-    """Scores are sentencepiece's. A user-defined symbol's is above every way to cut it: its bytes times the best score."""
+    """Build the unigram model with sentencepiece's scores."""
     from tokenizers import models
 
     scores = {piece.text: piece.score for piece in model.of_kind(NORMAL)}
     best, least = max(scores.values()), min(scores.values())
+    # The score of a user-defined symbol is above every way to cut it: its bytes times the best score.
     scores |= {piece.text: len(piece.text.encode()) * best - 0.1 for piece in model.of_kind(USER_DEFINED)}
     if model.byte_fallback:  # never chosen as text, if it can be helped; no score may be lower than the least
         scores |= {piece.text: least for piece in model.of_kind(BYTE)}
@@ -190,36 +213,35 @@ def _unigram(vocabulary: Vocabulary, model: SentencePieceModel) -> models.Unigra
 
 
 def _normalizer(model: SentencePieceModel, steps: Normalization, runs: frozenset[str]) -> normalizers.Normalizer:
+    """Build sentencepiece's normalization, its treatment of spaces, and the replacement of unknown runs."""
     from tokenizers import Regex, normalizers
 
-    found: list[normalizers.Normalizer] = list(steps.steps)
+    sequence: list[normalizers.Normalizer] = list(steps.steps)
     # sentencepiece gives every text the space in front but the empty one: one that becomes empty has it, too, and
     # loses it again where spaces at the end are removed.
     if model.add_dummy_prefix and not model.remove_extra_whitespaces:
-        found.insert(0, normalizers.Prepend(SPACE))
+        sequence.insert(0, normalizers.Prepend(SPACE))
     if model.remove_extra_whitespaces:
         # At the end sentencepiece takes away a literal ▁, too.
-        found += [
+        sequence += [
             normalizers.Replace(Regex(rf"\A +|[ {SPACE}]+\z"), ""),
             normalizers.Replace(Regex(" {2,}"), " "),
         ]
     if model.add_dummy_prefix and model.remove_extra_whitespaces:
-        found.append(normalizers.Prepend(SPACE))
+        sequence.append(normalizers.Prepend(SPACE))
     if runs:
-        # One character that nobody knows for every unknown run but those of the dictionary, which must be whole ones.
+        # An unknown run becomes one unknown character, except one that is a whole run of the dictionary's.
         unknown = f"[^{inside(_characters(model))}{WHITE_SPACE}]"
         others = f"(?<!{unknown})(?!{longest_of(runs)}(?!{unknown})){unknown}{{2,}}"
-        found.append(normalizers.Replace(Regex(others), _NOBODY))
-    return normalizers.Sequence(found)
+        sequence.append(normalizers.Replace(Regex(others), _UNKNOWN_CHARACTER))
+    return normalizers.Sequence(sequence)
 
 
 def _pre_tokenizer(model: SentencePieceModel) -> pre_tokenizers.PreTokenizer:
-    """Spaces become ▁. Other white space is where fairseq splits what sentencepiece gave it, and is in no piece.
-
-    Where no piece has a ▁ inside, every ▁ begins a word: the best cut of the text is that of its words, one by one.
-    """
+    """Build the step that makes ▁ of spaces, and splits at other white space, where fairseq splits sentencepiece's output."""
     from tokenizers import Regex, pre_tokenizers
 
+    # Where no piece has a ▁ inside, every ▁ begins a word: the best cut of the text is that of its words, one by one.
     inner = any(SPACE in piece.text[1:] for piece in model.of_kind(NORMAL, USER_DEFINED))
     alone = any(piece.text == SPACE for piece in model.of_kind(NORMAL, USER_DEFINED))
     words = pre_tokenizers.Metaspace(replacement=SPACE, prepend_scheme="never", split=alone and not inner)
@@ -230,9 +252,10 @@ def _pre_tokenizer(model: SentencePieceModel) -> pre_tokenizers.PreTokenizer:
 
 
 def _decoder(model: SentencePieceModel) -> decoders.Decoder:
-    """As fairseq decodes: pieces joined, ▁ as a space, none at the ends. Byte pieces become characters; fairseq's stay."""
+    """Build what decodes as fairseq does: pieces joined, ▁ as a space, none at the ends."""
     from tokenizers import Regex, decoders
 
+    # Byte pieces become characters, where fairseq leaves them as they are.
     bytes_first = [decoders.ByteFallback()] if model.byte_fallback else []
     return decoders.Sequence(
         [

@@ -1,7 +1,7 @@
-"""A reader for protocol-buffer messages: the few lines of the wire format that a sentencepiece model needs.
+"""A reader for protocol-buffer messages: the part of the wire format that a sentencepiece model needs.
 
-Source of the format: https://protobuf.dev/programming-guides/encoding. Nothing is run, and nothing is sized by a number that
-the file says without being held against the file's own length.
+Source of the format: https://protobuf.dev/programming-guides/encoding. Nothing is executed, and no allocation is sized by a
+number in the file that was not compared with the file's own length.
 """
 
 from __future__ import annotations
@@ -16,10 +16,16 @@ Value = int | float | bytes
 
 
 def fields(message: bytes) -> Iterator[tuple[int, Value]]:
-    """The fields of a message in their order: number, and value as int, as float (32 bits) or as bytes.
+    """Yield the fields of a message in their order.
+
+    Args:
+        message: the bytes of a message.
+
+    Yields:
+        tuple[int, Value]: the field's number, and its value as int, as float (32 bits) or as bytes.
 
     Raises:
-        ValueError: if it ends inside a field, or has a wire type that is none.
+        ValueError: if the message ends inside a field, or has an unknown wire type.
     """
     at = 0
     while at < len(message):
@@ -42,13 +48,14 @@ def fields(message: bytes) -> Iterator[tuple[int, Value]]:
 
 
 def _take(message: bytes, at: int, size: int) -> tuple[bytes, int]:
+    """Return a field's bytes, and where it ends."""
     if size > len(message) - at:
         raise ValueError(f"a field of {size} bytes at byte {at}, where {len(message) - at} are left")
     return message[at : at + size], at + size
 
 
 def _varint(message: bytes, at: int) -> tuple[int, int]:
-    """Seven bits a byte, the lowest first."""
+    """Return a number that is stored as seven bits a byte, the lowest first, and where it ends."""
     value = 0
     for index, byte in enumerate(message[at : at + _MOST_VARINT_BYTES]):
         value |= (byte & 0x7F) << (7 * index)

@@ -1,4 +1,4 @@
-"""The folder under trial: what every check is handed.
+"""The folder under trial, which every check is given.
 
 The libraries never see the folder itself but a view of it, with the files that they read and nothing else. A folder of a
 stranger may name code to run (`auto_map`, `modules.json`, an attention kernel to be fetched): the view leaves it out, and
@@ -35,31 +35,43 @@ _MOST_LEVELS = 3  # a config holds sub-configs at most this deep
 
 
 @dataclass(frozen=True)
-class Subject:
-    """`place` is the folder as given (or as downloaded), `view` what the libraries are handed, `scratch` free for files."""
+class Candidate:
+    """A folder under trial.
+
+    Attributes:
+        published: the folder.
+        view: what the libraries are given.
+        scratch: free for files that checks write.
+    """
 
     published: Published
-    place: Path
     view: Path
     scratch: Path
 
     @classmethod
-    def of(cls, published: Published, scratch: Path) -> Subject:
-        """Lays out the view."""
-        home = published.source
+    def of(cls, published: Published, scratch: Path) -> Candidate:
+        """Lay out the view.
+
+        Args:
+            published: the opened folder.
+            scratch: a folder for the view and for files that checks write.
+
+        Returns:
+            The folder under trial.
+        """
         view, free = scratch / "view", scratch / "free"
         view.mkdir()
         free.mkdir()
         names = [*TOKENIZER_SOURCES, *TOKENIZER_SUPPLEMENTS]
         weights = [*published.path.glob("*.safetensors"), published.path / INDEX_FILE]
-        for path in (*(home / name for name in names), *weights):
+        for path in (*(published.source / name for name in names), *weights):
             if path.is_file():
                 (view / path.name).symlink_to(path.resolve())
         for name in (CONFIG_FILE, TOKENIZER_CONFIG_FILE):
-            content = read_json(home / name)
+            content = read_json(published.source / name)
             if content is not None:
                 (view / name).write_text(json.dumps(_without_code(content)), encoding="utf-8")
-        return cls(published, home, view, free)
+        return cls(published, view, free)
 
     @property
     def kind(self) -> TaskKind:
@@ -73,7 +85,10 @@ class Subject:
 
     @cached_property
     def tokenizer(self) -> Any:
-        """What `AutoTokenizer` makes of the folder.
+        """The tokenizer that `AutoTokenizer` makes of the folder.
+
+        Returns:
+            The tokenizer.
 
         Raises:
             NotRun: if it has no tokenizer.
@@ -83,7 +98,15 @@ class Subject:
         return library("transformers").AutoTokenizer.from_pretrained(str(self.view), **LOCAL)
 
     def load(self, auto_class: str | None = None, **options: Any) -> Any:
-        """The model that an Auto class makes of the folder, in evaluation mode and float32; by default its task's."""
+        """Load the model in evaluation mode and float32.
+
+        Args:
+            auto_class: the name of a class of transformers; by default the one of the folder's task.
+            **options: further arguments of `from_pretrained`.
+
+        Returns:
+            The model.
+        """
         model, _ = self.load_with_info(auto_class or AUTO_CLASSES[self.kind], dtype=torch.float32, **options)
         return model
 
@@ -93,26 +116,53 @@ class Subject:
         return self.load()
 
     def load_with_info(self, auto_class: str, **options: Any) -> tuple[Any, dict[str, Any]]:
-        """The model and transformers' own report on the keys."""
+        """Load the model in evaluation mode.
+
+        Args:
+            auto_class: the name of a class of transformers.
+            **options: further arguments of `from_pretrained`.
+
+        Returns:
+            The model, and transformers' own report on the keys.
+        """
         made = getattr(library("transformers"), auto_class)
         model, info = made.from_pretrained(str(self.view), output_loading_info=True, **LOCAL, **options)
         return model.eval(), info
 
     def tensor(self, name: str) -> Tensor:
-        """A tensor of the files."""
+        """Read a tensor of the files.
+
+        Args:
+            name: its name there.
+
+        Returns:
+            The tensor, as stored.
+        """
         with safe_open(self.published.tensors[name].file, framework="pt") as file:
-            found: Tensor = file.get_tensor(name)
-        return found
+            tensor: Tensor = file.get_tensor(name)
+        return tensor
 
     def find(self, ending: str) -> Tensor | None:
-        """The one tensor of the files whose name ends so, if there is one."""
+        """Read the tensor of the files whose name has an ending.
+
+        Args:
+            ending: whole parts of a name, as in `word_embeddings.weight`.
+
+        Returns:
+            The tensor; None unless there is just one.
+        """
         names = [name for name in self.published.tensors if name == ending or name.endswith(f".{ending}")]
         return self.tensor(names[0]) if len(names) == 1 else None
 
     def batch(self, length: int = 8, rows: int = 2) -> dict[str, Tensor]:
-        """Token ids and mask, [rows, length], for multiple choice [rows, 2, length]; the last row of all is padded.
+        """Make token ids, spread over the vocabulary, with `<s>` first and `</s>` last; the last row of all is padded.
 
-        Ids are spread over the vocabulary; `<s>` first and `</s>` last, as fairseq has them.
+        Args:
+            length: tokens per row; at most as many as the model takes.
+            rows: texts, or questions of two choices.
+
+        Returns:
+            `input_ids` and `attention_mask`, [rows, length]; for multiple choice [rows, 2, length].
         """
         pad, low, high = self.number("pad_token_id"), 4, self.number("vocab_size")
         count = rows * 2 if self.kind is TaskKind.MULTIPLE_CHOICE else rows
@@ -132,11 +182,18 @@ class Subject:
 
     @property
     def longest(self) -> int:
-        """The most tokens that the position table holds: it has rows for 0 to pad_token_id that no token uses."""
+        """The most tokens that the position table holds; no token uses its rows 0 to pad_token_id."""
         return self.number("max_position_embeddings") - self.number("pad_token_id") - 1
 
     def number(self, key: str) -> int:
-        """A number of config.json; where it has none, transformers' own."""
+        """Return a number of config.json; where it has none, transformers' default.
+
+        Args:
+            key: its name there.
+
+        Returns:
+            The number.
+        """
         value = self.config.get(key)
         return value if isinstance(value, int) else int(getattr(self.loaded_config, key))
 
@@ -151,14 +208,30 @@ LOCAL: dict[str, Any] = {"trust_remote_code": False, "local_files_only": True}
 
 
 def outputs(model: nn.Module, batch: dict[str, Tensor], **options: Any) -> Tensor:
-    """The model's first output: logits, or the last hidden state."""
+    """Compute a model's first output: logits, or the last hidden state.
+
+    Args:
+        model: a model of transformers.
+        batch: token ids and mask.
+        **options: further arguments of the model's forward.
+
+    Returns:
+        The output, without gradients.
+    """
     with torch.inference_mode():
-        found: Tensor = model(**batch, **options)[0]
-    return found
+        output: Tensor = model(**batch, **options)[0]
+    return output
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """A JSON object; None if there is no such file, or none in it."""
+    """Read a JSON object.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The object; None if there is no such file, or none in it.
+    """
     if not path.is_file():
         return None
     try:
@@ -177,12 +250,23 @@ def _without_code(content: dict[str, Any], level: int = 0) -> dict[str, Any]:
 
 
 def library(name: str) -> Any:
-    """A package that the user may or may not have, imported when it is needed; its types are none of ours."""
+    """Import a package that the user may not have. Its types are not checked.
+
+    Args:
+        name: the package.
+
+    Returns:
+        The module.
+    """
     return import_module(name)
 
 
 def require_transformers() -> None:
-    """Raises UsageProblem unless transformers can be imported."""
+    """Refuse to begin where transformers cannot be imported.
+
+    Raises:
+        UsageProblem: if it cannot.
+    """
     try:
         library("transformers")
     except ImportError as error:
@@ -194,7 +278,11 @@ def require_transformers() -> None:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keeps the libraries' bars, notices and prints off the terminal: what matters of them is in the findings."""
+    """Keep progress bars, notices and prints of the libraries off the terminal: what matters of them is in the findings.
+
+    Yields:
+        None: while they are silenced.
+    """
     transformers = library("transformers")
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
