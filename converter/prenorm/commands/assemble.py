@@ -16,8 +16,7 @@ from prenorm.folder.files import row_nbytes, write_bytes, write_json, write_text
 from prenorm.mapping.understood import Prepared
 from prenorm.options import ConvertOptions
 from prenorm.progress import Progress
-from prenorm.proof.by_checkpoint import prove_by_checkpoint
-from prenorm.proof.prove import JudgedFolder
+from prenorm.proof import JudgedFolder, prove_by_checkpoint
 from prenorm.reports import render
 from prenorm.reports.failure import ParityFailed
 from prenorm.reports.model import Report
@@ -56,7 +55,7 @@ def prove_folder(
     Args:
         prepared: the checkpoint and its plan.
         staging: the folder, as `write_folder` left it.
-        options: what computes the checkpoint, and who is told of the work.
+        options: what computes the checkpoint, and what receives the progress.
         user_text: what the user brings for the card.
         command: the command that the card shows.
 

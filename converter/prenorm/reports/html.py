@@ -107,8 +107,8 @@ def _policy(script: str) -> str:
 def _divergence(report: Report) -> Facts:
     if report.diagnosis is None:
         return []
-    found = report.diagnosis
-    facts = [("module", found.module), ("made by the rule", found.rule), ("hint", found.hint)]
+    diagnosis = report.diagnosis
+    facts = [("module", diagnosis.module), ("made by the rule", diagnosis.rule), ("hint", diagnosis.hint)]
     return [(name, value) for name, value in facts if value]
 
 
@@ -127,24 +127,24 @@ def _labelled(figures: Mapping[str, Any]) -> Facts:
 
 
 def _errors(report: Report) -> Figure | None:
-    shown = points(report)
-    if report.is_fitness or not shown:
+    plotted = points(report)
+    if report.is_fitness or not plotted:
         return None
     caption = (
         "How far reference and folder are apart, module by module in the order in which they compute. "
         "Point at a mark for its name and figures. "
     )
-    return Figure(Markup(plots.plot_svg(report)), caption + describe_points(shown))
+    return Figure(Markup(plots.plot_svg(report)), caption + describe_points(plotted))
 
 
 def _positions(report: Report) -> Figure | None:
-    drawn, shown = plots.position_svg(report), grid(report)
-    if drawn is None or shown is None:
+    drawn, plotted = plots.position_svg(report), grid(report)
+    if drawn is None or plotted is None:
         return None
     caption = "Where on the probe's full-length row the difference lies. "
-    if shown.in_tolerances:
+    if plotted.in_tolerances:
         caption += "Red is beyond the module's tolerance. "
-    return Figure(Markup(drawn), caption + describe_grid(shown))
+    return Figure(Markup(drawn), caption + describe_grid(plotted))
 
 
 def _kind(row: AuditRow) -> str:

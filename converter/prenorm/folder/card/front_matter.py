@@ -18,7 +18,15 @@ _FIRST = ("license", "license_name", "license_link", "language", "base_model")
 
 
 def front_matter(plan: ConversionPlan, user_text: UserText) -> str:
-    """The YAML between the dashes. What the user says goes before what we would say; tags are all kept."""
+    """Write the YAML between the dashes. What the user says goes before what prenorm would say; tags are all kept.
+
+    Args:
+        plan: what was converted, and into what.
+        user_text: the user's keys.
+
+    Returns:
+        YAML that ends in a newline.
+    """
     ours: dict[str, object] = {
         "library_name": "transformers",
         "pipeline_tag": _PIPELINE_TAGS[plan.task.kind],

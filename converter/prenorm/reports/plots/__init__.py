@@ -57,13 +57,13 @@ def plot_svg(report: Report) -> str:
     Returns:
         The element, which is a file too.
     """
-    shown = points(report)
+    plotted = points(report)
     with _own_settings("errors"):
         figure = Figure(figsize=(_WIDTH, 4.6), layout="constrained")
-        hover = draw_points(figure, shown)
+        hover = draw_points(figure, plotted)
         drawn = _as_svg(figure)
     title = "Largest difference by module"
-    return finish(drawn, "errors", title=title, description=describe_points(shown), colours=VARIABLES, hover=hover)
+    return finish(drawn, "errors", title=title, description=describe_points(plotted), colours=VARIABLES, hover=hover)
 
 
 def position_svg(report: Report) -> str | None:
@@ -75,15 +75,15 @@ def position_svg(report: Report) -> str | None:
     Returns:
         The element; None where the report has no differences by position.
     """
-    shown = grid(report)
-    if shown is None:
+    plotted = grid(report)
+    if plotted is None:
         return None
     with _own_settings("positions"):
-        figure = Figure(figsize=(_WIDTH, 1.4 + 0.2 * min(len(shown.labels), MOST_LABELS)), layout="constrained")
-        draw_grid(figure, shown)
+        figure = Figure(figsize=(_WIDTH, 1.4 + 0.2 * min(len(plotted.labels), MOST_LABELS)), layout="constrained")
+        draw_grid(figure, plotted)
         drawn = _as_svg(figure)
     title = "Largest difference by module and token position"
-    return finish(drawn, "positions", title=title, description=describe_grid(shown), colours=VARIABLES, hover={})
+    return finish(drawn, "positions", title=title, description=describe_grid(plotted), colours=VARIABLES, hover={})
 
 
 @contextmanager
