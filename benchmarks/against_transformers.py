@@ -1,4 +1,4 @@
-"""The bundled model beside transformers: one run, same weights, same inputs, same threads; medians of alternating rounds.
+"""Time the bundled model and transformers': one run, same weights, same inputs, same threads; medians of alternating rounds.
 
     python benchmarks/against_transformers.py [--rounds 5] [--device cpu] [--dtype float32] [--small] [--only NAME]
 
@@ -28,7 +28,17 @@ SMALL = {"hidden_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4, "
 
 
 def models(name: str, device: str, dtype: torch.dtype, changes: dict[str, Any]) -> tuple[Any, Any]:
-    """Both models of that class, with the same weights."""
+    """Return both models of a class, with the same weights, in evaluation mode.
+
+    Args:
+        name: the class's name in both packages.
+        device: where to put them.
+        dtype: the type of their weights.
+        changes: fields of the config that are not those of a roberta-base.
+
+    Returns:
+        Ours and theirs.
+    """
     values = {**BASE, **changes}
     ours = getattr(model, name)(model.RobertaPreLayerNormConfig(**values)).to(device, dtype).eval()
     theirs = getattr(transformers, name)(transformers.RobertaPreLayerNormConfig(**values)).to(device, dtype).eval()
@@ -37,7 +47,17 @@ def models(name: str, device: str, dtype: torch.dtype, changes: dict[str, Any]) 
 
 
 def ragged(device: str, rows: int = 16, shortest: int = 32, longest: int = 256) -> dict[str, torch.Tensor]:
-    """A padded batch with lengths spread over the range, as a tokenizer makes it."""
+    """Return a padded batch with lengths spread evenly, as a tokenizer makes it.
+
+    Args:
+        device: where to put it.
+        rows: number of texts.
+        shortest: tokens of the shortest text.
+        longest: tokens of the longest text.
+
+    Returns:
+        `input_ids` and `attention_mask`, [rows, longest] each.
+    """
     lengths = torch.linspace(shortest, longest, rows).long()
     ids = torch.randint(4, 50000, (rows, longest), generator=torch.Generator().manual_seed(0))
     mask = torch.arange(longest)[None] < lengths[:, None]
@@ -45,13 +65,29 @@ def ragged(device: str, rows: int = 16, shortest: int = 32, longest: int = 256) 
 
 
 def full(device: str, rows: int = 8, length: int = 512) -> dict[str, torch.Tensor]:
-    """A batch without a pad."""
+    """Return a batch without a pad.
+
+    Args:
+        device: where to put it.
+        rows: number of texts.
+        length: tokens of each.
+
+    Returns:
+        `input_ids` and `attention_mask`, [rows, length] each.
+    """
     ids = torch.randint(4, 50000, (rows, length), generator=torch.Generator().manual_seed(0)).to(device)
     return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
 
 
-def encode(name: str, batch: dict[str, torch.Tensor]) -> Callable[[Any], object]:
-    """A forward without gradients."""
+def encode(batch: dict[str, torch.Tensor]) -> Callable[[Any], object]:
+    """Return a function that computes a model's forward without gradients.
+
+    Args:
+        batch: the forward's arguments.
+
+    Returns:
+        A function of the model.
+    """
 
     def run(net: Any) -> object:
         with torch.inference_mode():
@@ -61,7 +97,14 @@ def encode(name: str, batch: dict[str, torch.Tensor]) -> Callable[[Any], object]
 
 
 def train(batch: dict[str, torch.Tensor]) -> Callable[[Any], object]:
-    """Forward, loss, backward and update of a masked LM, dropout on."""
+    """Return a function that computes forward, loss, backward and update of a masked LM, dropout on.
+
+    Args:
+        batch: the forward's arguments.
+
+    Returns:
+        A function of the model.
+    """
     labels = torch.where((batch["input_ids"] % 7 == 0) & batch["attention_mask"].bool(), batch["input_ids"], -100)
     optimizers: dict[int, torch.optim.Optimizer] = {}
 
@@ -78,21 +121,41 @@ def train(batch: dict[str, torch.Tensor]) -> Callable[[Any], object]:
 
 
 def generate(device: str, tokens: int = 64) -> Callable[[Any], object]:
-    """Greedy continuation of one text."""
+    """Return a function that continues one text greedily.
+
+    Args:
+        device: where to put the text.
+        tokens: how many tokens to add.
+
+    Returns:
+        A function of the model.
+    """
     ids = torch.randint(4, 50000, (1, 16), generator=torch.Generator().manual_seed(0)).to(device)
 
     def run(net: Any) -> object:
         options = {} if isinstance(net, model.RobertaPreLayerNormForCausalLM) else {"do_sample": False}
         end = {"eos_token_id": -1} if not options else {"eos_token_id": None}
-        made = net.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=tokens, **options, **end)
-        assert made.shape[1] == 16 + tokens
-        return made
+        text: torch.Tensor = net.generate(
+            ids, attention_mask=torch.ones_like(ids), max_new_tokens=tokens, **options, **end
+        )
+        assert text.shape[1] == 16 + tokens
+        return text
 
     return run
 
 
 def measure(run: Callable[[Any], object], nets: tuple[Any, Any], rounds: int, device: str) -> tuple[float, float]:
-    """Median seconds of ours and theirs, in alternating rounds after one that warms up."""
+    """Time both models in alternating rounds, after one that warms up.
+
+    Args:
+        run: what to time.
+        nets: our model and theirs.
+        rounds: how many rounds to count.
+        device: where the models are.
+
+    Returns:
+        Median seconds of ours and theirs.
+    """
     times: tuple[list[float], list[float]] = ([], [])
     for count in range(rounds + 1):
         for which in (0, 1) if count % 2 else (1, 0):
@@ -106,12 +169,13 @@ def measure(run: Callable[[Any], object], nets: tuple[Any, Any], rounds: int, de
 
 
 def _wait(device: str) -> None:
+    """Wait until the device has computed what it was asked for."""
     if device.startswith("cuda"):
         torch.cuda.synchronize()
 
 
 def main() -> None:
-    """Prints the table."""
+    """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--device", default="cpu")
@@ -124,8 +188,8 @@ def main() -> None:
     changes = SMALL if arguments.small else {}
     encoder, masked, causal = (f"RobertaPreLayerNorm{part}" for part in ("Model", "ForMaskedLM", "ForCausalLM"))
     cases: list[tuple[str, str, dict[str, Any], Callable[[Any], object]]] = [
-        ("encoder, 16 texts of 32 to 256 tokens", encoder, {}, encode(encoder, ragged(device))),
-        ("encoder, 8 x 512 tokens", encoder, {}, encode(encoder, full(device))),
+        ("encoder, 16 texts of 32 to 256 tokens", encoder, {}, encode(ragged(device))),
+        ("encoder, 8 x 512 tokens", encoder, {}, encode(full(device))),
         ("training step, 16 texts of 32 to 256 tokens", masked, {}, train(ragged(device))),
         ("training step, 4 x 256 tokens", masked, {}, train(full(device, 4, 256))),
         ("64 greedy tokens", causal, {"is_decoder": True}, generate(device)),
@@ -141,4 +205,5 @@ def main() -> None:
         print(f"| {title} | {ours:.3f} | {theirs:.3f} | {theirs / ours:.2f} |", flush=True)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -35,7 +35,7 @@ def to_module(name: str, model_type: str) -> str:
     """
     if model_type != XL_MODEL_TYPE:
         return name
-    return _rename(name, _XL_PREFIX, BASE_PREFIX, ((stored, own) for own, stored in _XL_RULES))
+    return _rename(name, _XL_PREFIX, BASE_PREFIX, ((stored, module) for module, stored in _XL_RULES))
 
 
 def to_file(name: str, model_type: str) -> str:

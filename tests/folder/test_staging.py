@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from helpers.commands import run_command, run_main
-from helpers.paths import BPE, MLM
+from helpers.paths import BPE, MLM, PRENORM
 from helpers.waiting import PATIENCE, wait_until
 from prenorm.errors import UsageProblem
 from prenorm.folder import filesystem, staging
@@ -26,7 +25,7 @@ COMPLETE = {
 
 
 def start(output: Path, *options: str) -> subprocess.Popen[bytes]:
-    command = [str(Path(sys.executable).with_name("prenorm")), "convert", str(MLM), str(output), "--bpe-dir", str(BPE)]
+    command = [PRENORM, "convert", str(MLM), str(output), "--bpe-dir", str(BPE)]
     return subprocess.Popen(
         [*command, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         # A shell starts its background jobs with SIGINT ignored, and the tests may be one.
@@ -133,7 +132,7 @@ def test_publish_never_replaces_what_appeared_meanwhile(
 
 
 def test_files_that_may_not_grow_leave_nothing(tmp_path: Path) -> None:
-    script = f"ulimit -f 200; exec {Path(sys.executable).with_name('prenorm')} convert {MLM} {tmp_path / 'out'}"
+    script = f"ulimit -f 200; exec {PRENORM} convert {MLM} {tmp_path / 'out'}"
     done = subprocess.run(["bash", "-c", "trap '' XFSZ; " + script], capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 2
     assert done.stderr.count("Error:") == 1

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
+from helpers.paths import PRENORM
 from helpers.waiting import PATIENCE
 
 
 def run_command(*arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
     """The installed command `prenorm`, as a user runs it."""
-    command = [str(Path(sys.executable).with_name("prenorm")), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, **options)
+    return subprocess.run([PRENORM, *map(str, arguments)], capture_output=True, text=True, timeout=PATIENCE, **options)
 
 
 def run_main(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 TESTS = Path(__file__).resolve().parent.parent
@@ -21,6 +22,7 @@ ARCHITECTURES = {
 }
 CONVERTIBLE = tuple(ARCHITECTURES)
 MLM = FIXTURES / "dinkytrain-mlm" / "checkpoint.pt"
+PRENORM = str(Path(sys.executable).with_name("prenorm"))  # the installed command
 FAIRSEQ_PYTHON = ROOT / ".venv-fairseq" / "bin" / "python"
 OLD_TRANSFORMERS_PYTHON = ROOT / ".venv-transformers-4.57" / "bin" / "python"
 OLD_HUB_PYTHON = ROOT / ".venv-hub-1" / "bin" / "python"

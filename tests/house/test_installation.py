@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import prenorm
-from helpers.paths import MLM, ROOT
+from helpers.paths import MLM, PRENORM, ROOT
 from helpers.waiting import PATIENCE
 
 pytestmark = pytest.mark.slow
@@ -62,7 +62,7 @@ def test_modules_of_the_user_do_not_get_in_the_way(way: str, form: str, tmp_path
     elif way == "python -m":
         command = [sys.executable, "-m", "prenorm", "convert", str(MLM), "out"]
     else:
-        command = [str(Path(sys.executable).with_name("prenorm")), "convert", str(MLM), "out"]
+        command = [PRENORM, "convert", str(MLM), "out"]
     if "PYTHONPATH" in way:
         environment["PYTHONPATH"] = str(tmp_path)
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=PATIENCE)

@@ -27,7 +27,7 @@ from prenorm.proof.prove import JudgedFolder
 from prenorm.proof.references import REFERENCES
 from prenorm.proof.runtimes import CHOICES, RUNTIMES
 from prenorm.proof.runtimes.bundled import BundledRuntime
-from prenorm.reports.model import ParityReport
+from prenorm.reports.model import Report
 
 pytestmark = pytest.mark.slow
 
@@ -59,7 +59,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return Path(convert(MLM, tmp_path_factory.mktemp("runtimes") / "out").output)
 
 
-def judged(folder: Path, scratch: Path, *runtimes: str) -> ParityReport:
+def judged(folder: Path, scratch: Path, *runtimes: str) -> Report:
     checkpoint = open_checkpoint(MLM)
     prepared = prepare(checkpoint, SourceOptions())
     published = JudgedFolder.opened(open_published(folder, scratch))

@@ -27,7 +27,7 @@ from prenorm.reports.plots import plot_png, plot_svg, position_svg
 from prenorm.reports.plots.error_plot import draw_points
 from prenorm.reports.plots.heat_map import draw_grid
 from prenorm.reports.plots.scale import Decades
-from prenorm.reports.plots.series import grid, place_of, plot_description, points
+from prenorm.reports.series import grid, place_of, plot_description, points
 
 SVG = "{http://www.w3.org/2000/svg}"
 FAILED = "#cf222e"

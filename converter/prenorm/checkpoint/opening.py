@@ -82,14 +82,14 @@ def _open_zip(file: MappedFile) -> Checkpoint:
 
 
 def _check_byte_order(archive: ZipArchive) -> None:
-    """Torch says since 2.1 which way round its numbers are; all earlier files are little-endian."""
+    """Refuse big-endian files: torch says since 2.1 which way round its numbers are; all earlier files are little-endian."""
     if "byteorder" not in archive:
         return
     span = archive["byteorder"].data
-    said = archive.file.read(span.start, min(span.size, max(map(len, _BYTE_ORDERS)) + 1))
-    if said not in _BYTE_ORDERS:
+    order = archive.file.read(span.start, min(span.size, max(map(len, _BYTE_ORDERS)) + 1))
+    if order not in _BYTE_ORDERS:
         raise UnreadableCheckpoint("its byte order is neither 'little' nor 'big'", advice="The file is damaged")
-    if said == b"big":
+    if order == b"big":
         raise UnreadableCheckpoint(
             "it was saved on a big-endian machine", advice="Save it again on a little-endian one"
         )
@@ -99,7 +99,7 @@ def _checkpoint(
     file: MappedFile,
     container: str,
     content: object,
-    found: tuple[NamedGlobal, ...],
+    named_globals: tuple[NamedGlobal, ...],
     records: Mapping[ByteRange, Record],
 ) -> Checkpoint:
     if not isinstance(content, dict):
@@ -112,7 +112,7 @@ def _checkpoint(
     for key in model if isinstance(model, dict) else ():
         if not isinstance(key, str):
             raise UnreadableCheckpoint(f"'model' has a key that is no text ({shown(key)})", advice=_HARM)
-    return Checkpoint(file, container, named, found, records)
+    return Checkpoint(file, container, named, named_globals, records)
 
 
 def _kind(value: object) -> str:
@@ -124,7 +124,7 @@ def _kind(value: object) -> str:
 
 
 def _what_it_seems(file: MappedFile, start: bytes) -> str:
-    """What a file that is no checkpoint looks like."""
+    """Say what a file that is no checkpoint looks like."""
     if start.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ")):
         return "it is a compressed archive, not a checkpoint; unpack it first"
     if file.size >= 262 and file.read(257, 5) == b"ustar":

@@ -10,14 +10,13 @@ from msgspec import structs
 from prenorm.files import CARD_FILE, CONFIG_FILE, PLOT_FILE, REPORT_FILE, TOKENIZER_CONFIG_FILE, TOKENIZER_FILE
 from prenorm.folder.card.model_card import model_card
 from prenorm.folder.card.names import PublicNames
-from prenorm.folder.card.options import OwnText
+from prenorm.folder.card.options import UserText
 from prenorm.folder.digests import Digests
 from prenorm.folder.files import row_nbytes, write_bytes, write_json, write_text, write_weights
 from prenorm.mapping.understood import Prepared
 from prenorm.options import ConvertOptions
 from prenorm.progress import Progress
-from prenorm.proof.by_checkpoint import prove_by_checkpoint
-from prenorm.proof.prove import JudgedFolder
+from prenorm.proof import JudgedFolder, prove_by_checkpoint
 from prenorm.reports import render
 from prenorm.reports.failure import ParityFailed
 from prenorm.reports.model import Report
@@ -49,14 +48,14 @@ def write_folder(prepared: Prepared, staging: Path, *, allow_nonfinite: bool, pr
 
 
 def prove_folder(
-    prepared: Prepared, staging: Path, options: ConvertOptions, *, user_text: OwnText, command: str
+    prepared: Prepared, staging: Path, options: ConvertOptions, *, user_text: UserText, command: str
 ) -> Report:
     """Prove the staging folder and, if it agrees, add plot, model card and report to it.
 
     Args:
         prepared: the checkpoint and its plan.
         staging: the folder, as `write_folder` left it.
-        options: what computes the checkpoint, and who is told of the work.
+        options: what computes the checkpoint, and what receives the progress.
         user_text: what the user brings for the card.
         command: the command that the card shows.
 
@@ -87,7 +86,7 @@ def _complete(
     staging: Path,
     report: Report,
     file_digests: dict[str, str],
-    user_text: OwnText,
+    user_text: UserText,
     command: str,
 ) -> Report:
     """Write plot, card and report, and return the report with the digests of all other files."""
@@ -95,7 +94,9 @@ def _complete(
 
     names = PublicNames.of_keys(prepared.tensors)
     has_tokenizer = prepared.tokenization is not None
-    card = model_card(prepared.plan, report, has_tokenizer=has_tokenizer, own=user_text, command=command, names=names)
+    card = model_card(
+        prepared.plan, report, has_tokenizer=has_tokenizer, user_text=user_text, command=command, names=names
+    )
     for name, content in ((PLOT_FILE, plot_png(report)), (CARD_FILE, card.encode())):
         write_bytes(staging / name, content)
         file_digests[name] = hashlib.sha256(content).hexdigest()

@@ -13,7 +13,7 @@ from prenorm.commands.keywords import with_keywords
 from prenorm.commands.opening import open_source
 from prenorm.folder.card.command import command
 from prenorm.folder.card.names import PublicNames
-from prenorm.folder.card.options import read_own_text
+from prenorm.folder.card.options import read_user_text
 from prenorm.folder.staging import check_output, publish, staging_folder
 from prenorm.hub.addresses import hub_file
 from prenorm.mapping.plan import ConversionPlan
@@ -66,7 +66,7 @@ def convert(options: ConvertOptions) -> Conversion:
     with clock.measure("read"):
         progress.stage("Reading", 1)
         check_output(output, overwrite=options.overwrite, inputs=[*_local(options), *options.paths])
-        user_text = read_own_text(options, options.repo_id)
+        user_text = read_user_text(options, options.repo_id)
         prepared = prepare(open_source(options.checkpoint, progress), options)
         warnings = [*prepared.warnings, *user_text.warnings()]
         for text in warnings:

@@ -9,13 +9,18 @@ from prenorm.commands.keywords import with_keywords
 from prenorm.commands.opening import open_folder, open_source
 from prenorm.mapping.understood import prepare
 from prenorm.options import GoldenOptions, RecordOptions
-from prenorm.proof.by_golden import GoldenBasis
-from prenorm.proof.computation import Computation
-from prenorm.proof.prove import JudgedFolder, prove
-from prenorm.proof.references import open_reference
-from prenorm.proof.references.golden import Golden, read_golden, write_golden
-from prenorm.proof.references.recording import record_golden
-from prenorm.proof.runtimes import CHOICES
+from prenorm.proof import (
+    CHOICES,
+    Computation,
+    Golden,
+    GoldenBasis,
+    JudgedFolder,
+    open_reference,
+    prove,
+    read_golden,
+    record_golden,
+    write_golden,
+)
 from prenorm.reports.model import Report
 
 

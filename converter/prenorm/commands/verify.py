@@ -58,10 +58,7 @@ def _verify_by_checkpoint(options: VerifyOptions) -> Report:
     options.listener.stage("Reading", 1)
     checkpoint = open_source(options.checkpoint, options.listener)
     with Digests(checkpoint) as digests, tempfile.TemporaryDirectory(prefix="prenorm-") as scratch:
-        from prenorm.proof.by_checkpoint import prove_by_checkpoint
-        from prenorm.proof.checks.weights import vocabulary_rows
-        from prenorm.proof.prove import JudgedFolder
-        from prenorm.proof.runtimes import CHOICES
+        from prenorm.proof import CHOICES, JudgedFolder, prove_by_checkpoint, vocabulary_rows
 
         published = open_folder(options.folder, Path(scratch), options.revision, options.listener)
         understood = replace(options, task=published.kind.value) if options.task == AUTO else options

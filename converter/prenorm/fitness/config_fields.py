@@ -12,7 +12,7 @@ from prenorm.fitness.candidate import Candidate
 from prenorm.fitness.finding import Finding, Unfit
 from prenorm.mapping.targets import TARGETS, target_of_type
 from prenorm.options import TaskKind
-from prenorm.proof.checks.config import check_dtype
+from prenorm.proof import check_dtype
 
 # What the shapes do not show, and transformers has a default of its own for, mostly a wrong one.
 _NEEDED = ("num_attention_heads", "hidden_act", "layer_norm_eps", "max_position_embeddings", "pad_token_id")

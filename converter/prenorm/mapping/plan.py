@@ -99,21 +99,21 @@ def _with_extra_rows(row: Row, count: int, target: Target) -> Row:
     return row
 
 
-def _refuse_problems(found: Application, architecture: str) -> None:
+def _refuse_problems(application: Application, architecture: str) -> None:
     problems = [
-        *(f"missing: {text}" for text in found.missing),
-        *(f"wrong shape: {text}" for text in found.mismatched),
-        *(f"no place for: {text}" for text in found.unknown),
+        *(f"missing: {text}" for text in application.missing),
+        *(f"wrong shape: {text}" for text in application.mismatched),
+        *(f"no place for: {text}" for text in application.unknown),
     ]
-    if found.unknown:
+    if application.unknown:
         raise NotRepresentable(
-            f"the model has {len(found.unknown)} tensors that {architecture} has no place for",
+            f"the model has {len(application.unknown)} tensors that {architecture} has no place for",
             problems=problems,
             advice="Leaving them out would change what it computes:",
         )
     if problems:
         raise UnreadableCheckpoint(
-            f"{len(found.missing)} tensors are missing and {len(found.mismatched)} have the wrong shape",
+            f"{len(application.missing)} tensors are missing and {len(application.mismatched)} have the wrong shape",
             problems=problems,
             advice="The checkpoint is incomplete or damaged:",
         )

@@ -28,12 +28,12 @@ def check_agreement(files: Sequence[Checkpoint], arguments: Sequence[Arguments])
     Raises:
         UnreadableCheckpoint: naming the file that differs from the first, and in what.
     """
-    first, *others = (_facts(file, found) for file, found in zip(files, arguments, strict=True))
+    first, *others = map(_facts, files, arguments)
     for file, facts in zip(files[1:], others, strict=True):
         differences = [
-            f"{name} is {shown(found)}, not {shown(first[name])}"
-            for name, found in facts.items()
-            if found != first[name]
+            f"{name} is {shown(value)}, not {shown(first[name])}"
+            for name, value in facts.items()
+            if value != first[name]
         ]
         if differences:
             raise UnreadableCheckpoint(

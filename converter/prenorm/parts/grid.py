@@ -92,11 +92,11 @@ def find_files(path: Path, name: PartName, counts: Counts) -> PartFiles:
             f"its folder, where the other parts should be, cannot be read ({error.strerror})", subject=path.name
         ) from error
     siblings = (other for other in map(PartName.of, names) if other is not None and other.family == name.family)
-    found = {(other.part or 0, other.shard or 0) for other in siblings}
-    found.add((name.part or 0, name.shard or 0))
-    parts = _count([part for part, _ in found], counts.parts, name.part is not None)
-    shards = _count([shard for _, shard in found], counts.shards, name.shard is not None)
-    _refuse_incomplete(path.name, name, found, parts, shards)
+    numbers = {(other.part or 0, other.shard or 0) for other in siblings}
+    numbers.add((name.part or 0, name.shard or 0))
+    parts = _count([part for part, _ in numbers], counts.parts, name.part is not None)
+    shards = _count([shard for _, shard in numbers], counts.shards, name.shard is not None)
+    _refuse_incomplete(path.name, name, numbers, parts, shards)
     if name.part is not None and parts < 2:
         raise UnreadableCheckpoint(
             "it is one part of a model-parallel model, and the others are not beside it", subject=path.name,
@@ -112,38 +112,38 @@ def find_files(path: Path, name: PartName, counts: Counts) -> PartFiles:
 
 
 def _count(numbers: Sequence[int], recorded: int | None, named: bool) -> int:
-    """How many there should be: as recorded, else as many as the largest number says; a gap shows later."""
+    """Count how many there should be: as recorded, else as many as the largest number says; a gap shows later."""
     if not named:
         return 1
     return recorded if recorded is not None and recorded > 0 else max(numbers) + 1
 
 
-def _refuse_incomplete(given: str, name: PartName, found: set[tuple[int, int]], parts: int, shards: int) -> None:
+def _refuse_incomplete(file: str, name: PartName, numbers: set[tuple[int, int]], parts: int, shards: int) -> None:
     total = parts * shards
-    extra = sorted(key for key in found if key[0] >= parts or key[1] >= shards)
+    extra = sorted(key for key in numbers if key[0] >= parts or key[1] >= shards)
     if extra:
         raise UnreadableCheckpoint(
             f"the run saved each checkpoint in {total} files, as it records, but there is also {name.sibling(*extra[0])}",
-            subject=given,
+            subject=file,
             advice="It is of another run, or of the same with another number of processes: keep only one run's files there",
         )
-    if len(found) == total:
+    if len(numbers) == total:
         return
     # `total` may be any number that a file or a name claims: look no further than the first gaps.
-    gaps = list(_first_gaps(found, parts, shards))
-    more = f" and {total - len(found) - len(gaps)} more" if total - len(found) > len(gaps) else ""
+    gaps = list(_first_gaps(numbers, parts, shards))
+    more = f" and {total - len(numbers) - len(gaps)} more" if total - len(numbers) > len(gaps) else ""
     raise UnreadableCheckpoint(
         f"it is one of {total} files of a checkpoint, and {', '.join(name.sibling(*key) for key in gaps)}{more} "
-        f"{'is' if total - len(found) == 1 else 'are'} missing",
-        subject=given,
+        f"{'is' if total - len(numbers) == 1 else 'are'} missing",
+        subject=file,
         advice="Put all of them into one folder",
     )
 
 
-def _first_gaps(found: set[tuple[int, int]], parts: int, shards: int, most: int = 5) -> Iterable[tuple[int, int]]:
-    for number in range(min(parts * shards, len(found) + most)):
+def _first_gaps(numbers: set[tuple[int, int]], parts: int, shards: int, most: int = 5) -> Iterable[tuple[int, int]]:
+    for number in range(min(parts * shards, len(numbers) + most)):
         key = divmod(number, shards)
-        if key not in found:
+        if key not in numbers:
             yield key
             most -= 1
             if not most:

@@ -126,9 +126,9 @@ def join_parts(
             advice="No Hugging Face architecture of this kind is without it",
         )
     for part, name in zip(parts, names, strict=True):
-        odd = sorted(part.keys() ^ parts[0].keys())
-        if odd:
-            raise _unfit(name, f"it has other tensors than {names[0]}: '{odd[0][:80]}' is in one of them only")
+        differing = sorted(part.keys() ^ parts[0].keys())
+        if differing:
+            raise _unfit(name, f"it has other tensors than {names[0]}: '{differing[0][:80]}' is in one of them only")
     whole: dict[str, SourceTensor] = {}
     joined: dict[tuple[object, ...], SourceTensor] = {}
     same: list[str] = []

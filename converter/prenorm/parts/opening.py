@@ -8,7 +8,7 @@ from pathlib import Path
 
 from prenorm.checkpoint import Checkpoint, open_file
 from prenorm.checkpoint.pickle.globals import NamedGlobal, describe_globals
-from prenorm.checkpoint.pickle.machine import GlobalName
+from prenorm.checkpoint.pickle.placeholders import GlobalName
 from prenorm.checkpoint.pickle.shown import shown
 from prenorm.checkpoint.tensors import LazyTensor, SourceTensor
 from prenorm.errors import UnreadableCheckpoint
@@ -57,11 +57,11 @@ def _complete(checkpoint: Checkpoint) -> Checkpoint:
         refuse_lone_shard(checkpoint.content, checkpoint.file.name)
         refuse_lone_part(checkpoint.content, checkpoint.file.name)
         return checkpoint
-    found = find_arguments(checkpoint.content)
-    grid = find_files(checkpoint.file.path, name, recorded_counts(found))
+    own_arguments = find_arguments(checkpoint.content)
+    grid = find_files(checkpoint.file.path, name, recorded_counts(own_arguments))
     opened = [[_open(checkpoint, path) for path in shards] for shards in grid.paths]
     files = [file for shards in opened for file in shards]
-    arguments = [found if file is checkpoint else find_arguments(file.content) for file in files]
+    arguments = [own_arguments if file is checkpoint else find_arguments(file.content) for file in files]
     check_agreement(files, arguments)
     for number, (file, recorded) in enumerate(zip(files, arguments, strict=True)):
         part, shard = divmod(number, len(grid.paths[0]))
@@ -85,10 +85,10 @@ def _complete(checkpoint: Checkpoint) -> Checkpoint:
     )
 
 
-def _open(given: Checkpoint, path: Path) -> Checkpoint:
-    """The checkpoint at `path`, without opening the given one twice."""
-    if path.name == given.file.name:
-        return given
+def _open(opened: Checkpoint, path: Path) -> Checkpoint:
+    """Open the checkpoint at `path`, but not the one that is open already."""
+    if path.name == opened.file.name:
+        return opened
     if not path.is_file():  # asked before it is opened, which would wait for a pipe's other end
         raise UnreadableCheckpoint(
             "it should be a part of the checkpoint, and is no file that can be read",
@@ -115,7 +115,7 @@ def _whole(
     grid: PartFiles,
     state: Callable[[Checkpoint], object],
 ) -> dict[str, SourceTensor]:
-    """One state dict (the model's, or its average's) put together from all files."""
+    """Put one state dict (the model's, or its average's) together from all files."""
     parts: list[dict[str, SourceTensor]] = []
     for number, shards in enumerate(opened):
         named = [_tensors(file, state(file)) for file in shards]
@@ -136,7 +136,7 @@ def _average(file: Checkpoint) -> object:
 
 
 def _averages(files: Sequence[Checkpoint]) -> bool:
-    """Whether the files hold a moving average; all of one run do, or none."""
+    """Say whether the files hold a moving average; all of one run do, or none."""
     having = [bool(_average(file)) for file in files]
     if any(having) and not all(having):
         raise UnreadableCheckpoint(
@@ -148,20 +148,20 @@ def _averages(files: Sequence[Checkpoint]) -> bool:
 
 
 def _tensors(file: Checkpoint, state: object) -> _Named:
-    """A state dict's entries, all of them tensors."""
+    """Return a state dict's entries, all of them tensors."""
     if not isinstance(state, dict) or not state:
         raise UnreadableCheckpoint("it has no dictionary 'model' with tensors", subject=file.file.name)
     named = {key: value for key, value in state.items() if isinstance(key, str) and isinstance(value, LazyTensor)}
-    strange = [f"'{shown(key)}'" for key in state if key not in named]
-    if strange:
+    others = [f"'{shown(key)}'" for key in state if key not in named]
+    if others:
         raise UnreadableCheckpoint(
-            "entries of 'model' are no plain tensors", subject=file.file.name, problems=strange[:20]
+            "entries of 'model' are no plain tensors", subject=file.file.name, problems=others[:20]
         )
     return named
 
 
 def _all_globals(files: Sequence[Checkpoint]) -> tuple[NamedGlobal, ...]:
-    """What any of the pickles names."""
+    """Collect what any of the pickles names."""
     called: dict[GlobalName, bool] = {}
     for item in (item for file in files for item in file.globals):
         name = GlobalName(item.module, item.name)

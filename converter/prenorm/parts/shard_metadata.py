@@ -89,10 +89,10 @@ def read_metadata(value: object, file: str) -> ShardMetadata:
 
 
 def _read(value: object) -> ShardMetadata:
-    found = _mapping(value, "the whole")
+    metadata = _mapping(value, "the whole")
     parameters: list[FlatParameter] = []
     shared: list[tuple[str, str]] = []
-    for item in _list(found.get("param_metadata"), "param_metadata"):
+    for item in _list(metadata.get("param_metadata"), "param_metadata"):
         wrapper = _mapping(item, "an entry of param_metadata")
         path = clean(_text(wrapper.get("fsdp_path")))
         if wrapper.get("no_broadcast_optim_state"):
@@ -107,16 +107,16 @@ def _read(value: object) -> ShardMetadata:
             shared.append((_join(path, clean(_text(names[0]))), _join(path, clean(_text(names[1])))))
     _refuse_duplicates([parameter.key for parameter in parameters])
     _refuse_duplicates([*(name for parameter in parameters for name in parameter.names), *(name for _, name in shared)])
-    buffers = frozenset(clean(_text(name)) for name in _list(found.get("buffer_names", []), "buffer_names"))
+    buffers = frozenset(clean(_text(name)) for name in _list(metadata.get("buffer_names", []), "buffer_names"))
     return ShardMetadata(tuple(parameters), tuple(shared), buffers)
 
 
 def _wrapper(wrapper: dict[object, object], path: str) -> list[FlatParameter]:
-    """One wrapper's flat parameters, as fairscale writes them since 0.3.9."""
-    found = []
+    """Read one wrapper's flat parameters, as fairscale writes them since 0.3.9."""
+    parameters = []
     for backing, item in _mapping(wrapper.get("params"), "params").items():
         facts = _mapping(item, "an entry of params")
-        found.append(
+        parameters.append(
             _parameter(
                 path,
                 clean(_text(backing)),
@@ -126,11 +126,11 @@ def _wrapper(wrapper: dict[object, object], path: str) -> list[FlatParameter]:
                 facts.get("padding"),
             )
         )
-    return found
+    return parameters
 
 
 def _old_wrapper(wrapper: dict[object, object], path: str) -> list[FlatParameter]:
-    """The same as fairscale 0.3.7 wrote them: one flat parameter, or one for each of the module's own."""
+    """Read one wrapper as fairscale 0.3.7 wrote it: one flat parameter, or one for each of the module's own."""
     names, shapes = _list(wrapper.get("param_names"), "param_names"), _list(wrapper.get("param_shapes"), "param_shapes")
     numels, paddings = (
         _list(wrapper.get("param_numels"), "param_numels"),

@@ -78,7 +78,7 @@ def _cleaned(shard: Mapping[str, LazyTensor], file: str) -> dict[str, LazyTensor
 def _refuse_different(
     named: Sequence[Mapping[str, LazyTensor]], metadata: Sequence[ShardMetadata], files: Sequence[str]
 ) -> None:
-    """Every shard has the same tensors and says the same of them, paddings aside."""
+    """Refuse shards that have other tensors, or say anything else of them but paddings."""
     plain = [
         replace(item, parameters=tuple(replace(parameter, padding=0) for parameter in item.parameters))
         for item in metadata
@@ -86,14 +86,14 @@ def _refuse_different(
     for item, tensors, file in zip(plain, named, files, strict=True):
         if item != plain[0]:
             raise _unfit(file, f"its fsdp_metadata is not that of {files[0]}")
-        odd = sorted(tensors.keys() ^ named[0].keys())
-        if odd:
-            raise _unfit(file, f"it has other tensors than {files[0]}: '{odd[0][:80]}' is in one of them only")
+        differing = sorted(tensors.keys() ^ named[0].keys())
+        if differing:
+            raise _unfit(file, f"it has other tensors than {files[0]}: '{differing[0][:80]}' is in one of them only")
 
 
 def _locals(key: str, named: Sequence[Mapping[str, LazyTensor]], files: Sequence[str]) -> list[LazyTensor]:
-    """A parameter's pieces, one of each shard: of one size and type, and dense."""
-    found: list[LazyTensor] = []
+    """Return a parameter's pieces, one of each shard: of one size and type, and dense."""
+    pieces: list[LazyTensor] = []
     for tensors, file in zip(named, files, strict=True):
         tensor = tensors.get(key)
         if tensor is None:
@@ -102,21 +102,21 @@ def _locals(key: str, named: Sequence[Mapping[str, LazyTensor]], files: Sequence
             raise _unfit(
                 file, f"'{key[:80]}' has shape {list(tensor.shape)}; a shard's parameter is one row of numbers"
             )
-        first = found[0] if found else tensor
+        first = pieces[0] if pieces else tensor
         if (tensor.shape, tensor.dtype) != (first.shape, first.dtype):
             raise _unfit(
                 file,
                 f"'{key[:80]}' is {tensor.dtype} of shape {list(tensor.shape)}, not {first.dtype} of "
                 f"{list(first.shape)} as in {files[0]}",
             )
-        found.append(tensor)
-    return found
+        pieces.append(tensor)
+    return pieces
 
 
 def _check_sizes(
     parameter: FlatParameter, locals_: Sequence[LazyTensor], paddings: Sequence[int], files: Sequence[str]
 ) -> None:
-    """Holds what the metadata says against the numbers that are there.
+    """Hold what the metadata says against the numbers that are there.
 
     fairscale cuts N numbers for n processes into pieces of ceil(N / n) and fills up with zeros at the end
     (FullyShardedDataParallel._get_shard).
@@ -136,7 +136,7 @@ def _check_sizes(
 
 
 def _cut(parameter: FlatParameter, locals_: Sequence[LazyTensor]) -> Iterator[tuple[str, SourceTensor]]:
-    """The parameters in a flat one, each a view of one shard, or pieces of several joined."""
+    """Cut a flat parameter into those in it, each a view of one shard, or pieces of several joined."""
     size = locals_[0].numel
     start = 0
     for name, shape, count in zip(parameter.names, parameter.shapes, parameter.numels, strict=True):
@@ -160,7 +160,7 @@ def _rest(
     whole: Mapping[str, SourceTensor],
     files: Sequence[str],
 ) -> dict[str, SourceTensor]:
-    """What is no sharded parameter: buffers, the same in every shard, and second names of unflattened parameters."""
+    """Return what is no sharded parameter: buffers, the same in every shard, and second names of unflattened parameters."""
     keys = {parameter.key for parameter in metadata.parameters}
     single = {_place(named, item.key): item.names[0] for item in metadata.parameters if len(item.names) == 1}
     rest: dict[str, SourceTensor] = {}
@@ -183,7 +183,7 @@ def _rest(
 
 
 def _place(named: Sequence[Mapping[str, LazyTensor]], key: str) -> tuple[object, ...] | None:
-    """Where in each shard a tensor lies, so that one saved under two names is known."""
+    """Tell where in each shard a tensor lies, so that one saved under two names is known."""
     if not all(key in tensors for tensors in named):
         return None
     return tuple((tensors[key].place, tensors[key].shape, tensors[key].dtype) for tensors in named)

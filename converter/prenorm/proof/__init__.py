@@ -1,1 +1,19 @@
 """The proof: what the checkpoint computes, what the folder computes, and how far they are apart."""
+
+from prenorm.proof.by_checkpoint import CheckpointBasis, prove_by_checkpoint
+from prenorm.proof.by_golden import GoldenBasis
+from prenorm.proof.checks.config import check_dtype
+from prenorm.proof.checks.weights import vocabulary_rows
+from prenorm.proof.computation import Computation
+from prenorm.proof.protocols import ReferenceModel, Runtime
+from prenorm.proof.prove import Basis, JudgedFolder, prove
+from prenorm.proof.references import open_reference
+from prenorm.proof.references.golden import Golden, read_golden, write_golden
+from prenorm.proof.references.recording import record_golden
+from prenorm.proof.runtimes import CHOICES, open_runtime
+
+__all__ = [
+    "CHOICES", "Basis", "CheckpointBasis", "Computation", "Golden", "GoldenBasis", "JudgedFolder", "ReferenceModel",
+    "Runtime", "check_dtype", "open_reference", "open_runtime", "prove", "prove_by_checkpoint", "read_golden",
+    "record_golden", "vocabulary_rows", "write_golden",
+]  # fmt: skip

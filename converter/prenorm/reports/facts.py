@@ -11,24 +11,52 @@ Facts = list[tuple[str, str]]
 
 
 def source_facts(report: Report) -> Facts:
-    """The checkpoint."""
+    """Return what the report says of the checkpoint.
+
+    Args:
+        report: the report.
+
+    Returns:
+        Name and value, in the report's order.
+    """
     return _named(report.source)
 
 
 def target_facts(report: Report) -> Facts:
-    """The folder, its files aside."""
+    """Return what the report says of the folder, without its files.
+
+    Args:
+        report: the report.
+
+    Returns:
+        Name and value, in the report's order.
+    """
     return _named({name: value for name, value in report.target.items() if name != "files"})
 
 
 def target_files(report: Report) -> list[tuple[str, str, str]]:
-    """The folder's files: name, bytes, SHA-256."""
+    """Return the folder's files.
+
+    Args:
+        report: the report.
+
+    Returns:
+        Name, bytes and SHA-256 of each; nothing where the report lists none.
+    """
     files = report.target.get("files")
     lines = [item for item in files if isinstance(item, Mapping)] if isinstance(files, list | tuple) else []
     return [(fact(line.get("name")), fact(line.get("bytes")), fact(line.get("sha256"))) for line in lines]
 
 
 def proof_facts(report: Report) -> Facts:
-    """How the two were compared."""
+    """Return how checkpoint and folder were compared.
+
+    Args:
+        report: the report.
+
+    Returns:
+        Name and value.
+    """
     if report.is_fitness:
         return [("tried in", report.reference)]
     facts = [("reference", report.reference)]
@@ -41,12 +69,26 @@ def proof_facts(report: Report) -> Facts:
 
 
 def environment_facts(report: Report) -> Facts:
-    """The versions that the numbers depend on."""
+    """Return the versions that the numbers depend on.
+
+    Args:
+        report: the report.
+
+    Returns:
+        Name and version.
+    """
     return _named(report.environment)
 
 
 def properties(report: Report) -> Iterator[tuple[str, str]]:
-    """All of the above under dotted keys, for machines."""
+    """Yield all facts under dotted keys, for machines: numbers with all their digits.
+
+    Args:
+        report: the report.
+
+    Yields:
+        tuple[str, str]: key and value.
+    """
     for prefix, values in (
         ("source", report.source),
         ("target", {name: value for name, value in report.target.items() if name != "files"}),
@@ -65,4 +107,5 @@ def properties(report: Report) -> Iterator[tuple[str, str]]:
 
 
 def _named(values: Mapping[str, object]) -> Facts:
+    """Return a table of the report as named values."""
     return [(label(name), fact(value)) for name, value in values.items()]

@@ -18,7 +18,14 @@ _ATTRIBUTE_LIMIT = 1000
 
 
 def render(report: Report) -> str:
-    """The XML document. A proof that is not judged is an error: it must not look like a pass."""
+    """Make the XML document. A proof that is not judged is an error: it must not look like a pass.
+
+    Args:
+        report: the report.
+
+    Returns:
+        XML, to be written in UTF-8.
+    """
     suite = Element("testsuite", name=_short(f"{noun(report).lower()} of {file_name(report)}"), time="0")
     stated = SubElement(suite, "properties")
     for name, value in properties(report):
@@ -54,14 +61,14 @@ def _add_case(suite: Element, report: Report, check: Check) -> None:
 
 
 def _add_verdict(suite: Element, report: Report) -> None:
-    """A case of its own where the verdict is worse than what any check says: no green run without a proof."""
+    """Add a case where the verdict is worse than what any check says: no green run without a proof."""
     if report.outcome is Outcome.PASSED:
         return
     case = _case(suite, report, "verdict")
     tag = "failure" if report.outcome is Outcome.FAILED else "error"
-    found = SubElement(case, tag, type=f"{noun(report)}Failed" if tag == "failure" else "NotJudged")
-    found.set("message", _short(summary(report)))
-    found.text = "\n".join(map(visible, [summary(report), *report.contradictions]))
+    element = SubElement(case, tag, type=f"{noun(report)}Failed" if tag == "failure" else "NotJudged")
+    element.set("message", _short(summary(report)))
+    element.text = "\n".join(map(visible, [summary(report), *report.contradictions]))
 
 
 def _case(suite: Element, report: Report, name: str) -> Element:
@@ -78,7 +85,7 @@ def _message(check: Check) -> str:
 
 
 def _explanation(report: Report, check: Check) -> list[str]:
-    """What the report knows of why this check failed."""
+    """Return what the report knows of why this check failed."""
     lines = [text for text in report.objections if text.startswith(f"{check.name}:")]
     if report.diagnosis is not None and check.difference is not None:
         lines.append(f"first divergence: {report.diagnosis.module}")

@@ -22,13 +22,31 @@ _MEANS_SOMETHING = re.compile(
 
 
 def code(text: str | None) -> str:
-    """A name as code. One that could end the code span is escaped character by character instead."""
+    """Make a code span of a name. A name that could end the span is escaped character by character instead.
+
+    Args:
+        text: the name; None where there is none.
+
+    Returns:
+        Markdown; empty where there is no name.
+    """
     if not text:
         return ""
-    shown = visible(text, _CELL)
-    return f"`{shown}`" if _PLAIN.fullmatch(shown) and shown.strip() == shown else escape(shown)
+    visible_text = visible(text, _CELL)
+    return (
+        f"`{visible_text}`"
+        if _PLAIN.fullmatch(visible_text) and visible_text.strip() == visible_text
+        else escape(visible_text)
+    )
 
 
 def escape(text: str) -> str:
-    """Text that is no Markdown, no HTML, no link: a backslash before all that would mean something where it stands."""
+    """Put a backslash before all that would mean something to Markdown where it stands.
+
+    Args:
+        text: any text.
+
+    Returns:
+        One line that is no markup, no HTML and no link; of a long text both ends.
+    """
     return _MEANS_SOMETHING.sub(r"\\\g<0>", visible(text, 2 * _CELL))

@@ -110,10 +110,10 @@ def _floats(value: Any, key: str) -> Any:
         return {name: _floats(item, name) for name, item in value.items()}
     if isinstance(value, list | tuple):
         return [_floats(item, key) for item in value]
-    found = as_number(value)
-    if found is None:
+    number = as_number(value)
+    if number is None:
         raise _refusal(key, "a number")
-    return found
+    return number
 
 
 def _key_and_rule(message: str) -> tuple[str, str]:

@@ -9,7 +9,14 @@ if TYPE_CHECKING:
 
 
 def parity_rows(report: Report) -> list[tuple[str, str, str, str]]:
-    """The parity table: check, largest difference, tolerance, outcome."""
+    """Return the parity table.
+
+    Args:
+        report: the report.
+
+    Returns:
+        Check, largest difference, tolerance and outcome of each row.
+    """
     return [
         (check.name, _worst(check), "" if check.tolerance is None else f"{check.tolerance:.1e}", _outcome(check))
         for check in report.checks

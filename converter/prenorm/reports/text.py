@@ -43,20 +43,35 @@ class Outcome(str, Enum):
 
 
 def visible(text: str, limit: int | None = None) -> str:
-    """`text` on one line with every character seen: `\\x07`, `\\u202e`. Beyond `limit` characters the middle is left out."""
+    r"""Spell out every character of a text that cannot be seen or that turns others around, such as `\x07` or `\u202e`.
+
+    Args:
+        text: any text.
+        limit: the most characters; the middle of a longer text is left out.
+
+    Returns:
+        The text on one line.
+    """
     if limit is not None and len(text) > limit:
         left = (limit - 1) // 2
         text = text[:left] + "…" + text[len(text) - (limit - 1 - left) :]
     return _INVISIBLE.sub(_escaped, text)
 
 
-def _escaped(found: re.Match[str]) -> str:
-    code = ord(found[0])
+def _escaped(matched: re.Match[str]) -> str:
+    code = ord(matched[0])
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def number(value: float | None) -> str:
-    """A difference or tolerance: two digits and an exponent; nothing for None."""
+    """Write a difference or tolerance with two digits and an exponent.
+
+    Args:
+        value: the number; None where there is none.
+
+    Returns:
+        Such as '1.0e-09', '0', 'NaN'; empty for None.
+    """
     if value is None:
         return ""
     if math.isnan(value):
@@ -67,12 +82,27 @@ def number(value: float | None) -> str:
 
 
 def count(amount: int, noun: str) -> str:
-    """'1 tensor', '2 tensors'."""
+    """Write an amount with its noun.
+
+    Args:
+        amount: how many.
+        noun: what, in the singular.
+
+    Returns:
+        Such as '1 tensor' or '2 tensors'.
+    """
     return f"{amount:,} {noun}" if amount == 1 else f"{amount:,} {noun}s"
 
 
 def fact(value: object) -> str:
-    """Any value of the report for reading, not yet made visible."""
+    """Write any value of the report for people; it is not yet made visible.
+
+    Args:
+        value: plain data.
+
+    Returns:
+        The text.
+    """
     if value is None:
         return "none"
     if isinstance(value, bool):
@@ -89,7 +119,14 @@ def fact(value: object) -> str:
 
 
 def exact(value: object) -> str:
-    """Any value of the report for machines: numbers with all their digits, words as in JSON."""
+    """Write any value of the report for machines: numbers with all their digits, words as in JSON.
+
+    Args:
+        value: plain data.
+
+    Returns:
+        The text.
+    """
     if isinstance(value, str):
         return value
     if isinstance(value, list | tuple):
@@ -102,7 +139,14 @@ def exact(value: object) -> str:
 
 
 def label(key: str) -> str:
-    """A key of the report as words."""
+    """Return a key of the report as words.
+
+    Args:
+        key: the key.
+
+    Returns:
+        The words.
+    """
     return _LABELS.get(key, key.replace("_", " "))
 
 
@@ -114,7 +158,14 @@ def _as_float(value: int) -> float:
 
 
 def as_number(value: object) -> float | None:
-    """A number of the report, the spelled-out ones too; None for anything else."""
+    """Read a number of the report, also one that JSON has as a text.
+
+    Args:
+        value: plain data.
+
+    Returns:
+        The number; None for anything else.
+    """
     if isinstance(value, bool):
         return None
     if isinstance(value, int):

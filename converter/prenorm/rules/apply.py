@@ -39,7 +39,7 @@ def apply_layout(
 def _apply_first(
     rules: Sequence[Rename | Split | Drop], key: str, item: Moved, dropped: list[Dropped], problems: list[str]
 ) -> Iterable[tuple[str, Moved]]:
-    """What the first rule that matches `key` makes of it."""
+    """Apply the first rule that matches `key`."""
     for rule in rules:
         fields = match(rule.source, key)
         if fields is None:
@@ -60,7 +60,7 @@ def _apply_first(
 
 
 def _rows(item: Moved, start: int, length: int, reason: str) -> Moved:
-    """`length` rows of a tensor from row `start` on."""
+    """Take `length` rows of a tensor from row `start` on."""
     return replace(
         item,
         tensor=item.tensor.narrow(start, length),
@@ -148,7 +148,7 @@ def _rename(
 
 
 def _part(shape: tuple[int, ...], fields: Mapping[str, str]) -> tuple[int, ...]:
-    """The shape of the part that is meant: a rule states a weight's shape, and its bias has the first size only."""
+    """Return the shape of the part that is meant: a rule states a weight's shape, and its bias has the first size only."""
     return shape[:1] if fields.get("p") == "bias" else shape
 
 

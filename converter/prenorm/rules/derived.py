@@ -51,9 +51,9 @@ class ComputedTensor:
         Returns:
             The tensor, of this type and shape.
         """
-        found = self.compute()
-        assert (str(found.dtype), tuple(found.shape)) == (f"torch.{self.dtype}", self.shape)
-        return found
+        computed = self.compute()
+        assert (str(computed.dtype), tuple(computed.shape)) == (f"torch.{self.dtype}", self.shape)
+        return computed
 
     def chunks(self) -> Iterator[memoryview]:
         """Read the bytes in row-major order.

@@ -159,10 +159,10 @@ def _together(rule: Unify | Join, parts: Mapping[str, SourceTensor], problems: l
         problems += [f"'{name}' is not the same as '{first_name}'" for name, other in others
                      if not have_same_bytes(first, other)]  # fmt: skip
         return first
-    odd = [name for name, other in others if (other.dtype, other.shape) != (first.dtype, first.shape)]
-    problems += [f"'{name}' is not of the type and shape of '{first_name}'" for name in odd]
+    differing = [name for name, other in others if (other.dtype, other.shape) != (first.dtype, first.shape)]
+    problems += [f"'{name}' is not of the type and shape of '{first_name}'" for name in differing]
     shape = (sum(part.shape[0] for part in parts.values()), *first.shape[1:])
-    return first if odd else JoinedTensor(tuple(parts.values()), 0, shape)
+    return first if differing else JoinedTensor(tuple(parts.values()), 0, shape)
 
 
 def _unexpected(rule: Expect, tensor: SourceTensor) -> list[str]:

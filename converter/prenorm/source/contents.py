@@ -29,17 +29,17 @@ def model_tensors(checkpoint: Checkpoint, weights: str = "model") -> dict[str, S
     if not isinstance(model, dict):
         raise _no_model(checkpoint)
     tensors: dict[str, SourceTensor] = {}
-    strange: list[str] = []
+    others: list[str] = []
     for key, value in _flat(model).items():
         if isinstance(value, LazyTensor | JoinedTensor):
             tensors[key] = value
         else:
-            strange.append(f"'{key[:80]}'")
-    if strange or not tensors:
+            others.append(f"'{key[:80]}'")
+    if others or not tensors:
         raise UnreadableCheckpoint(
-            "entries of 'model' are no plain tensors" if strange else "'model' is empty",
+            "entries of 'model' are no plain tensors" if others else "'model' is empty",
             subject=checkpoint.file.name,
-            problems=strange[:20],
+            problems=others[:20],
         )
     return tensors
 
@@ -57,14 +57,14 @@ def _flat(model: Mapping[object, object]) -> dict[str, object]:
 
 def _averaged(checkpoint: Checkpoint) -> object:
     extra = checkpoint.content.get("extra_state")
-    found = extra.get("ema") if isinstance(extra, dict) else None
-    if not isinstance(found, dict) or not found:
+    average = extra.get("ema") if isinstance(extra, dict) else None
+    if not isinstance(average, dict) or not average:
         raise UsageProblem(
             "the checkpoint holds no moving average of its weights (extra_state has no 'ema')",
             subject=checkpoint.file.name,
             advice="Leave --weights ema out; only runs with --store-ema have one",
         )
-    return found
+    return average
 
 
 def _no_model(checkpoint: Checkpoint) -> UnreadableCheckpoint:

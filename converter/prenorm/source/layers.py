@@ -44,11 +44,11 @@ def keep_layers(canonical: Canonical, arguments: Arguments) -> tuple[Canonical, 
         )
     tensors, dropped = {}, list(canonical.dropped)
     for key, item in canonical.tensors.items():
-        found = _LAYER.fullmatch(key)
-        if found is None:
+        matched = _LAYER.fullmatch(key)
+        if matched is None:
             tensors[key] = item
-        elif int(found[1]) in listed:
-            tensors[f"{ENCODER}layers.{listed.index(int(found[1]))}.{found[2]}"] = item
+        elif int(matched[1]) in listed:
+            tensors[f"{ENCODER}layers.{listed.index(int(matched[1]))}.{matched[2]}"] = item
         else:
             dropped.append(
                 Dropped(item.source or key, item.tensor, f"encoder_layers_to_keep={shown(recorded)}: not kept")

@@ -144,8 +144,8 @@ def normalize(tensors: Mapping[str, SourceTensor]) -> Canonical:
             if not any(match(rule.source, key) is not None for rule in layout.rules for key in moved):
                 continue
             met.append(layout)
-        moved, lost, problems = apply_layout(layout.rules, moved)
-        dropped += lost
+        moved, left_out, problems = apply_layout(layout.rules, moved)
+        dropped += left_out
         if problems:
             raise UnreadableCheckpoint(
                 f"the tensors do not form the '{layout.name}' layout",

@@ -154,10 +154,10 @@ def refuse_pruned(tensors: Mapping[str, Moved], hidden_size: int, ffn_size: int)
     why = set()
     for key, item in tensors.items():
         for name, shape, what in expected:
-            found = item.tensor.shape
+            actual = item.tensor.shape
             is_meant = re.fullmatch(rf"{re.escape(ENCODER)}layers\.\d+\.{re.escape(name)}", key) is not None
-            if is_meant and len(found) == 2 and found[0] not in (0, shape[0]) and found[1] == hidden_size:
-                problems.append(f"'{item.source}' has {found[0]} rows, not {shape[0]}")
+            if is_meant and len(actual) == 2 and actual[0] not in (0, shape[0]) and actual[1] == hidden_size:
+                problems.append(f"'{item.source}' has {actual[0]} rows, not {shape[0]}")
                 why.add(what)
     if problems:
         raise NotRepresentable(
@@ -211,10 +211,10 @@ def refuse_contradictions(
     removed = arguments.find("ffn_blocks_to_remove")  # fairseq's pruning leaves encoder_ffn_embed_dim as it was
     pruned = removed if type(removed) is int and removed > 0 else 0
     problems = [
-        f"{name}={recorded} in the arguments, {found} in the tensors"
-        for name, found in sizes.items()
+        f"{name}={recorded} in the arguments, {actual} in the tensors"
+        for name, actual in sizes.items()
         if type(recorded := arguments.find(name)) is int
-        and found not in (recorded, recorded - pruned if name == "encoder_ffn_embed_dim" else recorded)
+        and actual not in (recorded, recorded - pruned if name == "encoder_ffn_embed_dim" else recorded)
     ]
     if not tied and arguments.find("untie_weights_roberta") is False:
         problems.append(

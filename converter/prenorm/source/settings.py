@@ -66,7 +66,7 @@ def _word(known: Sequence[str]) -> Callable[[object], str | None]:
 def _per_epoch(read: Callable[[object], _Value]) -> Callable[[object], _Value]:
     """Read one value, or one for each epoch; the one where all are the same."""
 
-    def found(value: object) -> _Value:
+    def read_all(value: object) -> _Value:
         if not isinstance(value, list):
             return read(value)
         values = [read(item) for item in value[: _MOST_PER_EPOCH + 1]]
@@ -74,14 +74,14 @@ def _per_epoch(read: Callable[[object], _Value]) -> Callable[[object], _Value]:
             return None
         return values[0] if len(set(map(repr, values))) == 1 else values  # type: ignore[return-value]
 
-    return found
+    return read_all
 
 
 def _betas(value: object) -> list[float] | None:
     """Read Adam's two decay rates, which fairseq records as text of a tuple."""
     if isinstance(value, str):
-        found = _PAIR.fullmatch(value.strip()) if len(value) < 40 else None
-        value = [float(part) for part in found.groups()] if found else None
+        matched = _PAIR.fullmatch(value.strip()) if len(value) < 40 else None
+        value = [float(part) for part in matched.groups()] if matched else None
     good = isinstance(value, list) and len(value) == 2 and all(_real(0, 1)(item) is not None for item in value)
     return value if good else None  # type: ignore[return-value]
 
@@ -128,7 +128,7 @@ def training_facts(checkpoint: Checkpoint, arguments: Arguments) -> dict[str, ob
     facts: dict[str, object] = {}
     for name, setting in _SETTINGS.items():
         value = next(
-            (found for item in _recorded(arguments, setting) if (found := setting.read(item)) is not None), None
+            (accepted for item in _recorded(arguments, setting) if (accepted := setting.read(item)) is not None), None
         )
         if value is not None:
             facts[name] = value
@@ -144,6 +144,8 @@ def training_facts(checkpoint: Checkpoint, arguments: Arguments) -> dict[str, ob
 
 def _recorded(arguments: Arguments, setting: _Setting) -> list[object]:
     """List what the setting's sections record under its names, and then the flat arguments."""
-    found = [arguments.sections.get(section, {}).get(name) for section in setting.sections for name in setting.names]
+    of_sections = [
+        arguments.sections.get(section, {}).get(name) for section in setting.sections for name in setting.names
+    ]
     # Of the model's own section `_name` is the architecture.
-    return [*found, *(arguments.model.get(name) for name in setting.names if name != "_name")]
+    return [*of_sections, *(arguments.model.get(name) for name in setting.names if name != "_name")]

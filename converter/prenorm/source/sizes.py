@@ -41,7 +41,7 @@ def count_layers(tensors: Mapping[str, Moved]) -> int:
         UnreadableCheckpoint: if they are not numbered from 0 without a gap.
     """
     pattern = re.compile(re.escape(ENCODER) + r"layers\.(\d+)\..*")
-    numbers = {int(found[1]) for key in tensors if (found := pattern.fullmatch(key))}
+    numbers = {int(matched[1]) for key in tensors if (matched := pattern.fullmatch(key))}
     if not numbers or numbers != set(range(len(numbers))):
         gap = next((n for n in range(len(numbers) + 1) if n not in numbers), 0)
         raise UnreadableCheckpoint(
@@ -87,10 +87,10 @@ def common_dtype(tensors: Mapping[str, Moved]) -> str:
     types: dict[str, str] = {}
     for key, item in tensors.items():
         types.setdefault(item.tensor.dtype, item.source or key)
-    odd = next((name for name in types if name not in FLOATING_TYPES), None)
-    if odd is not None:
+    quantized = next((name for name in types if name not in FLOATING_TYPES), None)
+    if quantized is not None:
         raise NotRepresentable(
-            f"'{types[odd]}' is of type {odd}: quantized weights compute something else than what they stand for",
+            f"'{types[quantized]}' is of type {quantized}: quantized weights compute something else than what they stand for",
             advice="Convert the checkpoint from before quantization",
         )
     if len(types) == 1:
@@ -157,7 +157,7 @@ def classification_heads(tensors: Mapping[str, Moved]) -> tuple[HeadDescription,
     Returns:
         The heads, in the file's order.
     """
-    found = []
+    heads = []
     for key, item in tensors.items():
         name = re.fullmatch(re.escape(HEADS) + r"([\w\-]{1,80})\.dense\.weight", key)
         if name is None or len(item.tensor.shape) != 2:
@@ -166,5 +166,5 @@ def classification_heads(tensors: Mapping[str, Moved]) -> tuple[HeadDescription,
         output, spectral = tensors.get(at), tensors.get(at + "_orig")
         last = output or spectral
         outputs = last.tensor.shape[0] if last is not None and last.tensor.shape else 0
-        found.append(HeadDescription(name[1], item.tensor.shape[0], outputs, output is None and spectral is not None))
-    return tuple(found)
+        heads.append(HeadDescription(name[1], item.tensor.shape[0], outputs, output is None and spectral is not None))
+    return tuple(heads)

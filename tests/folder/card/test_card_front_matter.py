@@ -18,15 +18,15 @@ from helpers.processor import at_most
 from helpers.workers import run_worker
 from prenorm import convert
 from prenorm.errors import UsageProblem
-from prenorm.folder.card.options import OwnText, read_own_text
+from prenorm.folder.card.options import UserText, read_user_text
 from prenorm.folder.card.yaml_text import BadFrontMatter, dump, load
 from prenorm.options import CardOptions
 
 
-def own(tmp_path: Path, text: str | bytes, **options: object) -> OwnText:
+def own(tmp_path: Path, text: str | bytes, **options: object) -> UserText:
     path = tmp_path / "mine.md"
     path.write_bytes(text.encode() if isinstance(text, str) else text)
-    return read_own_text(CardOptions(card=path, **options))  # type: ignore[arg-type]
+    return read_user_text(CardOptions(card=path, **options))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_windows_files_and_empty_ones(tmp_path: Path) -> None:
     found = own(tmp_path, b"\xef\xbb\xbf---\r\nlicense: mit\r\n---  \r\n\r\n# Title\r\n\r\nText\r\n")
     assert (found.front_matter, found.body, found.has_title) == ({"license": "mit"}, "# Title\n\nText", True)
     for text in ("", "\n\n", "---\n---\n", "---\n# a comment\n---\n"):
-        assert own(tmp_path, text) == OwnText()
+        assert own(tmp_path, text) == UserText()
     assert own(tmp_path, "Title\n=====\n").has_title
 
 
@@ -196,7 +196,7 @@ def test_the_card_is_an_input_that_output_may_not_swallow(tmp_path: Path) -> Non
     ],
 )
 def test_a_licence_that_the_hub_may_not_know_is_told(identifier: str, said: str | None) -> None:
-    found = list(read_own_text(CardOptions(license=identifier)).warnings())
+    found = list(read_user_text(CardOptions(license=identifier)).warnings())
     assert (len(found) == 1 and said in found[0]) if said else found == []
 
 

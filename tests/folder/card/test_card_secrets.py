@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import getpass
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from msgspec.structs import replace
 
 from helpers.cards import card_of, facts, section
 from helpers.checkpoints import load_trusted, save_edited
+from helpers.commands import run_main
 from helpers.paths import BPE, FIXTURES, MLM
 from helpers.report_cases import synthetic
 from prenorm import convert
 from prenorm.folder.card.names import PublicNames, is_plain
-from prenorm.reports import read
+from prenorm.reports import SUFFIXES, read
+from prenorm_model.torch import embeddings
 
 MARK = "xyzzy"
 CLASSIFICATION = FIXTURES / "dinkytrain-classification" / "checkpoint.pt"
@@ -91,6 +94,10 @@ def renamed_heads(content: dict[str, Any]) -> None:
 def assert_clean(folder: Path, more: tuple[str, ...] = ()) -> None:
     files = sorted(folder.rglob("*"))
     assert {"README.md", "config.json", "parity_report.json", "model.safetensors"} <= {file.name for file in files}
+    assert_hidden(files, more)
+
+
+def assert_hidden(files: Iterable[Path], more: tuple[str, ...]) -> None:
     for file in files:
         content = file.read_bytes()
         assert MARK.encode() not in content.replace(b"\\", b""), file.name
@@ -139,6 +146,28 @@ def test_secrets_in_the_names_of_heads(task: str, machine: Path) -> None:
     report = (output / "parity_report.json").read_text()
     assert "classification_heads.unnamed-1.dense.weight" in report
     assert len(set(re.findall(r"classification_heads\.unnamed-(\d)\.", report))) == len(HEADS)
+
+
+@pytest.mark.parametrize("verdict", ["passed", "failed"])
+def test_reports_of_the_command_withhold_the_names_of_heads(
+    verdict: str, machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What --report and --json say of a conversion is no more than what its folder says; nor is it of a verification."""
+    path = save_edited(machine / "checkpoint.pt", renamed_heads, CLASSIFICATION)
+    head, folder, reports = HEADS[0], machine / "out", machine / "reports"
+    reports.mkdir()
+    arguments = ("--head", head, *(part for suffix in SUFFIXES for part in ("--report", reports / f"r{suffix}")))
+    if verdict == "failed":
+        monkeypatch.setattr(embeddings, "positions_from_ids", lambda ids, pad, past=0: torch.full_like(ids, pad))
+    code = run_main(monkeypatch, "convert", path, folder, "--quiet", *arguments)
+    assert code == (0 if verdict == "passed" else 1)
+    assert_hidden(reports.iterdir(), HEADS)
+    assert "unnamed-" in (reports / "r.json").read_text()
+    if verdict == "passed":
+        assert (reports / "r.json").read_bytes() == (folder / "parity_report.json").read_bytes()
+        assert run_main(monkeypatch, "verify", path, folder, "--quiet", *arguments) == 0
+        assert_hidden(reports.iterdir(), HEADS)
+        assert "classification_heads.unnamed-" in (reports / "r.json").read_text()
 
 
 def test_the_folders_of_the_user_are_not_named(machine: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from helpers.paths import MLM
 from helpers.stand_ins import namespace
-from prenorm.folder.card.source import _training_rows
+from prenorm.folder.card.facts import training_rows
 from prenorm.parts import open_checkpoint
 from prenorm.source.arguments import find_arguments
 from prenorm.source.settings import training_facts
@@ -30,7 +30,7 @@ def flat(**arguments: object) -> dict[str, object]:
 
 
 def told(**arguments: object) -> dict[str, str]:
-    return dict(_training_rows(flat(**arguments)))
+    return dict(training_rows(flat(**arguments)))
 
 
 @pytest.mark.parametrize(

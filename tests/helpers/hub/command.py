@@ -8,12 +8,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from helpers.waiting import PATIENCE
+from helpers.commands import run_command
+from helpers.paths import PRENORM
 
 from . import WRITER, Hub, Token, client_environment
 from .pushing import Worker
-
-PRENORM = str(Path(sys.executable).with_name("prenorm"))
 
 
 def environment(hub: Hub, home: Path, token: Token | None = WRITER, **more: str) -> dict[str, str]:
@@ -25,10 +24,7 @@ def prenorm(
     hub: Hub, home: Path, *arguments: str | Path, token: Token | None = WRITER, **more: str
 ) -> subprocess.CompletedProcess[str]:
     """Runs the command to its end. Whatever it prints holds no token and no signed address."""
-    done = subprocess.run(
-        [PRENORM, *map(str, arguments)], capture_output=True, text=True, timeout=PATIENCE, check=False,
-        env=environment(hub, home, token, **more),
-    )  # fmt: skip
+    done = run_command(*arguments, env=environment(hub, home, token, **more))
     tell_no_secrets(done.stdout + done.stderr, *([token] if token else []))
     return done
 

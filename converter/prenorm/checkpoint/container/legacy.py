@@ -73,7 +73,7 @@ def read_legacy(file: MappedFile) -> tuple[dict[GlobalName, bool], object]:
 
 
 def _read_preamble(whole: memoryview) -> int:
-    """Checks magic number, protocol and byte order; returns where the object's pickle starts."""
+    """Check magic number, protocol and byte order, and return where the object's pickle starts."""
     position = 0
     values: list[object] = []
     for _ in range(3):

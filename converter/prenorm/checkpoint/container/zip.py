@@ -123,7 +123,7 @@ def _read_records(file: MappedFile, directory: Directory) -> list[Record]:
 def _check_record(
     file: MappedFile, directory: Directory, raw_name: bytes, fields: tuple[int, ...], extra: bytes
 ) -> Record:
-    """Turns one directory entry into a `Record`, or says why it is none that torch would have written."""
+    """Turn one directory entry into a `Record`, or say why it is none that torch would have written."""
     name = raw_name.decode("utf-8", "replace")
     flags, method, crc32, packed, size = fields[3], fields[4], fields[7], fields[8], fields[9]
     size, packed, offset = _widen(file, name, extra, size, packed, fields[16])
@@ -137,7 +137,7 @@ def _check_record(
             subject=file.name,
             advice="Unpack the archive and give the checkpoint inside it",
         )
-    _, local_flags, local_method, _, _, *told, name_len, extra_len = unpack(
+    _, local_flags, local_method, _, _, *local, name_len, extra_len = unpack(
         _LOCAL, file, offset, b"PK\x03\x04", f"header of record '{name}'"
     )
     start = offset + _LOCAL.size + name_len + extra_len
@@ -150,15 +150,15 @@ def _check_record(
         or local_flags & _ENCRYPTED
         or name_len != len(raw_name)
         or file.read(offset + _LOCAL.size, name_len) != raw_name
-        or told[0] not in (crc32, unknown)
-        or any(value not in (size, unknown, UNSET32) for value in told[1:])
+        or local[0] not in (crc32, unknown)
+        or any(value not in (size, unknown, UNSET32) for value in local[1:])
     ):
         raise broken(file, f"the header of record '{name}' contradicts the directory")
     return Record(name, offset, ByteRange(start, size), crc32)
 
 
 def _widen(file: MappedFile, name: str, extra: bytes, size: int, packed: int, offset: int) -> tuple[int, int, int]:
-    """Replaces the 32-bit fields that are all ones by their 64-bit values from the zip64 extra field."""
+    """Replace the 32-bit fields that are all ones by their 64-bit values from the zip64 extra field."""
     wanted = [value == UNSET32 for value in (size, packed, offset)]
     if not any(wanted):
         return size, packed, offset
@@ -174,7 +174,7 @@ def _widen(file: MappedFile, name: str, extra: bytes, size: int, packed: int, of
 
 
 def _refuse_overlaps_and_gaps(file: MappedFile, directory: Directory, records: list[Record]) -> None:
-    """The records must follow one another from the file's start to the directory, so that nothing hides between them."""
+    """Refuse records that do not follow one another from the start to the directory: nothing may hide between them."""
     end, last = 0, "the start"
     places = [(record.header, record.data.end, f"record '{record.name}'") for record in records]
     for header, data_end, name in [*sorted(places), (directory.start, directory.start, "the directory")]:

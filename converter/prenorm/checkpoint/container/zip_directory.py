@@ -84,17 +84,17 @@ def find_directory(file: MappedFile) -> Directory:
         UnreadableCheckpoint: if there is none, if the records contradict each other, or claim what cannot be.
     """
     at = _end_record(file)
-    disk, first_disk, here, entries, size, start, _ = unpack(_END, file, at, b"PK\x05\x06", "end record")
+    disk, first_disk, disk_entries, entries, size, start, _ = unpack(_END, file, at, b"PK\x05\x06", "end record")
     # torch writes the 64-bit record always. It counts where the 32-bit one says that it overflowed; elsewhere both must
     # agree.
     if at >= _END64_LOCATOR.size and file.read(at - _END64_LOCATOR.size, 4) == b"PK\x06\x07":
         at -= _END64_LOCATOR.size
         _, end64_at, _ = unpack(_END64_LOCATOR, file, at, b"PK\x06\x07", "64-bit locator")
-        *_, disk64, first64, here64, entries64, size64, start64 = unpack(
+        *_, disk64, first64, disk_entries64, entries64, size64, start64 = unpack(
             _END64, file, end64_at, b"PK\x06\x06", "64-bit end record"
         )
         pairs = (
-            (here, here64, UNSET16),
+            (disk_entries, disk_entries64, UNSET16),
             (entries, entries64, UNSET16),
             (size, size64, UNSET32),
             (start, start64, UNSET32),
@@ -102,8 +102,15 @@ def find_directory(file: MappedFile) -> Directory:
         if any(short not in (wide, unset) for short, wide, unset in pairs) or end64_at + _END64.size != at:
             raise broken(file, "the two zip end records contradict each other")
         at = end64_at
-        disk, first_disk, here, entries, size, start = disk64, first64, here64, entries64, size64, start64
-    if disk or first_disk or here != entries:
+        disk, first_disk, disk_entries, entries, size, start = (
+            disk64,
+            first64,
+            disk_entries64,
+            entries64,
+            size64,
+            start64,
+        )
+    if disk or first_disk or disk_entries != entries:
         raise broken(file, "the zip archive claims to span several disks")
     if entries > MAX_RECORDS or not entries * CENTRAL.size <= size <= MAX_DIRECTORY_BYTES or start + size != at:
         raise broken(
@@ -113,7 +120,7 @@ def find_directory(file: MappedFile) -> Directory:
 
 
 def _end_record(file: MappedFile) -> int:
-    """Where the end record is: at the very end, for torch writes no comment behind it."""
+    """Find the end record: at the very end, for torch writes no comment behind it."""
     at = file.size - _END.size
     if at >= 0 and file.read(at, 4) == b"PK\x05\x06" and file.read(file.size - 2, 2) == b"\0\0":
         return at

@@ -162,7 +162,7 @@ def _proto(machine: PickleMachine) -> None:
 
 
 def _frame(machine: PickleMachine) -> None:
-    """Only a hint for buffered readers; but one that reaches past the end stands in no whole file."""
+    """Pass a frame, a hint for buffered readers; but refuse one past the end, which stands in no whole file."""
     size, left = machine.number(_U8), len(machine.data) - machine.position
     if size > left:
         raise machine.broken(f"a frame of {size} bytes, more than there are")

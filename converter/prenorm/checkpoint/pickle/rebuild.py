@@ -94,7 +94,7 @@ class Rebuilder:
         return self._view(storage, self.locate(storage), args)
 
     def _typed_tensor(self, args: tuple[object, ...]) -> LazyTensor:
-        """`_rebuild_tensor_v3`: as v2, over an untyped storage, with the type as seventh argument."""
+        """Make a tensor of `_rebuild_tensor_v3`: as v2, over an untyped storage, with the type as seventh argument."""
         storage, dtype = (args[0] if args else None), (args[6] if len(args) > 6 else None)
         name = dtype.name if isinstance(dtype, GlobalName) and dtype.module == "torch" else ""
         if not isinstance(storage, Storage) or name not in ITEM_SIZES:
@@ -103,7 +103,7 @@ class Rebuilder:
         return self._view(typed, self.locate(storage), args)
 
     def _view(self, storage: Storage, span: ByteRange, args: tuple[object, ...]) -> LazyTensor:
-        """The tensor, once its numbers are held against its storage, and all tensors together against the file."""
+        """Make the tensor, once its numbers are held against its storage, and all tensors together against the file."""
         offset, shape, stride = check_view(storage, *args[1:4])
         tensor = LazyTensor(self.file, span, storage.dtype, shape, stride, offset)
         self._tensors += 1
@@ -117,7 +117,7 @@ class Rebuilder:
         return tensor
 
     def _ordered_dict(self, args: tuple[object, ...]) -> dict[object, object]:
-        """`OrderedDict()` or, from Python 2, `OrderedDict([[key, value], ...])`."""
+        """Make a dictionary of `OrderedDict()` or, from Python 2, `OrderedDict([[key, value], ...])`."""
         pairs = args[0] if args else []
         if not isinstance(pairs, list | tuple | dict):
             raise _damaged(f"a dictionary is made of {shown(pairs)}")
@@ -131,7 +131,7 @@ class Rebuilder:
         return {key: value for key, value in pairs if isinstance(key, str) and len(key) <= MAX_KEY_CHARACTERS}
 
     def _latin1_bytes(self, args: tuple[object, ...]) -> object:
-        """How protocol 2 writes bytes: `_codecs.encode(text, 'latin1')`."""
+        """Make bytes as protocol 2 writes them: `_codecs.encode(text, 'latin1')`."""
         text = args[0] if args else None
         if not isinstance(text, str):
             return None

@@ -15,12 +15,15 @@ _HOMES = ("home", "Users")  # where the folders are called as the users
 
 
 def command(checkpoint: StrPath, options: ConvertOptions, *, tells: Callable[[str], bool]) -> str:
-    """Return the command as one line for a POSIX shell.
+    """Return the command that makes the folder again, as one line for a POSIX shell.
 
     Args:
         checkpoint: its path, or its address on the Hub, which is shown as it is.
         options: the conversion's options; those at their defaults are left out.
         tells: whether a name out of the checkpoint may be shown.
+
+    Returns:
+        The command, with names of files and no paths.
     """
     words = ["prenorm", "convert", *_word("checkpoint", checkpoint), "OUTPUT"]
     for item in option_fields(type(options)):
@@ -45,7 +48,14 @@ def _word(name: str, value: object) -> Iterator[str]:
 
 
 def quoted(text: str) -> str:
-    """`text` as one word of a shell, on one line, with nothing in it that cannot be seen."""
+    """Quote a text as one word of a shell, on one line, with nothing in it that cannot be seen.
+
+    Args:
+        text: any text.
+
+    Returns:
+        The word.
+    """
     if text.isprintable():
         return shlex.quote(text)
     # $'...' of POSIX 2024, with every byte that is not plain ASCII by its number
@@ -55,7 +65,7 @@ def quoted(text: str) -> str:
 
 
 def _of_this_machine() -> set[str]:
-    """Names of this machine and its user, by any account."""
+    """Return the names of this machine and its user, by any account."""
     names = {os.environ.get(name, "") for name in ("USER", "LOGNAME", "USERNAME", "HOSTNAME")}
     names.add(platform.node())
     with suppress(RuntimeError):  # no home folder, no name

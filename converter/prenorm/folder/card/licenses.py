@@ -18,7 +18,14 @@ _KNOWN = frozenset(_IDENTIFIERS.split())
 
 
 def doubt(identifier: str) -> str | None:
-    """A sentence about an identifier that the Hub may not know; None for those it knows."""
+    """Say what may be wrong with a licence's identifier.
+
+    Args:
+        identifier: as the Hub writes them, such as 'apache-2.0'.
+
+    Returns:
+        A sentence about one that the Hub may not know; None for those it knows.
+    """
     if identifier in _KNOWN:
         return None
     near = get_close_matches(identifier, _KNOWN, n=1, cutoff=0.5)

@@ -2,106 +2,86 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from prenorm.files import PLOT_FILE
+from prenorm.folder.card.facts import source_rows, training_rows
 from prenorm.folder.card.front_matter import front_matter
-from prenorm.folder.card.limits import limits
 from prenorm.folder.card.names import PublicNames
-from prenorm.folder.card.options import OwnText
-from prenorm.folder.card.source import labels, source, title, training
-from prenorm.folder.card.usage import usage
+from prenorm.folder.card.options import UserText
+from prenorm.mapping.plan import ConversionPlan
+from prenorm.options import AUTO_CLASSES, TaskKind
 from prenorm.reports.environment import package_version
-from prenorm.reports.markdown_text import escape
 from prenorm.reports.model import Report
-from prenorm.reports.plots.series import plot_description
+from prenorm.reports.series import plot_description
 from prenorm.reports.table import parity_rows
-from prenorm.source.training import Producer
+from prenorm.reports.templating import markdown_environment
+from prenorm.source.positions import USUAL_PAD_ID
+from prenorm.tokenization.dictionary import MASK_TOKEN
 
-if TYPE_CHECKING:
-    from prenorm.mapping.plan import ConversionPlan
+_MOST_LABELS = 100
+_TITLES = {
+    TaskKind.MASKED_LM: "masked language model",
+    TaskKind.SEQUENCE_CLASSIFICATION: "text classifier",
+    TaskKind.MULTIPLE_CHOICE: "choice among texts",
+    TaskKind.ENCODER: "encoder",
+}
 
 
 def model_card(
-    plan: ConversionPlan, report: Report, *, has_tokenizer: bool, own: OwnText, command: str, names: PublicNames
+    plan: ConversionPlan,
+    report: Report,
+    *,
+    has_tokenizer: bool,
+    user_text: UserText,
+    command: str,
+    names: PublicNames,
 ) -> str:
-    """The card's Markdown, front matter included. It names no path, host or user.
+    """Write the card, which names no path, host or user.
 
     Args:
-        own: what the user brings; its text comes first.
+        plan: what was converted, and into what.
+        report: the proof.
+        has_tokenizer: whether the folder has a tokenizer, so that the code can use it.
+        user_text: what the user brings; its text comes first.
         command: the command that makes the folder again.
         names: which names of the checkpoint's may be told.
+
+    Returns:
+        Markdown with its front matter.
     """
-    lines = [
-        "---",
-        front_matter(plan, own).rstrip("\n"),
-        "---",
-        "",
-        *([] if own.has_title else [f"# {title(plan)}", ""]),
-        *([own.body, ""] if own.body else []),
-        *_introduction(plan),
-        *usage(plan, has_tokenizer=has_tokenizer, repo_id=own.repo_id),
-        *labels(plan),
-        *source(plan, report, names),
-        *training(plan),
-        *_parity(report),
-        *_reproduction(command),
-        *limits(plan, names, has_tokenizer=has_tokenizer),
-    ]
-    return "\n".join(lines).rstrip("\n") + "\n"
+    task, kind = plan.task, plan.task.kind
+    heads = [head.name for head in plan.description.heads if task.head is None or head.name != task.head.name]
+    return (
+        markdown_environment(__package__)
+        .get_template("card.md.jinja")
+        .render(
+            user_text=user_text,
+            front_matter=front_matter(plan, user_text).rstrip("\n"),
+            title="text regression" if task.regression else _TITLES[kind],
+            program=_program(plan.description.producer),
+            version=package_version("prenorm"),
+            torch_version=package_version("torch").partition("+")[0],
+            task=task,
+            kind=kind.value,
+            description=plan.description,
+            activation=plan.config["hidden_act"],
+            auto_class=AUTO_CLASSES[kind],
+            bundled_class=plan.target.bundled_classes[kind],
+            usual_ids=plan.description.pad_id == USUAL_PAD_ID,
+            mask_token=MASK_TOKEN,
+            has_tokenizer=has_tokenizer,
+            most_labels=_MOST_LABELS,
+            source=source_rows(plan, report.source, names),
+            training=training_rows(plan.description.training),
+            report=report,
+            parity=parity_rows(report),
+            plot_description=plot_description(report),
+            plot_file=PLOT_FILE,
+            command=command,
+            other_heads=[names.head(name) for name in heads],
+        )
+    )
 
 
-def _introduction(plan: ConversionPlan) -> list[str]:
-    return [
-        f"{plan.target.card.introduction}, trained with "
-        f"{_program(plan)} and converted with prenorm {package_version('prenorm')}. It loads in transformers without "
-        "custom code, and was compared with what the checkpoint computes before it was written: see [Parity](#parity).",
-        "",
-    ]
-
-
-def _program(plan: ConversionPlan) -> str:
-    producer = plan.description.producer
-    if producer is Producer.UNKNOWN:
-        return "fairseq or DinkyTrain"
-    return "DinkyTrain" if producer.is_dinkytrain else "fairseq"
-
-
-def _parity(report: Report) -> list[str]:
-    return [
-        "## Parity",
-        "",
-        f"The folder was loaded and compared, in {report.compute_dtype}, with {_reference(report)}: module by module and on "
-        "the logits. Every tensor was compared bit by bit with the checkpoint's. `parity_report.json` has all numbers.",
-        "",
-        "| check | largest difference | tolerance | outcome |",
-        "|---|---|---|---|",
-        *("| " + " | ".join(row) + " |" for row in parity_rows(report)),
-        "",
-        f"Verdict: **{report.verdict}**.",
-        *([] if report.judged else ["The weights hold NaN or infinity, on which agreement could not be judged."]),
-        "",
-        f"![{escape(plot_description(report))}]({PLOT_FILE})",
-        "",
-    ]
-
-
-def _reference(report: Report) -> str:
-    if report.reference == "builtin":
-        return "an independent implementation of fairseq's forward pass on the checkpoint's own tensors"
-    return f"{escape(report.reference)} itself"
-
-
-def _reproduction(command: str) -> list[str]:
-    torch = package_version("torch").partition("+")[0]
-    return [
-        "## Reproduce",
-        "",
-        f"prenorm {package_version('prenorm')} with torch {torch} made this folder, from the files named under "
-        "[Source](#source), with",
-        "",
-        "```sh",
-        command,
-        "```",
-        "",
-    ]
+def _program(producer: str) -> str:
+    """Return the name of the program that trained the model."""
+    return "fairseq or DinkyTrain" if producer == "unknown" else "DinkyTrain" if "Dinky" in producer else "fairseq"

@@ -25,7 +25,14 @@ _OF_A_HEAD = re.compile(re.escape(HEADS) + r"(.+)\.(?:dense|out_proj)\.[a-z_]+",
 
 
 def is_plain(name: str) -> bool:
-    """Whether `name` is made of words as programmers name things, and looks like no secret."""
+    """Return whether a name is made of words as programmers name things, and looks like no secret.
+
+    Args:
+        name: any text.
+
+    Returns:
+        True if a folder may tell it.
+    """
     if len(name) > _LONGEST or not _WORDS.fullmatch(name):
         return False
     prefix = _TOKEN_PREFIX.match(name)
@@ -46,7 +53,14 @@ class PublicNames:
 
     @classmethod
     def of_keys(cls, keys: Iterable[str]) -> PublicNames:
-        """The names of the checkpoint's tensors `keys`: heads' as a whole, else what stands between two dots."""
+        """Decide which names to withhold: heads' names as a whole, else what stands between two dots.
+
+        Args:
+            keys: the names of the checkpoint's tensors.
+
+        Returns:
+            The names that are not told, with what is told in their place.
+        """
         hidden: dict[str, str] = {}
         for key in keys:
             head = _OF_A_HEAD.search(key)
@@ -60,11 +74,25 @@ class PublicNames:
         return cls(dict(sorted(hidden.items(), key=lambda item: -len(item[0]))))
 
     def head(self, name: str) -> str:
-        """A head's name as a folder may tell it."""
+        """Return a head's name as a folder may tell it.
+
+        Args:
+            name: the head's name.
+
+        Returns:
+            The name, or what stands in its place.
+        """
         return self.hidden.get(name, name)
 
     def tells(self, name: str) -> bool:
-        """Whether `name` is told as it is."""
+        """Return whether a name is told as it is.
+
+        Args:
+            name: a name out of the checkpoint.
+
+        Returns:
+            False if it is withheld.
+        """
         return name not in self.hidden
 
     def in_report(self, report: Report) -> Report:

@@ -22,7 +22,7 @@ _HEADING = "a heading that comes after everything"
 
 
 @dataclass(frozen=True)
-class OwnText:
+class UserText:
     """What the user brings: keys for the front matter, and Markdown for the top of the card.
 
     `has_title` says whether the Markdown starts with a heading of the first level, which then is the card's.
@@ -34,7 +34,11 @@ class OwnText:
     repo_id: str | None = None
 
     def warnings(self) -> Iterator[str]:
-        """What may be wrong with it, one sentence each."""
+        """Yield what may be wrong with it.
+
+        Yields:
+            str: one sentence.
+        """
         for identifier in _texts(self.front_matter.get("license")):
             doubtful = doubt(identifier)
             if doubtful is not None:
@@ -43,19 +47,26 @@ class OwnText:
                 yield "the licence is 'other': give its name in the front matter of --card, as license_name"
 
 
-def read_own_text(options: CardOptions, repo_id: str | None = None) -> OwnText:
-    """Reads and checks what the user gave.
+def read_user_text(options: CardOptions, repo_id: str | None = None) -> UserText:
+    """Read and check what the user brings for the card.
+
+    Args:
+        options: the options about the card.
+        repo_id: the repo that the card's code is to name; None for the folder itself.
+
+    Returns:
+        Front matter and text.
 
     Raises:
         UsageProblem: if an option, or the file's front matter or text, does not fit a card.
     """
     front_matter, body = ({}, "") if options.card is None else _read_file(Path(options.card))
-    given = {
+    explicit = {
         "license": options.license,
         "language": list(options.language) or None,
         "base_model": options.base_model,
     }
-    for key, value in given.items():
+    for key, value in explicit.items():
         if value is not None:
             _check(key, value, f"--{key.replace('_', '-')}")
             stated = front_matter.get(key)
@@ -69,11 +80,11 @@ def read_own_text(options: CardOptions, repo_id: str | None = None) -> OwnText:
     if repo_id is not None:
         check_repo_id(repo_id)
     has_title = _look_through(Path(options.card), body) if options.card is not None else False
-    return OwnText(front_matter, body, has_title, repo_id)
+    return UserText(front_matter, body, has_title, repo_id)
 
 
 def _read_file(path: Path) -> tuple[dict[str, object], str]:
-    """The front matter of a Markdown file, checked, and its body."""
+    """Return the front matter of a Markdown file, checked, and its body."""
     try:
         if not path.is_file():
             raise UsageProblem("is no file", subject=path, advice="Give a Markdown file with --card")
@@ -103,10 +114,10 @@ def _front_matter(path: Path, text: str) -> dict[str, object]:
     if len(text.encode("utf-8")) > MAX_FRONT_MATTER_BYTES:
         raise UsageProblem(f"its front matter has more than {MAX_FRONT_MATTER_BYTES:,} bytes", subject=path)
     try:
-        found = load(text)
+        content = load(text)
     except BadFrontMatter as error:
         raise UsageProblem(f"its front matter cannot be used: {error}", subject=path, advice="Correct it") from error
-    kept = {key: value for key, value in found.items() if value is not None}
+    kept = {key: value for key, value in content.items() if value is not None}
     for key, value in kept.items():
         _check(key, value, f"{key} in its front matter", path)
     _check_results(kept, path)
@@ -114,7 +125,7 @@ def _front_matter(path: Path, text: str) -> dict[str, object]:
 
 
 def _check(key: str, value: object, named: str, path: Path | None = None) -> None:
-    """Holds the keys that the Hub acts on against what it takes for them."""
+    """Hold the keys that the Hub acts on against what it takes for them."""
 
     def refuse(why: str, advice: str) -> UsageProblem:
         return UsageProblem(f"{named} {why}", subject=path, advice=advice)
@@ -138,7 +149,7 @@ def _check(key: str, value: object, named: str, path: Path | None = None) -> Non
 
 
 def _check_results(front_matter: Mapping[str, object], path: Path) -> None:
-    """Holds reported metrics against the form that huggingface_hub reads."""
+    """Hold reported metrics against the form that huggingface_hub reads."""
     if "model-index" not in front_matter:
         return
     from huggingface_hub import ModelCard
@@ -154,7 +165,14 @@ def _check_results(front_matter: Mapping[str, object], path: Path) -> None:
 
 
 def _look_through(path: Path, body: str) -> bool:
-    """Whether `body` starts with a title.
+    """Return whether a text starts with a title.
+
+    Args:
+        path: the file that it came from.
+        body: the text.
+
+    Returns:
+        True if its first element is a heading of the first level.
 
     Raises:
         UsageProblem: if something in it is open at its end, and would swallow the rest of the card.

@@ -31,7 +31,13 @@ class BadFrontMatter(ValueError):
 
 
 def load(text: str) -> dict[str, object]:
-    """The mapping that `text` is: of text, numbers, true, false, null, lists and mappings.
+    """Read front matter: text, numbers, true, false, null, lists and mappings.
+
+    Args:
+        text: YAML.
+
+    Returns:
+        The mapping; empty for an empty text.
 
     Raises:
         BadFrontMatter: if it is no YAML, no single mapping, names a key twice, uses anchors, aliases or tags, or is too
@@ -56,7 +62,14 @@ def load(text: str) -> dict[str, object]:
 
 
 def dump(data: Mapping[str, object]) -> str:
-    """`data` as YAML in block style, in its order, one line for each piece of text."""
+    """Write front matter in block style, in its order, one line for each piece of text.
+
+    Args:
+        data: plain data.
+
+    Returns:
+        YAML that ends in a newline.
+    """
     text: str = yaml.dump(
         dict(data), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=2**31, default_flow_style=False
     )
@@ -119,7 +132,7 @@ class _Builder:
 
 
 def _plain(text: str) -> object:
-    """What an unquoted scalar means."""
+    """Return what an unquoted scalar means."""
     if text in _CONSTANTS:
         return _CONSTANTS[text]
     if _INTEGER.fullmatch(text):

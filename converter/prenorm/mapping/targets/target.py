@@ -16,13 +16,6 @@ from prenorm.source.positions import USUAL_PAD_ID
 HEAD_STAGE = "head"
 _LAYERS = "layers."
 
-# What transformers takes where config.json is silent, in every RoBERTa, for the fields that decide what is computed.
-ROBERTA_DEFAULTS: Mapping[str, object] = {
-    "attention_probs_dropout_prob": 0.1, "bos_token_id": 0, "eos_token_id": 2, "pad_token_id": 1,
-    "hidden_act": "gelu", "hidden_dropout_prob": 0.1, "tie_word_embeddings": True, "classifier_dropout": None,
-    "position_embedding_type": "absolute", "is_decoder": False, "add_cross_attention": False, "problem_type": None,
-}  # fmt: skip
-
 
 @dataclass(frozen=True)
 class StageModules:

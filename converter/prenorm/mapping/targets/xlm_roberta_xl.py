@@ -9,35 +9,12 @@ goes to the architecture that has none.
 from __future__ import annotations
 
 from prenorm.mapping.targets.roberta_prelayernorm import CARD, CLASSES, MODULES
-from prenorm.mapping.targets.target import ROBERTA_DEFAULTS, StageModules, Target
+from prenorm.mapping.targets.shared import DEFAULTS, encoder_rules, vocabulary_matrices
+from prenorm.mapping.targets.target import StageModules, Target
 from prenorm.options import TaskKind
-from prenorm.rules.rules import Constant, Rename
 from prenorm.source.layouts import ENCODER, LAYER
 
 _BASE = "roberta."
-_BODY = _BASE + "encoder.layer.{n}."
-
-_ENCODER_RULES: tuple[Rename | Constant, ...] = (
-    Rename(ENCODER + "embed_tokens.weight", (_BASE + "embeddings.word_embeddings.weight",), ("vocab", "hidden")),
-    Rename(
-        ENCODER + "embed_positions.weight", (_BASE + "embeddings.position_embeddings.weight",), ("positions", "hidden")
-    ),
-    Constant(
-        _BASE + "embeddings.token_type_embeddings.weight",
-        ("token_types", "hidden"),
-        0.0,
-        "fairseq has no token types; the one row that transformers adds is zero",
-    ),
-    Rename(LAYER + "self_attn_layer_norm.{p}", (_BODY + "attention.self_attn_layer_norm.{p}",), ("hidden",)),
-    Rename(LAYER + "self_attn.q_proj.{p}", (_BODY + "attention.self.query.{p}",), ("hidden", "hidden")),
-    Rename(LAYER + "self_attn.k_proj.{p}", (_BODY + "attention.self.key.{p}",), ("hidden", "hidden")),
-    Rename(LAYER + "self_attn.v_proj.{p}", (_BODY + "attention.self.value.{p}",), ("hidden", "hidden")),
-    Rename(LAYER + "self_attn.out_proj.{p}", (_BODY + "attention.output.dense.{p}",), ("hidden", "hidden")),
-    Rename(LAYER + "final_layer_norm.{p}", (_BODY + "LayerNorm.{p}",), ("hidden",)),
-    Rename(LAYER + "fc1.{p}", (_BODY + "intermediate.dense.{p}",), ("ffn", "hidden")),
-    Rename(LAYER + "fc2.{p}", (_BODY + "output.dense.{p}",), ("hidden", "ffn")),
-    Rename(ENCODER + "layer_norm.{p}", (_BASE + "encoder.LayerNorm.{p}",), ("hidden",)),
-)
 
 XLM_ROBERTA_XL = Target(
     model_type="xlm-roberta-xl",
@@ -50,10 +27,17 @@ XLM_ROBERTA_XL = Target(
         TaskKind.ENCODER: "XLMRobertaXLModel",
     },
     bundled_classes=CLASSES,  # each computes both architectures
-    encoder_rules=_ENCODER_RULES,
-    vocabulary_matrices=(_BASE + "embeddings.word_embeddings.weight", "lm_head.decoder.weight"),
+    encoder_rules=encoder_rules(
+        _BASE,
+        {
+            LAYER + "self_attn_layer_norm": "encoder.layer.{n}.attention.self_attn_layer_norm",
+            LAYER + "final_layer_norm": "encoder.layer.{n}.LayerNorm",
+            ENCODER + "layer_norm": "encoder.LayerNorm",
+        },
+    ),
+    vocabulary_matrices=vocabulary_matrices(_BASE),
     defaults={
-        **ROBERTA_DEFAULTS, "vocab_size": 250880, "hidden_size": 2560, "num_hidden_layers": 36,
+        **DEFAULTS, "vocab_size": 250880, "hidden_size": 2560, "num_hidden_layers": 36,
         "num_attention_heads": 32, "intermediate_size": 10240, "max_position_embeddings": 514, "type_vocab_size": 1,
         "layer_norm_eps": 1e-5,
     },

@@ -18,8 +18,8 @@ from prenorm.reports.model import Report
 from prenorm.reports.plots.error_plot import draw_points
 from prenorm.reports.plots.heat_map import MOST_LABELS, draw_grid
 from prenorm.reports.plots.palette import VARIABLES
-from prenorm.reports.plots.series import describe_grid, describe_points, grid, points
 from prenorm.reports.plots.svg import finish
+from prenorm.reports.series import describe_grid, describe_points, grid, points
 
 _WIDTH = 10.0  # inches, of 72 SVG units or 150 pixels
 _SETTINGS: dict[Any, object] = {
@@ -31,20 +31,14 @@ _SETTINGS: dict[Any, object] = {
 }
 
 
-def plot_svg(report: Report) -> str:
-    """The error plot as one `<svg>` element, which is a file too. In a page it takes colours from `--plot-...` variables.
-
-    Raises:
-        UsageProblem: if `report` is no parity report.
-    """
-    return error_svg(report)
-
-
 def plot_png(report: Report) -> bytes:
-    """The error plot as a PNG file, 1500 pixels wide on white, for a model card: the Hub shows it in either scheme.
+    """Draw the error plot as a PNG file for a model card: white, because the Hub shows it in either colour scheme.
 
-    Raises:
-        UsageProblem: if `report` is no parity report.
+    Args:
+        report: the report.
+
+    Returns:
+        The file, 1500 pixels wide.
     """
     out = BytesIO()
     with _own_settings("errors"):
@@ -54,28 +48,42 @@ def plot_png(report: Report) -> bytes:
     return out.getvalue()
 
 
-def error_svg(report: Report) -> str:
-    """The error plot of a report that was read."""
-    shown = points(report)
+def plot_svg(report: Report) -> str:
+    """Draw the error plot as one `<svg>` element. In a page it takes its colours from `--plot-...` variables.
+
+    Args:
+        report: the report.
+
+    Returns:
+        The element, which is a file too.
+    """
+    plotted = points(report)
     with _own_settings("errors"):
         figure = Figure(figsize=(_WIDTH, 4.6), layout="constrained")
-        hover = draw_points(figure, shown)
+        hover = draw_points(figure, plotted)
         drawn = _as_svg(figure)
     title = "Largest difference by module"
-    return finish(drawn, "errors", title=title, description=describe_points(shown), colours=VARIABLES, hover=hover)
+    return finish(drawn, "errors", title=title, description=describe_points(plotted), colours=VARIABLES, hover=hover)
 
 
 def position_svg(report: Report) -> str | None:
-    """The heat map of a report that was read; None where it has no differences by position."""
-    shown = grid(report)
-    if shown is None:
+    """Draw the heat map as one `<svg>` element.
+
+    Args:
+        report: the report.
+
+    Returns:
+        The element; None where the report has no differences by position.
+    """
+    plotted = grid(report)
+    if plotted is None:
         return None
     with _own_settings("positions"):
-        figure = Figure(figsize=(_WIDTH, 1.4 + 0.2 * min(len(shown.labels), MOST_LABELS)), layout="constrained")
-        draw_grid(figure, shown)
+        figure = Figure(figsize=(_WIDTH, 1.4 + 0.2 * min(len(plotted.labels), MOST_LABELS)), layout="constrained")
+        draw_grid(figure, plotted)
         drawn = _as_svg(figure)
     title = "Largest difference by module and token position"
-    return finish(drawn, "positions", title=title, description=describe_grid(shown), colours=VARIABLES, hover={})
+    return finish(drawn, "positions", title=title, description=describe_grid(plotted), colours=VARIABLES, hover={})
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from prenorm.reports.plots.palette import COLOURS, style_axes
 from prenorm.reports.plots.scale import Decades
-from prenorm.reports.plots.series import Point
+from prenorm.reports.series import Point
 from prenorm.reports.text import number, visible
 
 _LABELLED_MODULES = 40  # up to here every module is named below the axis, beyond it every layer
@@ -19,27 +19,35 @@ _MOST_LABELS = 56
 _LEAST_WIDTH = 3.0  # of a group, in units of a module: a name set upright needs as much
 
 
-def draw_points(figure: Figure, shown: Sequence[Point]) -> dict[str, list[str]]:
-    """Draws into `figure`; returns, for each group of markers by its id, the texts to show at them."""
+def draw_points(figure: Figure, points: Sequence[Point]) -> dict[str, list[str]]:
+    """Draw the differences into a figure.
+
+    Args:
+        figure: an empty figure.
+        points: the modules in computing order, and the logits.
+
+    Returns:
+        For each group of markers, by its id, the texts to show at them.
+    """
     axes = figure.add_subplot()
     style_axes(axes)
-    if not shown:
+    if not points:
         axes.set_axis_off()
         axes.text(0.5, 0.5, "no module was compared", transform=axes.transAxes, ha="center", color=COLOURS["ink"])
         return {}
-    places = _across(shown)
-    limits = [value for point in shown for value in (point.tolerance, point.noise) if value is not None]
-    scale = Decades.over([*(point.value for point in shown), *limits], rows=[point.value for point in shown])
-    _draw_layers(axes, shown, places, scale)
+    places = _across(points)
+    limits = [value for point in points for value in (point.tolerance, point.noise) if value is not None]
+    scale = Decades.over([*(point.value for point in points), *limits], rows=[point.value for point in points])
+    _draw_layers(axes, points, places, scale)
     for values, colour, style, label in (
-        ([point.tolerance for point in shown], "tolerance", "--", "tolerance"),
-        ([point.noise for point in shown], "noise", ":", "float32 noise floor"),
+        ([point.tolerance for point in points], "tolerance", "--", "tolerance"),
+        ([point.noise for point in points], "noise", ":", "float32 noise floor"),
     ):
         heights = [scale.height(v) if v is not None and 0 < v < math.inf else math.nan for v in values]
         if any(map(math.isfinite, heights)):
             axes.step(places, heights, style, where="mid", color=COLOURS[colour], linewidth=1.5, label=label)
-    hover = _draw_markers(axes, shown, places, scale)
-    _draw_first_failure(axes, shown, places)
+    hover = _draw_markers(axes, points, places, scale)
+    _draw_first_failure(axes, points, places)
     scale.mark(axes)
     axes.set_ylabel("largest absolute difference")
     axes.set_xlim(-1.5, places[-1] + 1.5)
@@ -47,25 +55,25 @@ def draw_points(figure: Figure, shown: Sequence[Point]) -> dict[str, list[str]]:
     return hover
 
 
-def _across(shown: Sequence[Point]) -> list[float]:
-    """The x of every point: one unit apart within a group, with a gap between groups, and room for a lone one's name."""
+def _across(points: Sequence[Point]) -> list[float]:
+    """Return the x of every point: one unit apart within a group, a gap between groups, and room for a lone one's name."""
     places: list[float] = []
     start = 0.0
-    for _, members in groupby(shown, key=lambda point: point.place.group):
+    for _, members in groupby(points, key=lambda point: point.place.group):
         amount = len(list(members))
-        width = max(float(amount), _LEAST_WIDTH if len(shown) > _LABELLED_MODULES else 1.0)
+        width = max(float(amount), _LEAST_WIDTH if len(points) > _LABELLED_MODULES else 1.0)
         places += [start + (width - amount) / 2 + index for index in range(amount)]
         start += width + 1.0
     return places
 
 
-def _draw_layers(axes: Axes, shown: Sequence[Point], places: Sequence[float], scale: Decades) -> None:
-    """A band behind every other layer, and names: of all modules, or of the groups where they are many."""
-    each = len(shown) <= _LABELLED_MODULES
-    groups = [list(members) for _, members in groupby(range(len(shown)), key=lambda i: shown[i].place.group)]
+def _draw_layers(axes: Axes, points: Sequence[Point], places: Sequence[float], scale: Decades) -> None:
+    """Draw a band behind every other layer, and names: of all modules, or of the groups where they are many."""
+    each = len(points) <= _LABELLED_MODULES
+    groups = [list(members) for _, members in groupby(range(len(points)), key=lambda i: points[i].place.group)]
     ticks, labels, upright = [], [], []
     for position, members in enumerate(groups):
-        place, left, right = shown[members[0]].place, places[members[0]] - 1.0, places[members[-1]] + 1.0
+        place, left, right = points[members[0]].place, places[members[0]] - 1.0, places[members[-1]] + 1.0
         if position % 2 and place.in_layer:
             axes.axvspan(left, right, color=COLOURS["band"], zorder=0.1, linewidth=0)
         if each and place.in_layer:
@@ -75,34 +83,34 @@ def _draw_layers(axes: Axes, shown: Sequence[Point], places: Sequence[float], sc
             )  # fmt: skip
         for member in members if each else members[:1]:
             ticks.append(places[member] if each else (left + right) / 2)
-            labels.append(shown[member].place.part if each and place.in_layer else place.group)
+            labels.append(points[member].place.part if each and place.in_layer else place.group)
             upright.append(each or not place.in_layer)
     step = math.ceil(len(ticks) / _MOST_LABELS)
     axes.set_xticks(ticks[::step], labels=labels[::step], parse_math=False)
     for text, turned in zip(axes.get_xticklabels(), upright[::step], strict=True):
         text.set_rotation(90 if turned else 0)
     if not each:
-        axes.set_xlabel(_order_within_a_layer(shown), parse_math=False)
+        axes.set_xlabel(_order_within_a_layer(points), parse_math=False)
 
 
-def _order_within_a_layer(shown: Sequence[Point]) -> str:
-    first = next((point.place.group for point in shown if point.place.in_layer), None)
-    parts = [point.place.part for point in shown if point.place.in_layer and point.place.group == first]
+def _order_within_a_layer(points: Sequence[Point]) -> str:
+    first = next((point.place.group for point in points if point.place.in_layer), None)
+    parts = [point.place.part for point in points if point.place.in_layer and point.place.group == first]
     return f"layers; within each: {', '.join(parts)}" if 0 < len(parts) <= 10 else "layers"
 
 
-def _draw_markers(axes: Axes, shown: Sequence[Point], places: Sequence[float], scale: Decades) -> dict[str, list[str]]:
-    """Below tolerance: dots, hollow where exactly zero. Beyond: crosses, so that colour is not all that tells."""
-    heights = [scale.height(point.value) for point in shown]
+def _draw_markers(axes: Axes, points: Sequence[Point], places: Sequence[float], scale: Decades) -> dict[str, list[str]]:
+    """Draw a dot below the tolerance, hollow at zero, and a cross beyond, so that colour is not all that tells."""
+    heights = [scale.height(point.value) for point in points]
     axes.plot(places, heights, color=COLOURS["point"], linewidth=0.8, alpha=0.45, zorder=2)
-    dot = 4.5 if len(shown) <= _LABELLED_MODULES else 3.2
+    dot = 4.5 if len(points) <= _LABELLED_MODULES else 3.2
     hover = {}
     for key, marker, size, edge, fill, label in (
         ("within", "o", dot, COLOURS["point"], COLOURS["point"], "within tolerance"),
         ("zero", "o", dot, COLOURS["point"], "none", "exactly zero"),
         ("beyond", "X", 1.8 * dot, COLOURS["failed"], COLOURS["failed"], "BEYOND tolerance"),
     ):
-        chosen = [index for index, point in enumerate(shown) if _kind(point) == key]
+        chosen = [index for index, point in enumerate(points) if _kind(point) == key]
         if not chosen:
             continue
         (line,) = axes.plot(
@@ -110,7 +118,7 @@ def _draw_markers(axes: Axes, shown: Sequence[Point], places: Sequence[float], s
             markerfacecolor=fill, markeredgecolor=edge, markeredgewidth=1.0, zorder=3,
         )  # fmt: skip
         line.set_gid(key)
-        hover[key] = [_tip(shown[i]) for i in chosen]
+        hover[key] = [_tip(points[i]) for i in chosen]
     return hover
 
 
@@ -123,14 +131,14 @@ def _tip(point: Point) -> str:
     return f"{visible(point.name, 200)}: {number(point.value)}{limit}"
 
 
-def _draw_first_failure(axes: Axes, shown: Sequence[Point], places: Sequence[float]) -> None:
-    first = next((index for index, point in enumerate(shown) if point.failed), None)
+def _draw_first_failure(axes: Axes, points: Sequence[Point], places: Sequence[float]) -> None:
+    first = next((index for index, point in enumerate(points) if point.failed), None)
     if first is None:
         return
     axes.axvline(places[first], color=COLOURS["failed"], linewidth=1.0, zorder=1)
     right = places[first] > places[-1] / 2
     axes.annotate(
-        f"first beyond tolerance: {shown[first].place.label}", (places[first], 1.0), parse_math=False,
+        f"first beyond tolerance: {points[first].place.label}", (places[first], 1.0), parse_math=False,
         xycoords=("data", "axes fraction"), xytext=(0, 4), textcoords="offset points",
         ha="right" if right else "left", va="bottom", color=COLOURS["failed"],
     )  # fmt: skip

@@ -18,7 +18,11 @@ VARIABLES = {colour: f"--plot-{name}" for name, colour in COLOURS.items()}
 
 
 def style_axes(axes: Axes) -> None:
-    """Thin lines and quiet labels."""
+    """Give axes thin lines and quiet labels.
+
+    Args:
+        axes: the axes.
+    """
     axes.tick_params(colors=COLOURS["muted"], labelcolor=COLOURS["ink"], length=3)
     axes.xaxis.label.set_color(COLOURS["ink"])
     axes.yaxis.label.set_color(COLOURS["ink"])

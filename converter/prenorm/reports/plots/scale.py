@@ -27,7 +27,15 @@ class Decades:
 
     @classmethod
     def over(cls, values: Iterable[float], rows: Sequence[float]) -> Decades:
-        """The scale that holds all of `values`, with the extra rows that `rows` need."""
+        """Make the scale for some values.
+
+        Args:
+            values: all that must fit on it.
+            rows: those that need the extra rows where they are zero, NaN or infinite.
+
+        Returns:
+            The scale.
+        """
         powers = [math.log10(value) for value in values if 0 < value < math.inf]
         low = math.floor(min(powers, default=-16.0) - 0.2)
         high = math.ceil(max(powers, default=0.0) + 0.2)
@@ -38,13 +46,24 @@ class Decades:
         return 0.09 * (self.high - self.low)
 
     def height(self, value: float) -> float:
-        """Where `value` stands; below zero cannot be, an absolute difference, and stands with what is no number."""
+        """Return where a value stands. A negative one, which no absolute difference is, stands with NaN and infinity.
+
+        Args:
+            value: an absolute difference.
+
+        Returns:
+            The height in decades.
+        """
         if value == 0:
             return self.low - self._gap
         return math.log10(value) if 0 < value < math.inf else self.high + self._gap
 
     def mark(self, axes: Axes) -> None:
-        """Limits, ticks and grid of the y axis."""
+        """Set limits, ticks and grid of the y axis.
+
+        Args:
+            axes: the axes to mark.
+        """
         step = max(1, math.ceil((self.high - self.low) / _MOST_TICKS))
         ticks: list[float] = list(range(self.low, self.high + 1, step))
         labels = [f"1e{int(tick):+03d}" for tick in ticks]

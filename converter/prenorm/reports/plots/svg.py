@@ -23,14 +23,18 @@ def finish(
     colours: Mapping[str, str],
     hover: Mapping[str, Sequence[str]],
 ) -> str:
-    """The drawing as one `<svg>` element.
+    """Make one `<svg>` element of a drawing.
 
     Args:
         drawn: matplotlib's SVG file.
         name: prefix of the ids, so that several drawings can stand in one page.
-        title, description: read out instead of the picture.
+        title: read out instead of the picture, first.
+        description: read out instead of the picture, after the title.
         colours: CSS variable for each colour of the drawing, `#rrggbb`; the colour stays as its fallback.
         hover: texts for the markers of the groups with these ids, in order of drawing.
+
+    Returns:
+        The element.
     """
     root = ElementTree.fromstring(drawn)
     for metadata in root.findall(f"{_SVG}metadata"):

@@ -14,8 +14,9 @@ from itertools import islice
 
 from prenorm.checkpoint.pickle.shown import shown
 from prenorm.errors import UnreadableCheckpoint
-from prenorm.source.arguments.containers import ConfigReader, held_by, node_state
+from prenorm.source.arguments.containers import ConfigReader
 from prenorm.source.arguments.foreign import kind_of, members
+from prenorm.source.arguments.located import held_by, node_state
 
 # Where fairseq keeps what is not an argument of the model: a finetuning task's, or the criterion's that asks for the head.
 _HOMES: Mapping[str, tuple[str, ...]] = {
@@ -146,9 +147,9 @@ def find_arguments(content: Mapping[str, object]) -> Arguments:
     for where, value in (("args", content.get("args")), ("cfg", content.get("cfg"))):
         # fairseq makes a config of `cfg`, and so looks for references in it; what `args` holds it takes as it stands.
         reader = ConfigReader()
-        found = reader.read(value, live=where == "cfg")
-        if isinstance(found, dict) and found:
-            arguments = _arguments(where, value, found, reader.not_plain)
+        plain = reader.read(value, live=where == "cfg")
+        if isinstance(plain, dict) and plain:
+            arguments = _arguments(where, value, plain, reader.not_plain)
             is_beside = where == "args" and bool(content.get("cfg"))
             return replace(arguments, origin=f"{arguments.origin}{_IGNORED}") if is_beside else arguments
         problems += [f"{where} is {_kind(value)}: {why}" for path, why in reader.not_plain.items() if path == ()]
@@ -162,19 +163,19 @@ def find_arguments(content: Mapping[str, object]) -> Arguments:
 
 
 def _arguments(
-    where: str, value: object, found: dict[str, object], not_plain: Mapping[tuple[str, ...], str]
+    where: str, value: object, plain: dict[str, object], not_plain: Mapping[tuple[str, ...], str]
 ) -> Arguments:
     """Read the arguments of one configuration: its section `model`, or all of it where it has no sections."""
     kind = _kind(value)
-    if isinstance(found.get("model"), dict) or (where == "cfg" and not _is_flat(found)):
-        sections = {name: section for name, part in found.items() if (section := _section(name, part))}
+    if isinstance(plain.get("model"), dict) or (where == "cfg" and not _is_flat(plain)):
+        sections = {name: section for name, part in plain.items() if (section := _section(name, part))}
         model = sections.get("model", {})
         model_kind = _kind(_member(value, "model"))
         within = f" in {kind}" if kind not in (model_kind, "a dictionary") else ""
         origin = f"{where}['model'], {model_kind}{within}" if model else f"{where}, {kind} without a section 'model'"
         prefix: tuple[str, ...] = ("model",)
     else:
-        sections, model, origin, prefix = {}, found, f"{where}, {kind}", ()
+        sections, model, origin, prefix = {}, plain, f"{where}, {kind}", ()
     flat, groups = _flattened(model)
     if groups:
         origin += f", and in it {' and '.join(repr(group) for group in groups)}"
@@ -183,9 +184,9 @@ def _arguments(
     return Arguments(origin, flat, sections, unread)
 
 
-def _is_flat(found: Mapping[str, object]) -> bool:
+def _is_flat(plain: Mapping[str, object]) -> bool:
     """Say whether these are the arguments themselves, not sections of them."""
-    return any(isinstance(found.get(name), str | int) for name in ("arch", "encoder_layers", "encoder_attention_heads"))
+    return any(isinstance(plain.get(name), str | int) for name in ("arch", "encoder_layers", "encoder_attention_heads"))
 
 
 def _section(name: str, part: object) -> Mapping[str, object] | None:
@@ -201,8 +202,8 @@ def _kind(value: object) -> str:
 
 
 def _member(value: object, name: str) -> object:
-    found = members(held_by(value))
-    return found.get(name) if isinstance(found, Mapping) else None
+    inside = members(held_by(value))
+    return inside.get(name) if isinstance(inside, Mapping) else None
 
 
 def _flattened(model: Mapping[str, object]) -> tuple[dict[str, object], tuple[str, ...]]:

@@ -53,10 +53,10 @@ def parse(text: str) -> list[str | Interpolation] | None:
         return None
     pieces: list[str | Interpolation] = []
     end = 0
-    for found in _REFERENCE.finditer(text):
-        pieces.append(text[end : found.start()])
-        pieces.append(Interpolation(len(found[1]), tuple(re.findall(_KEY, found[2]))))
-        end = found.end()
+    for matched in _REFERENCE.finditer(text):
+        pieces.append(text[end : matched.start()])
+        pieces.append(Interpolation(len(matched[1]), tuple(re.findall(_KEY, matched[2]))))
+        end = matched.end()
     pieces.append(text[end:])
     literals = [piece for piece in pieces if isinstance(piece, str)]
     # A backslash before a reference is an escape in one version of omegaconf and text in another.

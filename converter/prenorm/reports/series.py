@@ -24,7 +24,7 @@ _PARTS = {
 
 
 @dataclass(frozen=True)
-class Place:
+class ModulePlace:
     """Where a module stands: `group` is a layer's number or a module outside the layers, `part` what in the layer."""
 
     group: str
@@ -44,7 +44,7 @@ class Point:
     """One module's largest difference, with what it is held against. What is no number is never within tolerance."""
 
     name: str
-    place: Place
+    place: ModulePlace
     value: float
     tolerance: float | None
     noise: float | None
@@ -56,21 +56,35 @@ class Point:
         return not (self.passed and 0 <= self.value < math.inf)
 
 
-def place_of(module: str) -> Place:
-    """The place of a module of the target, by its name."""
-    found = _LAYER.search(module)
-    if found:
-        inner = found[2] or ""
+def place_of(module: str) -> ModulePlace:
+    """Return the place of a module of the target.
+
+    Args:
+        module: the module's name.
+
+    Returns:
+        Its layer and part.
+    """
+    matched = _LAYER.search(module)
+    if matched:
+        inner = matched[2] or ""
         part = next((short for end, short in _PARTS.items() if inner.endswith(end)), inner or "layer")
-        return Place(found[1], _short(part), True)
+        return ModulePlace(matched[1], _short(part), True)
     last = module.rsplit(".", 1)[-1]
-    return Place("final norm" if last == "LayerNorm" else _short(last), "", False)
+    return ModulePlace("final norm" if last == "LayerNorm" else _short(last), "", False)
 
 
 def points(report: Report) -> list[Point]:
-    """The modules in computing order, and the logits behind them."""
+    """Return the modules in computing order, and the logits behind them.
+
+    Args:
+        report: the report.
+
+    Returns:
+        One point for each.
+    """
     floor = report.noise_floor or NoiseFloor()
-    found = [
+    plotted = [
         Point(
             item.name,
             place_of(item.name),
@@ -83,40 +97,61 @@ def points(report: Report) -> list[Point]:
     ]
     for check in report.checks:
         if check.name == "logits" and check.difference is not None:
-            place = Place("logits", "", False)
-            found.append(Point("logits", place, check.difference, check.tolerance, floor.logits, check.passed))
-    return found
+            place = ModulePlace("logits", "", False)
+            plotted.append(Point("logits", place, check.difference, check.tolerance, floor.logits, check.passed))
+    return plotted
 
 
 def plot_description(report: Report) -> str:
-    """The error plot in words: the alternative text of the PNG.
+    """Describe the error plot of a report: the alternative text of the PNG.
 
-    Raises:
-        UsageProblem: if `report` is no parity report.
+    Args:
+        report: the report.
+
+    Returns:
+        Some sentences.
     """
     return describe_points(points(report))
 
 
-def describe_points(shown: Sequence[Point]) -> str:
-    """The error plot in words, for who cannot see it."""
-    finite = [point for point in shown if math.isfinite(point.value)]
-    logits = sum(point.name == "logits" for point in shown)
-    compared = count(len(shown) - logits, "module") + (" and the logits" if logits else "")
+def describe_points(plotted: Sequence[Point]) -> str:
+    """Describe the error plot for who cannot see it.
+
+    Args:
+        plotted: the plot's points.
+
+    Returns:
+        Some sentences.
+    """
+    finite = [point for point in plotted if math.isfinite(point.value)]
+    logits = sum(point.name == "logits" for point in plotted)
+    compared = count(len(plotted) - logits, "module") + (" and the logits" if logits else "")
     if not finite:
         return f"{compared}; none has a finite difference."
     worst = max(finite, key=lambda point: point.value)
-    failed = [point for point in shown if point.failed]
+    failed = [point for point in plotted if point.failed]
     verdict = f"{len(failed)} beyond, first {failed[0].place.label}" if failed else "none beyond"
     return (
         f"{compared} in computing order on a logarithmic scale. Largest difference "
-        f"{number(worst.value)}, at {worst.place.label}. Tolerances {span(p.tolerance for p in shown)}: {verdict}."
-        + (f" Float32 noise floor {span(p.noise for p in shown)}." if any(p.noise is not None for p in shown) else "")
-        + (f" {sum(p.value == 0 for p in shown)} exactly zero." if any(p.value == 0 for p in shown) else "")
+        f"{number(worst.value)}, at {worst.place.label}. Tolerances {span(p.tolerance for p in plotted)}: {verdict}."
+        + (
+            f" Float32 noise floor {span(p.noise for p in plotted)}."
+            if any(p.noise is not None for p in plotted)
+            else ""
+        )
+        + (f" {sum(p.value == 0 for p in plotted)} exactly zero." if any(p.value == 0 for p in plotted) else "")
     )
 
 
 def span(values: Iterable[float | None]) -> str:
-    """'1.0e-10 to 3.0e-09' of what is a number."""
+    """Return the range of those values that are numbers.
+
+    Args:
+        values: numbers, NaN, infinity or None.
+
+    Returns:
+        Such as '1.0e-10 to 3.0e-09'.
+    """
     known = [value for value in values if value is not None and math.isfinite(value)]
     if not known:
         return "unknown"
@@ -125,7 +160,7 @@ def span(values: Iterable[float | None]) -> str:
 
 
 @dataclass(frozen=True)
-class Grid:
+class HeatGrid:
     """The heat map: `values` [modules][positions], in units of each module's tolerance where all are known."""
 
     labels: Sequence[str]
@@ -133,40 +168,56 @@ class Grid:
     in_tolerances: bool
 
 
-def grid(report: Report) -> Grid | None:
-    """The differences by module and position; None where the report has none."""
-    found = report.positions
-    if found is None or not any(found.max_abs_diff):
+def grid(report: Report) -> HeatGrid | None:
+    """Return the differences by module and position.
+
+    Args:
+        report: the report.
+
+    Returns:
+        The heat map; None where the report has no positions.
+    """
+    positions = report.positions
+    if positions is None or not any(positions.max_abs_diff):
         return None
     tolerances = {point.name: point.tolerance for point in points(report)}
-    units = [tolerances.get(name) for name in found.modules]
-    labels = [place_of(name).label for name in found.modules]
+    units = [tolerances.get(name) for name in positions.modules]
+    labels = [place_of(name).label for name in positions.modules]
     known = [unit for unit in units if unit is not None and math.isfinite(unit) and unit > 0]
     if len(known) < len(units):
-        return Grid(labels, found.max_abs_diff, False)
-    return Grid(labels, [[v / unit for v in row] for row, unit in zip(found.max_abs_diff, known, strict=True)], True)
+        return HeatGrid(labels, positions.max_abs_diff, False)
+    return HeatGrid(
+        labels, [[v / unit for v in row] for row, unit in zip(positions.max_abs_diff, known, strict=True)], True
+    )
 
 
-def describe_grid(shown: Grid) -> str:
-    """The heat map in words."""
-    columns = max(map(len, shown.values))
+def describe_grid(plotted: HeatGrid) -> str:
+    """Describe the heat map for who cannot see it.
+
+    Args:
+        plotted: the heat map.
+
+    Returns:
+        Some sentences.
+    """
+    columns = max(map(len, plotted.values))
     cells = [
         (value, label, position)
-        for label, row in zip(shown.labels, shown.values, strict=True)
+        for label, row in zip(plotted.labels, plotted.values, strict=True)
         for position, value in enumerate(row)
         if math.isfinite(value)
     ]
     if not cells:
-        return f"{count(len(shown.labels), 'module')} by {count(columns, 'position')}; no finite difference."
+        return f"{count(len(plotted.labels), 'module')} by {count(columns, 'position')}; no finite difference."
     value, label, position = max(cells, key=lambda cell: cell[0])
-    unit = " of its tolerance" if shown.in_tolerances else ""
+    unit = " of its tolerance" if plotted.in_tolerances else ""
     return (
-        f"{count(len(shown.labels), 'module')} by {count(columns, 'token position')}, as colours on a logarithmic "
+        f"{count(len(plotted.labels), 'module')} by {count(columns, 'token position')}, as colours on a logarithmic "
         f"scale. Largest: {number(value)}{unit}, at {label}, position {position}."
     )
 
 
 def _short(text: str) -> str:
-    """ASCII on one line, for fonts that have nothing else, and few enough characters to stand at an axis."""
+    """Return ASCII on one line, for fonts that have nothing else, short enough to stand at an axis."""
     spelled = visible(text[: _LABEL_LIMIT + 1]).encode("ascii", "backslashreplace").decode("ascii")
     return spelled if len(spelled) <= _LABEL_LIMIT else spelled[: _LABEL_LIMIT - 2] + ".."
