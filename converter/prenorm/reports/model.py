@@ -158,6 +158,13 @@ class PositionLines(Struct, frozen=True, kw_only=True, omit_defaults=True):
     max_abs_diff: tuple[tuple[Size, ...], ...]
 
 
+def _with_lists(value: Any) -> Any:
+    """Return plain data as a JSON reader makes it, with lists for tuples."""
+    if isinstance(value, dict):
+        return {key: _with_lists(item) for key, item in value.items()}
+    return [_with_lists(item) for item in value] if isinstance(value, list | tuple) else value
+
+
 # What the file of a proof of parity has, even where it is null, and that of a trial of fitness has not.
 _OF_PARITY = {"divergence", "runtimes", "noise_floor", "cost_of_type", "positions"}
 # What is in a file only where it says something.
@@ -283,7 +290,7 @@ class Report(Struct, frozen=True, kw_only=True):
         Returns:
             Plain data in the file's order; floats as they are, NaN and infinity too.
         """
-        content: dict[str, Any] = to_builtins(self)
+        content: dict[str, Any] = _with_lists(to_builtins(self))
         content["checks"] = [check.to_dict() for check in self.checks]
         absent = {key for key in _RARE if content[key] is None} | (_OF_PARITY if self.is_fitness else set())
         return {key: value for key, value in content.items() if key not in absent}
