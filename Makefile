@@ -29,6 +29,7 @@ check: $(VENV)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/pydoclint converter model
 	$(BIN)/lint-imports --no-cache
 
 # Writes the tables anew that tests hold against what happens.

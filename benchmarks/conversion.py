@@ -30,13 +30,13 @@ print(time.perf_counter() - start)
 """
 CONVERT = """
 import json, sys
-from converter import convert
+from prenorm import convert
 print(json.dumps(convert(sys.argv[1], sys.argv[2] + "/converted").seconds))
 """
 INSPECT = """
 import sys, time
 start = time.perf_counter()
-from converter import inspect
+from prenorm import inspect
 inspect(sys.argv[1])
 print(time.perf_counter() - start)
 """

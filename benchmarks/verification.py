@@ -15,7 +15,7 @@ from pathlib import Path
 _BARE = """
 import sys, time, torch
 from prenorm.proof.probe import build_probe
-from model import RobertaPreLayerNormForMaskedLM
+from prenorm_model import RobertaPreLayerNormForMaskedLM
 model = RobertaPreLayerNormForMaskedLM.from_pretrained(sys.argv[1], dtype=torch.float64)
 probe = build_probe(model.config.vocab_size, model.config.max_position_embeddings)
 with torch.inference_mode():

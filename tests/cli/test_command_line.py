@@ -93,14 +93,15 @@ def test_inspect_tells_a_program(name: str) -> None:
         assert all(line["target"] or line["reason"] for line in found["tensors"])
 
 
-def test_progress_is_shown_on_a_terminal_only(tmp_path: Path) -> None:
-    command = [PRENORM, "convert", str(MLM), str(tmp_path / "out")]
+def on_terminal(*arguments: str | Path) -> str:
+    """What the command writes to stderr if that is a terminal."""
+    command = [PRENORM, *map(str, arguments)]
     leader, follower = pty.openpty()
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=follower, env={**os.environ, "TERM": "xterm", "COLUMNS": "100"}
     )
     os.close(follower)
-    shown = b""
+    written = b""
     while True:
         try:
             piece = os.read(leader, 4096)
@@ -108,13 +109,22 @@ def test_progress_is_shown_on_a_terminal_only(tmp_path: Path) -> None:
             break
         if not piece:
             break
-        shown += piece
+        written += piece
     process.communicate(timeout=PATIENCE)
     os.close(leader)
-    assert process.returncode == 0
-    for stage in (b"Reading", b"Writing", b"Proving"):
-        assert stage in shown
-    assert b"Writing" not in run_command("convert", MLM, tmp_path / "piped").stderr.encode()
+    assert process.returncode == 0, written
+    return written.decode()
+
+
+def test_progress_is_shown_on_a_terminal_only(tmp_path: Path) -> None:
+    shown = on_terminal("convert", MLM, tmp_path / "out")
+    assert all(stage in shown for stage in ("Reading", "Writing", "Proving"))
+    assert "Writing" not in run_command("convert", MLM, tmp_path / "piped").stderr
+    assert "Recording" in on_terminal("record", MLM, tmp_path / "golden.npz")
+    assert on_terminal("inspect", MLM) == ""
+    for judged_by in ((MLM, tmp_path / "out"), (tmp_path / "out", "--golden", tmp_path / "golden.npz")):
+        assert "Proving" in on_terminal("verify", *judged_by)
+        assert on_terminal("verify", *judged_by, "--quiet") == ""
 
 
 def test_help_is_quick_and_says_the_defaults() -> None:

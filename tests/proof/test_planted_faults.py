@@ -13,7 +13,6 @@ from torch import Tensor
 
 import prenorm_model.torch.embeddings
 import prenorm_model.torch.heads
-import prenorm_model.torch.layer
 import prenorm_model.torch.modeling
 from helpers.checkpoints import save_edited
 from helpers.commands import run_main

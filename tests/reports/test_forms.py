@@ -38,6 +38,7 @@ def test_written_reports_are_the_rendered_text_in_utf8(suffix: str, tmp_path: Pa
 
 def test_json_is_the_bytes_of_the_folders_report_and_strict(tmp_path: Path) -> None:
     for report in (synthetic(), synthetic(fail_at="layer.1")):
+        assert read(report).to_dict() == report
         assert json.loads(render(report, ".json")) == report
         assert dump(report) == json.dumps(report, indent=2, ensure_ascii=False) + "\n"
 

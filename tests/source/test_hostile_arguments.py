@@ -20,7 +20,8 @@ from prenorm.checkpoint.pickle.placeholders import Placeholder
 from prenorm.checkpoint.pickle.reader import PickleReader
 from prenorm.errors import UnreadableCheckpoint
 from prenorm.source.arguments import find_arguments
-from prenorm.source.arguments.containers import MAX_DEPTH, MAX_VALUES, ConfigReader
+from prenorm.source.arguments.containers import MAX_VALUES, ConfigReader
+from prenorm.source.arguments.located import MAX_DEPTH
 
 ROBERTA: dict[str, Any] = {"arch": "roberta_base", "encoder_attention_heads": 4}
 SECONDS = 5.0  # the slowest takes 0.7 on a slow core

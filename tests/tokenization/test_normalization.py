@@ -7,9 +7,8 @@ from functools import cache
 import pytest
 from tokenizers import normalizers
 
-from helpers.charsmap_writer import write_charsmap
 from helpers.tokenizer_cases import MODELS, UNIGRAM
-from prenorm.tokenization.sentencepiece.charsmap import read_charsmap
+from prenorm.tokenization.sentencepiece.charsmap import read_charsmap, write_charsmap
 from prenorm.tokenization.sentencepiece.model import read_sentencepiece
 from prenorm.tokenization.sentencepiece.normalization import normalization
 

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import click
 
-from prenorm.cli.output import JsonOptions, OutputOptions, ReportOptions
-from prenorm.cli.parameters import takes
+from prenorm.cli.command import OptionCommand
 from prenorm.cli.signals import resumable_push
 from prenorm.errors import ExitCode
-from prenorm.options import (
-    CONVERT_MODES,
-    VERIFY_MODES,
-    ConvertAndPushOptions,
-    ConvertOptions,
-    FolderOnlyOptions,
-    GoldenOptions,
-    InspectOptions,
-    Modes,
-    PushOptions,
-    RecordOptions,
-    VerifyOptions,
-)
+
+if TYPE_CHECKING:
+    from prenorm.cli.output import JsonOptions, OutputOptions, ReportOptions
+    from prenorm.options import (
+        ConvertOptions,
+        FolderOnlyOptions,
+        GoldenOptions,
+        InspectOptions,
+        PushOptions,
+        RecordOptions,
+        VerifyOptions,
+    )
 
 
 @dataclass
@@ -49,7 +48,7 @@ Exit codes: 0 done and proven, 1 parity failed, 2 usage, 3 the model cannot be r
 @click.option("--debug", is_flag=True, help="Show a traceback with an error.  [default: off]")
 @click.pass_obj
 def prenorm(session: Session, debug: bool) -> None:
-    """Keep what is said of all commands.
+    """Keep the options of all commands.
 
     Args:
         session: of the running command.
@@ -58,8 +57,6 @@ def prenorm(session: Session, debug: bool) -> None:
     session.debug = debug
 
 
-@prenorm.command()
-@takes(Modes((InspectOptions,)), JsonOptions)
 def inspect(options: InspectOptions, output: JsonOptions) -> None:
     """Show what CHECKPOINT holds, what it converts to, and what its pickle names. Nothing in it is run.
 
@@ -78,8 +75,6 @@ def inspect(options: InspectOptions, output: JsonOptions) -> None:
         inspection.print_inspection(result)
 
 
-@prenorm.command()
-@takes(CONVERT_MODES, ReportOptions)
 def convert(options: ConvertOptions, output: ReportOptions) -> None:
     """Convert CHECKPOINT into the model folder OUTPUT, and prove that it computes the same; or write nothing.
 
@@ -88,6 +83,7 @@ def convert(options: ConvertOptions, output: ReportOptions) -> None:
         output: what is shown and written.
     """
     from prenorm.cli import console, conversion
+    from prenorm.options import ConvertAndPushOptions
 
     output.check(options.output)
     if isinstance(options, ConvertAndPushOptions):
@@ -100,8 +96,6 @@ def convert(options: ConvertOptions, output: ReportOptions) -> None:
         conversion.print_conversion(result)
 
 
-@prenorm.command()
-@takes(VERIFY_MODES, ReportOptions)
 def verify(options: VerifyOptions | GoldenOptions | FolderOnlyOptions, output: ReportOptions) -> ExitCode:
     """Judge a folder, local or a repo id of the Hub, against CHECKPOINT. It reads only, and lists all that disagrees.
 
@@ -126,8 +120,6 @@ def verify(options: VerifyOptions | GoldenOptions | FolderOnlyOptions, output: R
     return ExitCode.DONE if report.passed else ExitCode.PARITY_FAILED
 
 
-@prenorm.command()
-@takes(Modes((RecordOptions,)), JsonOptions)
 def record(options: RecordOptions, output: JsonOptions) -> None:
     """Store in the file GOLDEN what CHECKPOINT computes, so that verify --golden needs neither it nor fairseq.
 
@@ -146,8 +138,6 @@ def record(options: RecordOptions, output: JsonOptions) -> None:
         console.print_recording(options.golden, golden.facts)
 
 
-@prenorm.command()
-@takes(Modes((PushOptions,)), OutputOptions)
 def push(options: PushOptions, output: OutputOptions) -> None:
     """Send to the repo REPO_ID of the Hub what it lacks of FOLDER, which prenorm convert wrote and proved.
 
@@ -164,3 +154,7 @@ def push(options: PushOptions, output: OutputOptions) -> None:
         console.print_json(result.to_dict())
     elif not output.quiet:
         console.print_push(result)
+
+
+for _function in (inspect, convert, verify, record, push):
+    prenorm.add_command(OptionCommand.of(_function))

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from prenorm.errors import UsageProblem
-from prenorm.options import Kind, OptionGroup, StrPath, option
+from prenorm.options import (
+    CONVERT_MODES,
+    VERIFY_MODES,
+    InspectOptions,
+    Kind,
+    Modes,
+    OptionGroup,
+    PushOptions,
+    RecordOptions,
+    StrPath,
+    option,
+)
 
 if TYPE_CHECKING:
     from prenorm.reports.model import Report
@@ -67,3 +78,13 @@ class ReportOptions(OutputOptions):
 
         for path in map(Path, self.reports):
             write_report(path, report)
+
+
+# What each command takes: the groups of what it does, one for each of its modes, and the group of what it shows.
+GROUPS: Mapping[str, tuple[Modes[Any], type[OptionGroup]]] = {
+    "inspect": (Modes((InspectOptions,)), JsonOptions),
+    "convert": (CONVERT_MODES, ReportOptions),
+    "verify": (VERIFY_MODES, ReportOptions),
+    "record": (Modes((RecordOptions,)), JsonOptions),
+    "push": (Modes((PushOptions,)), OutputOptions),
+}

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 from click.core import ParameterSource
 
+from prenorm.cli.output import GROUPS
 from prenorm.options import (
     Kind,
     Modes,
@@ -26,42 +26,40 @@ from prenorm.options import (
 _PATHS = "paths"  # the arguments of a command whose modes have different ones
 
 
-def takes(modes: Modes[Any], output: type[OptionGroup]) -> Callable[[Callable[..., object]], Callable[..., object]]:
-    """Give a command the arguments and options of its groups. Its `--help` shows the docstring above `Args:`.
+def parameters_of(command: str) -> list[click.Parameter]:
+    """Return a command's arguments and options.
 
     Args:
-        modes: what the command can be told; the options that were given decide which of its groups is meant.
-        output: what is shown and written, whatever the mode.
+        command: its name.
 
     Returns:
-        A decorator of a function that takes the group that was meant, and the group `output`.
+        Those of its groups.
     """
-
-    def decorate(function: Callable[..., object]) -> Callable[..., object]:
-        @functools.wraps(function)
-        def call(**values: object) -> object:
-            explicit = _explicit(values)
-            shown = {
-                name: explicit.pop(name) for name in [item.name for item in option_fields(output)] if name in explicit
-            }
-            return function(_group(modes, explicit), selected(output, shown))
-
-        call.__doc__ = (function.__doc__ or "").partition("Args:")[0]  # what --help shows
-        parameters = [*_parameters(modes), *map(_option, option_fields(output))]
-        call.__click_params__ = parameters[::-1]  # type: ignore[attr-defined]  # as decorators add them: last first
-        return call
-
-    return decorate
+    modes, output = GROUPS[command]
+    return [*_parameters(modes), *map(_option, option_fields(output))]
 
 
-def _explicit(values: Mapping[str, object]) -> dict[str, object]:
-    """Return the values that do not come from a default."""
-    source = click.get_current_context().get_parameter_source
-    return {name: value for name, value in values.items() if source(name) is not ParameterSource.DEFAULT}
+def groups_of(context: click.Context) -> tuple[OptionGroup, OptionGroup]:
+    """Return the groups that a command line means.
+
+    Args:
+        context: of the command, with the values of all parameters.
+
+    Returns:
+        The group of what is done, of the mode that the options select, and the group of what is shown.
+
+    Raises:
+        UsageProblem: if the mode cannot use one of the options or has other arguments, or a value does not fit.
+    """
+    modes, output = GROUPS[str(context.command.name)]
+    source = context.get_parameter_source
+    explicit = {name: value for name, value in context.params.items() if source(name) is not ParameterSource.DEFAULT}
+    shown = {item.name: explicit.pop(item.name) for item in option_fields(output) if item.name in explicit}
+    return _group(modes, explicit), selected(output, shown)
 
 
 def _group(modes: Modes[Any], explicit: dict[str, object]) -> OptionGroup:
-    """Return the option group that was meant."""
+    """Return the option group of the mode that the options select."""
     paths = explicit.pop(_PATHS, None)
     group = modes.choose(explicit)
     if isinstance(paths, tuple):

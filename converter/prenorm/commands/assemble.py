@@ -55,7 +55,7 @@ def prove_folder(
     Args:
         prepared: the checkpoint and its plan.
         staging: the folder, as `write_folder` left it.
-        options: what computes the checkpoint, and who is told of the work.
+        options: what computes the checkpoint, and what receives the progress.
         user_text: what the user brings for the card.
         command: the command that the card shows.
 

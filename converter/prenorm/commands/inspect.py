@@ -133,7 +133,7 @@ def _target(plan: ConversionPlan) -> dict[str, object]:
 
 
 def _known_tensors(checkpoint: Checkpoint) -> tuple[str | None, tuple[TensorLine, ...]]:
-    """Return the layout and the tensors of a checkpoint that cannot be converted, as far as they can be told."""
+    """Return the layout and the tensors of a checkpoint that cannot be converted, as far as they are known."""
     tensors: Mapping[str, SourceTensor] = {}
     layout = None
     try:

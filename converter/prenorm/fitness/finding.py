@@ -8,6 +8,7 @@ from importlib import metadata
 from pathlib import Path
 
 from prenorm.reports.environment import environment, package_version
+from prenorm.reports.making import report_of_trial
 from prenorm.reports.model import Check, Report
 
 # What the checks run in, besides what every report names.
@@ -128,7 +129,7 @@ def fitness_report(target: Mapping[str, object], trials: Sequence[Trial]) -> Rep
     Returns:
         The report, with the versions that the folder was tried in.
     """
-    return Report.of_fitness(
+    return report_of_trial(
         reference=f"transformers {package_version('transformers')}",
         target=target,
         checks=[trial.check for trial in trials],

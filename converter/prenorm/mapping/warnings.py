@@ -8,7 +8,7 @@ from prenorm.checkpoint import Checkpoint, Risk
 from prenorm.mapping.plan import ConversionPlan
 from prenorm.options import TaskKind
 from prenorm.source.positions import USUAL_PAD_ID
-from prenorm.tokenization import Tokenization
+from prenorm.tokenization import Tokenization, TokenizationKind
 
 NOT_JUDGED = "the weights hold NaN or infinity: parity could not be judged, and the report says so"
 
@@ -44,7 +44,7 @@ def warnings(checkpoint: Checkpoint, plan: ConversionPlan, tokenization: Tokeniz
 
 
 def _extra(tokenization: Tokenization | None) -> str:
-    if tokenization is not None and tokenization.kind == "sentencepiece":
+    if tokenization is not None and tokenization.kind is TokenizationKind.SENTENCEPIECE:
         return "sentencepiece's pieces that the dictionary lacks"
     return "BPE tokens that the dictionary lacks and a merge needs"
 

@@ -1,4 +1,4 @@
-"""The option groups: what the commands, and the Python functions of the same names, can be told."""
+"""The option groups: what users choose for the commands, and for the Python functions of the same names."""
 
 from __future__ import annotations
 

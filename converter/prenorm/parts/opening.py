@@ -8,7 +8,7 @@ from pathlib import Path
 
 from prenorm.checkpoint import Checkpoint, open_file
 from prenorm.checkpoint.pickle.globals import NamedGlobal, describe_globals
-from prenorm.checkpoint.pickle.machine import GlobalName
+from prenorm.checkpoint.pickle.placeholders import GlobalName
 from prenorm.checkpoint.pickle.shown import shown
 from prenorm.checkpoint.tensors import LazyTensor, SourceTensor
 from prenorm.errors import UnreadableCheckpoint

@@ -21,6 +21,7 @@ from prenorm.proof.comparison import Comparison
 from prenorm.proof.computation import Computation
 from prenorm.proof.protocols import ReferenceModel
 from prenorm.proof.runtimes import BUNDLED, open_runtime
+from prenorm.reports.making import report_of_proof
 from prenorm.reports.model import Audit, Check, Diagnosis, Report
 
 # What a runtime raises for a folder that does not load, or that computes other stages than the reference.
@@ -262,7 +263,7 @@ def _report(folder: JudgedFolder, basis: Basis, findings: Findings, audited: Aud
     """Fill the report; of several comparisons it shows the first that diverges."""
     worst = next((item for item in findings.comparisons if item.divergence), None)
     shown = worst or next(iter(findings.comparisons), None)
-    return Report.of_parity(
+    return report_of_proof(
         reference=basis.reference.name,
         compute_dtype=compute,
         source=basis.source,

@@ -7,12 +7,10 @@ them. A report may have been stored years ago, or changed since: its stated verd
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct, to_builtins
 
-from prenorm.reports.environment import environment
 from prenorm.reports.fields import (
     SCHEMA_VERSION,
     ComputeType,
@@ -160,6 +158,13 @@ class PositionLines(Struct, frozen=True, kw_only=True, omit_defaults=True):
     max_abs_diff: tuple[tuple[Size, ...], ...]
 
 
+def _with_lists(value: Any) -> Any:
+    """Return plain data as a JSON reader makes it, with lists for tuples."""
+    if isinstance(value, dict):
+        return {key: _with_lists(item) for key, item in value.items()}
+    return [_with_lists(item) for item in value] if isinstance(value, list | tuple) else value
+
+
 # What the file of a proof of parity has, even where it is null, and that of a trial of fitness has not.
 _OF_PARITY = {"divergence", "runtimes", "noise_floor", "cost_of_type", "positions"}
 # What is in a file only where it says something.
@@ -193,110 +198,6 @@ class Report(Struct, frozen=True, kw_only=True):
     problems: tuple[str, ...]
     tensors: tuple[AuditRow, ...]
     environment: Versions
-
-    @classmethod
-    def of_parity(
-        cls,
-        *,
-        reference: str,
-        compute_dtype: str,
-        source: Mapping[str, object],
-        target: Mapping[str, object],
-        checks: Sequence[Check],
-        modules: Iterable[ModuleLine],
-        audit: Audit,
-        runtimes: Sequence[str],
-        positions: PositionLines | None = None,
-        divergence: Diagnosis | None = None,
-        disagreements: Sequence[str] = (),
-        noise_floor: NoiseFloor | None = None,
-        cost_of_type: Mapping[str, object] | None = None,
-    ) -> Report:
-        """Make the report of a proof; the verdict follows from its checks and disagreements.
-
-        Args:
-            reference: what computed the checkpoint's side.
-            compute_dtype: the type that the folder computed in.
-            source: what is known of the checkpoint.
-            target: what is known of the folder.
-            checks: every check, in the order of the parity table.
-            modules: the target's modules in computing order.
-            audit: every tensor's fate.
-            runtimes: what ran the folder.
-            positions: the differences by position, where they were measured.
-            divergence: the first divergence, where there is one.
-            disagreements: a sentence for everything that disagrees.
-            noise_floor: how far float32 is from float64 on the reference's side, where it was measured.
-            cost_of_type: what rounding to the folder's type cost, where it was rounded.
-
-        Returns:
-            The report, with the versions of this environment.
-        """
-        lines = tuple(modules)
-        agrees = all(check.passed for check in checks) and not disagreements
-        judged = all(check.judged for check in checks)
-        verdict = Outcome.FAILED if not agrees else Outcome.PASSED if judged else Outcome.NOT_JUDGED
-        return cls(
-            passed=verdict is Outcome.PASSED,
-            verdict=verdict.value,
-            reference=reference,
-            compute_dtype=compute_dtype,
-            source=dict(source),
-            target=dict(target),
-            checks=tuple(checks),
-            modules=lines,
-            first_divergence=next((line.name for line in lines if not line.passed), None),
-            divergence=divergence,
-            disagreements=tuple(disagreements),
-            runtimes=tuple(runtimes),
-            noise_floor=noise_floor,
-            cost_of_type=None if cost_of_type is None else dict(cost_of_type),
-            positions=positions,
-            problems=audit.problems,
-            tensors=audit.rows,
-            environment=environment(),
-        )
-
-    @classmethod
-    def of_fitness(
-        cls,
-        *,
-        reference: str,
-        target: Mapping[str, object],
-        checks: Sequence[Check],
-        disagreements: Sequence[str],
-        versions: Mapping[str, str],
-    ) -> Report:
-        """Make the report of a folder's trial; it passes if something was run, and nothing of it failed.
-
-        Args:
-            reference: what the folder was tried in.
-            target: what is known of the folder.
-            checks: every check, in the order of the table.
-            disagreements: a sentence for every problem.
-            versions: the versions of what it was tried in.
-
-        Returns:
-            The report.
-        """
-        outcomes = [check.outcome for check in checks]
-        passed = Outcome.FAILED not in outcomes and Outcome.PASSED in outcomes
-        return cls(
-            kind="fitness",
-            passed=passed,
-            verdict=(Outcome.PASSED if passed else Outcome.FAILED).value,
-            reference=reference,
-            compute_dtype="float32",
-            source={},
-            target=dict(target),
-            checks=tuple(checks),
-            modules=(),
-            first_divergence=None,
-            disagreements=tuple(disagreements),
-            problems=(),
-            tensors=(),
-            environment=dict(versions),
-        )
 
     @property
     def is_fitness(self) -> bool:
@@ -389,7 +290,7 @@ class Report(Struct, frozen=True, kw_only=True):
         Returns:
             Plain data in the file's order; floats as they are, NaN and infinity too.
         """
-        content: dict[str, Any] = to_builtins(self)
+        content: dict[str, Any] = _with_lists(to_builtins(self))
         content["checks"] = [check.to_dict() for check in self.checks]
         absent = {key for key in _RARE if content[key] is None} | (_OF_PARITY if self.is_fitness else set())
         return {key: value for key, value in content.items() if key not in absent}

@@ -9,11 +9,12 @@ from prenorm.tokenization.bytelevel import plan_bytelevel, read_bpe
 from prenorm.tokenization.dictionary import MASK_TOKEN, Dictionary
 from prenorm.tokenization.sentencepiece.model import read_sentencepiece
 from prenorm.tokenization.sentencepiece.tokenizer import plan_sentencepiece
-from prenorm.tokenization.vocabulary import Tokenization
+from prenorm.tokenization.vocabulary import Tokenization, TokenizationKind
 from prenorm.tokenization.words import plan_words
 
 __all__ = [
     "Tokenization",
+    "TokenizationKind",
     "count_wrong_ids",
     "named_options",
     "plan_tokenization",

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from prenorm.errors import UsageProblem
 from prenorm.tokenization.dictionary import BOS, EOS, MASK_TOKEN, SPECIAL_TOKENS, UNK, Dictionary
-from prenorm.tokenization.vocabulary import Tokenization, Vocabulary, add_special_tokens, current_rows
+from prenorm.tokenization.vocabulary import Tokenization, TokenizationKind, Vocabulary, add_special_tokens, current_rows
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -104,7 +104,7 @@ def plan_bytelevel(dictionary: Dictionary, bpe: BytePairEncoding) -> Tokenizatio
     fairseq_rows = {token: rows.get(str(number)) for token, number in bpe.ids.items()}
     fairseq_rows |= {token: rows[token] for token in (*SPECIAL_TOKENS, MASK_TOKEN)}
     return Tokenization(
-        "byte-level BPE", dictionary, vocabulary, fairseq_rows, lambda: build_tokenizer(vocabulary),
+        TokenizationKind.BYTE_LEVEL, dictionary, vocabulary, fairseq_rows, lambda: build_tokenizer(vocabulary),
         {"add_prefix_space": False},
     )  # fmt: skip
 

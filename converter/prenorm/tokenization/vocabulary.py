@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING
 
 from prenorm.tokenization.dictionary import BOS, EOS, MASK_TOKEN, SPECIAL_TOKENS, Dictionary
@@ -21,12 +22,23 @@ class Vocabulary:
     merges: tuple[tuple[str, str], ...] = ()
 
 
+class TokenizationKind(str, Enum):
+    """Which kind of tokenizer the training data were encoded with."""
+
+    BYTE_LEVEL = "byte-level BPE"
+    SENTENCEPIECE = "sentencepiece"
+    WORDS = "words"
+
+    def __str__(self) -> str:
+        return self.value
+
+
 @dataclass(frozen=True)
 class Tokenization:
     """A tokenizer, planned.
 
     Attributes:
-        kind: `byte-level BPE`, `sentencepiece` or `words`.
+        kind: which kind of tokenizer it is.
         dictionary: fairseq's dictionary.
         vocabulary: the tokens by id.
         fairseq_rows: every token that texts are made of, with its row; None: fairseq reads it as `<unk>`.
@@ -35,7 +47,7 @@ class Tokenization:
         notes: what fairseq's encode does and this tokenizer does not, a sentence each.
     """
 
-    kind: str
+    kind: TokenizationKind
     dictionary: Dictionary
     vocabulary: Vocabulary
     fairseq_rows: dict[str, int | None]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from prenorm.tokenization.dictionary import SPECIAL_TOKENS, UNK, Dictionary
-from prenorm.tokenization.vocabulary import Tokenization, Vocabulary, current_rows, frame
+from prenorm.tokenization.vocabulary import Tokenization, TokenizationKind, Vocabulary, current_rows, frame
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -34,7 +34,7 @@ def plan_words(dictionary: Dictionary) -> Tokenization:
         symbol if rows[symbol] == row else f"{symbol} {row}" for row, symbol in enumerate(dictionary.symbols)
     )
     vocabulary = Vocabulary(tokens, 0)
-    return Tokenization("words", dictionary, vocabulary, dict(rows), lambda: build_words(vocabulary), {})
+    return Tokenization(TokenizationKind.WORDS, dictionary, vocabulary, dict(rows), lambda: build_words(vocabulary), {})
 
 
 def build_words(vocabulary: Vocabulary) -> Tokenizer:

@@ -94,6 +94,7 @@ class Exchange:
     headers: dict[str, str]
     body: Body
     phase: str = "unknown"
+    number: int = 0  # of the requests that the server has had, in the order in which they arrived
     groups: dict[str, str] = field(default_factory=dict)
     _read: bytes | None = None
 

@@ -24,11 +24,17 @@ PHASES = frozenset(
 )  # fmt: skip
 
 
+RELEASE = "release"
+
+
 class Hooks(Protocol):
     """What an action may do to the server."""
 
     def wait(self, seconds: float) -> None:
         """Sleeps, unless the server stops."""
+
+    def hold(self, exchange: Exchange, until: str) -> None:
+        """Waits for a later request of the phase `until`, of any phase if it is empty, for the release, or the end."""
 
     def overtake(self, exchange: Exchange, files: Mapping[str, bytes], author: str) -> None:
         """Commits onto the revision that the request names, as somebody else."""
@@ -115,6 +121,28 @@ class Delay(Action):
     def after_work(self, exchange: Exchange, answer: Answer, hooks: Hooks) -> Answer:
         if self.after:
             hooks.wait(self.seconds)
+        return answer
+
+
+@dataclass(frozen=True)
+class Hold(Action):
+    """A slow server, as `Delay` is one, but slow until something has happened: no clock decides who comes first.
+
+    `until` is the phase of the later request that shows that the client gave this one up; one of any phase does if it is
+    empty, and none if it is `RELEASE`. `hub.release()` ends it in any case.
+    """
+
+    until: str = ""
+    after: bool = False
+
+    def before_work(self, exchange: Exchange, hooks: Hooks) -> Answer | None:
+        if not self.after:
+            hooks.hold(exchange, self.until)
+        return None
+
+    def after_work(self, exchange: Exchange, answer: Answer, hooks: Hooks) -> Answer:
+        if self.after:
+            hooks.hold(exchange, self.until)
         return answer
 
 

@@ -59,6 +59,9 @@ class Hub:
         self.crashes: list[BaseException] = []
         self.port = 0
         self._stopping = threading.Event()
+        self._arrivals = threading.Condition()
+        self._arrived: list[str] = []  # the phases of all requests, in the order in which they arrived
+        self._released = False
 
     @property
     def endpoint(self) -> str:
@@ -137,6 +140,27 @@ class Hub:
 
     # For the faults
 
+    def arrive(self, exchange: Exchange) -> None:
+        """Counts a request, of which whoever holds an earlier one is told."""
+        with self._arrivals:
+            self._arrived.append(exchange.phase)
+            exchange.number = len(self._arrived)
+            self._arrivals.notify_all()
+
+    def release(self) -> None:
+        """Ends every hold."""
+        with self._arrivals:
+            self._released = True
+            self._arrivals.notify_all()
+
+    def hold(self, exchange: Exchange, until: str) -> None:
+        def over() -> bool:
+            later = self._arrived[exchange.number :]
+            return self._released or any(until in ("", phase) for phase in later)
+
+        with self._arrivals:
+            self._arrivals.wait_for(over)
+
     def wait(self, seconds: float) -> None:
         self._stopping.wait(seconds)
 
@@ -147,6 +171,7 @@ class Hub:
 
     def stop(self) -> None:
         self._stopping.set()
+        self.release()
 
     def _commit(self, repo: Repo, revision: str, files: Mapping[str, bytes], title: str, author: str) -> Commit:
         head = self.storage.resolve(repo, revision)

@@ -114,6 +114,7 @@ class _Handler(BaseHTTPRequestHandler):
         headers = {name.lower(): value for name, value in self.headers.items()}
         exchange = Exchange(self.command, address.path, parse_qs(address.query), headers, body)
         route = find(exchange)
+        hub.arrive(exchange)
         fault = hub.faults.take(exchange)
         answer: Answer | None = None
         try:

@@ -128,5 +128,5 @@ class MappedFile:
 
 
 def _open_at_once(path: str, flags: int) -> int:
-    """Opens without waiting: a named pipe that nobody writes to would hold the command for ever."""
+    """Open without waiting: a named pipe that nobody writes to would hold the command for ever."""
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))

@@ -130,7 +130,7 @@ def _masking(facts: Mapping[str, object]) -> Iterator[str]:
 
 
 def _batch(facts: Mapping[str, object]) -> Iterator[tuple[str, str]]:
-    """The batch of a device and of an update; the latter only where every factor of it is recorded and constant."""
+    """Yield the batch of a device, and of an update where every factor of it is recorded and constant."""
     limits = [
         (facts[key], word) for key, word in (("batch_size", "sequences"), ("max_tokens", "tokens")) if key in facts
     ]

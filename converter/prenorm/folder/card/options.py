@@ -34,7 +34,11 @@ class UserText:
     repo_id: str | None = None
 
     def warnings(self) -> Iterator[str]:
-        """What may be wrong with it, one sentence each."""
+        """Yield what may be wrong with it.
+
+        Yields:
+            str: one sentence.
+        """
         for identifier in _texts(self.front_matter.get("license")):
             doubtful = doubt(identifier)
             if doubtful is not None:

@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 
 from prenorm.files import TOKENIZER_CONFIG_FILE, TOKENIZER_FILE
 from prenorm.reports.model import Check
-from prenorm.tokenization import Tokenization, count_wrong_ids
+from prenorm.tokenization import Tokenization, TokenizationKind, count_wrong_ids
 from prenorm.tokenization.dictionary import MASK_TOKEN, SPECIAL_TOKENS
 
 _TEXTS = (
@@ -118,7 +118,7 @@ def _texts_of(parts: Tokenization, plain: Tokenizer) -> Iterator[str]:
         for row, token in enumerate(parts.vocabulary.tokens)
         if token not in _RESERVED
     ]
-    if parts.kind == "byte-level BPE":
+    if parts.kind is TokenizationKind.BYTE_LEVEL:
         yield from shown
         yield from (f"word{text}" for text in shown)
     else:
@@ -130,7 +130,7 @@ def _check_settings(folder: Path, longest: int, parts: Tokenization) -> Iterator
     """Yield a sentence for each setting of tokenizer_config.json with which texts become other ids."""
     path = folder / TOKENIZER_CONFIG_FILE
     settings = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    if settings.get("add_prefix_space") and parts.kind == "byte-level BPE":
+    if settings.get("add_prefix_space") and parts.kind is TokenizationKind.BYTE_LEVEL:
         yield "tokenizer: add_prefix_space is true; fairseq adds no space before a text"
     if settings.get("clean_up_tokenization_spaces"):
         yield "tokenizer: clean_up_tokenization_spaces is true, which changes what is decoded"

@@ -14,8 +14,9 @@ from itertools import islice
 
 from prenorm.checkpoint.pickle.shown import shown
 from prenorm.errors import UnreadableCheckpoint
-from prenorm.source.arguments.containers import ConfigReader, held_by, node_state
+from prenorm.source.arguments.containers import ConfigReader
 from prenorm.source.arguments.foreign import kind_of, members
+from prenorm.source.arguments.located import held_by, node_state
 
 # Where fairseq keeps what is not an argument of the model: a finetuning task's, or the criterion's that asks for the head.
 _HOMES: Mapping[str, tuple[str, ...]] = {

@@ -7,7 +7,7 @@ come out wrong. So the work is divided:
 
 1. A guard puts a mark at every place where a replacement of sentencepiece ends and a character follows that could join it.
 2. NFKC composes and decomposes between the marks, which does what the sources of several characters ask for.
-3. Precompiled, which now meets single characters only, does the others; then the marks are taken out.
+3. Precompiled, which now meets single characters only, does the others; a last table takes the marks out.
 
 Characters that NFKC changes and the model does not (`～` under nmt_nfkc) are replaced by stand-ins until NFKC is done.
 
@@ -22,6 +22,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from prenorm.tokenization.sentencepiece.charsmap import write_charsmap
 
 if TYPE_CHECKING:
     from tokenizers import normalizers
@@ -70,16 +72,23 @@ def normalization(rules: Mapping[str, str], charsmap: bytes) -> Normalization:
     guard = normalizers.Replace(Regex(_guard(several)), _MARK)
     precompiled = normalizers.Precompiled(charsmap)
     if not several:
-        return Normalization((guard, precompiled, normalizers.Replace(_MARK, "")), 0)
+        return Normalization((guard, precompiled, _table({_MARK: ""})), 0)
     nfkc = normalizers.NFKC()
     unexplained = sum(_map(nfkc.normalize_str(source), rules) != target for source, target in several.items())
     changed = _changed_by_nfkc(nfkc, rules)
     if len(changed) > len(_STAND_INS):
         raise ValueError(f"{len(changed)} characters are normalized otherwise than by NFKC")
     stand_ins = {character: chr(place) for character, place in zip(changed, _STAND_INS, strict=False)}
-    hide = [normalizers.Replace(character, place) for character, place in stand_ins.items()]
-    show = [normalizers.Replace(place, rules.get(character, character)) for character, place in stand_ins.items()]
-    return Normalization((guard, *hide, nfkc, precompiled, *show, normalizers.Replace(_MARK, "")), unexplained)
+    before = (_table(stand_ins),) if stand_ins else ()
+    after = _table({_MARK: "", **{place: rules.get(character, character) for character, place in stand_ins.items()}})
+    return Normalization((guard, *before, nfkc, precompiled, after), unexplained)
+
+
+def _table(rules: Mapping[str, str]) -> normalizers.Normalizer:
+    """Build a normalizer that replaces single characters."""
+    from tokenizers import normalizers
+
+    return normalizers.Precompiled(write_charsmap(rules))
 
 
 def _map(text: str, rules: Mapping[str, str]) -> str:

@@ -28,7 +28,7 @@ from prenorm.tokenization.dictionary import MASK_TOKEN, SPECIAL_TOKENS, UNK, Dic
 from prenorm.tokenization.sentencepiece.charsmap import read_charsmap
 from prenorm.tokenization.sentencepiece.model import BPE, BYTE, NORMAL, SPACE, USER_DEFINED, SentencePieceModel
 from prenorm.tokenization.sentencepiece.normalization import Normalization, inside, longest_of, normalization
-from prenorm.tokenization.vocabulary import Tokenization, Vocabulary, current_rows, frame
+from prenorm.tokenization.vocabulary import Tokenization, TokenizationKind, Vocabulary, current_rows, frame
 from prenorm.tokenization.words import WHITE_SPACE
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def plan_sentencepiece(dictionary: Dictionary, model: SentencePieceModel) -> Tok
     vocabulary = Vocabulary((*tokens, *lacking), len(lacking), (*_merges(model), *_all_merges(parts)))
     fairseq_rows = {text: rows.get(text) for text in (*pieces, *_RESERVED, *sorted(runs))}
     return Tokenization(
-        "sentencepiece", dictionary, vocabulary, fairseq_rows,
+        TokenizationKind.SENTENCEPIECE, dictionary, vocabulary, fairseq_rows,
         lambda: build_sentencepiece(vocabulary, model, steps, runs), {}, tuple(_notes(unreachable, steps)),
     )  # fmt: skip
 

@@ -1,0 +1,57 @@
+"""Commands that get option groups. Their parameters are made when they are needed: the help of all commands needs none."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+
+import click
+
+
+class OptionCommand(click.Command):
+    """A command whose function takes what it does and what it shows, as two option groups."""
+
+    @classmethod
+    def of(cls, function: Callable[..., object]) -> OptionCommand:
+        """Return the command that calls a function.
+
+        Args:
+            function: gives the command its name; its docstring above `Args:` is what `--help` shows.
+
+        Returns:
+            The command.
+        """
+        help_text = inspect.cleandoc(function.__doc__ or "").partition("Args:")[0].strip()
+        return cls(function.__name__, callback=function, help=help_text)
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """Return the arguments and options of the command's groups, and `--help`.
+
+        Args:
+            ctx: of the command.
+
+        Returns:
+            Click's parameters.
+        """
+        from prenorm.cli.parameters import parameters_of
+
+        if not self.params:
+            self.params = parameters_of(str(self.name))
+        return super().get_params(ctx)
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Call the function with the groups that the command line means.
+
+        Args:
+            ctx: of the command, with the values of all parameters.
+
+        Returns:
+            What the function returns: the exit code, or None.
+
+        Raises:
+            UsageProblem: if the options do not fit, or do not go together.
+        """
+        from prenorm.cli.parameters import groups_of
+
+        assert self.callback is not None
+        return ctx.invoke(self.callback, *groups_of(ctx))
