@@ -79,6 +79,7 @@ def render(report: Report) -> str:
             style=Markup(style),
             script=Markup(script),
             outcomes=_OUTCOMES,
+            verdict=_verdict(report),
             passed=Outcome.PASSED,
             failed=Outcome.FAILED,
             fates=_FATES,
@@ -96,6 +97,15 @@ def render(report: Report) -> str:
             zip=zip,
         )
     )
+
+
+def _verdict(report: Report) -> Shown:
+    """Return the verdict, in the colour of a doubt where a part of the folder that counts was not judged."""
+    shown = _OUTCOMES[report.outcome]
+    if report.outcome is Outcome.PASSED and report.unjudged_parts:
+        doubt = _OUTCOMES[Outcome.NOT_JUDGED]
+        return Shown(doubt.colour, doubt.symbol, report.words.replace(shown.word.lower(), shown.word, 1))
+    return shown
 
 
 def _policy(script: str) -> str:

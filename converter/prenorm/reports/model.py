@@ -32,14 +32,15 @@ from prenorm.reports.fields import (
     Version,
     Versions,
 )
-from prenorm.reports.text import Outcome, as_number, count, fact, label, number
+from prenorm.reports.text import Outcome, as_number, count, fact, label, number, says_passed, verdict_in_words
 
 
 class Check(Struct, frozen=True):
     """One thing that was checked: its metrics, the tolerance they were held against, and whether all values were numbers.
 
-    In the file the metrics stand beside the other keys. `run` and `detail` belong to a check of fitness: whether it could be
-    made, and what it found, or why it was not run.
+    In the file the metrics stand beside the other keys. `run` belongs to a check of fitness: whether it could be made.
+    `detail` is what it found, or why it was not made. `counts` is set for a part of the folder that was not judged, and for
+    nothing else: true where the part changes what a reader of the folder computes, so that the verdict names it.
     """
 
     name: str
@@ -49,6 +50,26 @@ class Check(Struct, frozen=True):
     judged: bool = True
     run: bool = True
     detail: str | None = None
+    counts: bool | None = None
+
+    @classmethod
+    def not_judged(cls, name: str, reason: str, *, counts: bool) -> Check:
+        """Return the row of a part of the folder that was not judged.
+
+        Args:
+            name: the part.
+            reason: why not, and what would judge it.
+            counts: whether it changes what a reader of the folder computes.
+
+        Returns:
+            A row that is no check: it neither passes nor fails a proof.
+        """
+        return cls(name, True, judged=False, detail=reason, counts=counts)
+
+    @property
+    def is_made(self) -> bool:
+        """Whether something was checked."""
+        return self.run and self.counts is None
 
     @property
     def outcome(self) -> Outcome:
@@ -90,11 +111,13 @@ class Check(Struct, frozen=True):
         """Return the check as it stands in the file, its metrics beside its other keys.
 
         Returns:
-            Plain data: `outcome` and `detail` for a check of fitness, `tolerance` where there is one.
+            Plain data: `outcome` and `detail` for a check of fitness and for what was not judged, `tolerance` where there is
+            one.
         """
         fitness = {} if self.detail is None else {"outcome": self.outcome.value, "detail": self.detail}
         limit = {} if self.tolerance is None else {"tolerance": self.tolerance}
         verdict = {"judged": self.judged, "passed": self.passed}
+        verdict |= {} if self.counts is None else {"counts": self.counts}
         return {"name": self.name, **fitness, **self.metrics, **limit, **verdict}
 
 
@@ -207,7 +230,22 @@ class Report(Struct, frozen=True, kw_only=True):
     @property
     def judged(self) -> bool:
         """Whether all values were numbers; where some were not, agreement says nothing about them."""
-        return all(check.judged for check in self.checks)
+        return all(check.judged or check.counts is not None for check in self.checks)
+
+    @property
+    def unjudged_parts(self) -> list[str]:
+        """The parts of the folder that were not judged, and change what its readers compute; the verdict names them."""
+        return [check.name for check in self.checks if check.counts]
+
+    @property
+    def not_judged(self) -> list[str]:
+        """Every check that was not made: its name, why, and what to give for it, a sentence each."""
+        return [f"{check.name}: {check.detail or check.outcome.value}" for check in self.checks if not check.is_made]
+
+    @property
+    def words(self) -> str:
+        """The verdict as people read it, with what was not judged; never better than what the report's own lines say."""
+        return verdict_in_words(self.outcome, self.unjudged_parts)
 
     @property
     def agrees(self) -> bool:
@@ -222,7 +260,7 @@ class Report(Struct, frozen=True, kw_only=True):
         if self.failed_checks:
             return Outcome.FAILED
         run = self.checks_run
-        sound = self.passed and self.verdict == Outcome.PASSED.value and len(run) > 0
+        sound = self.passed and says_passed(self.verdict) and len(run) > 0
         return Outcome.PASSED if sound and all(check.judged for check in run) else Outcome.NOT_JUDGED
 
     @property
@@ -231,7 +269,7 @@ class Report(Struct, frozen=True, kw_only=True):
         if self.verdict == Outcome.FAILED.value and not self.passed:
             return []
         stated = f"the report's verdict is '{self.verdict}'"
-        if self.passed != (self.verdict == Outcome.PASSED.value):
+        if self.passed != says_passed(self.verdict):
             return [f"{stated}, and its 'passed' is {str(self.passed).lower()}"]
         against = [f"{stated}, and its check '{item.name}' failed" for item in self.checks_run if not item.passed]
         against += [f"{stated}, and its module '{item.name}' diverges" for item in self.modules if not item.passed]
@@ -253,7 +291,7 @@ class Report(Struct, frozen=True, kw_only=True):
     @property
     def checks_run(self) -> list[Check]:
         """The checks but for those that could not be made."""
-        return [check for check in self.checks if check.run]
+        return [check for check in self.checks if check.is_made]
 
     @property
     def failed_checks(self) -> list[str]:
@@ -292,5 +330,7 @@ class Report(Struct, frozen=True, kw_only=True):
         """
         content: dict[str, Any] = _with_lists(to_builtins(self))
         content["checks"] = [check.to_dict() for check in self.checks]
+        if self.not_judged:
+            content["not_judged"] = self.not_judged
         absent = {key for key in _RARE if content[key] is None} | (_OF_PARITY if self.is_fitness else set())
         return {key: value for key, value in content.items() if key not in absent}
