@@ -24,7 +24,7 @@ from prenorm.progress import Progress
 from prenorm.proof.checks.audit import audit
 from prenorm.proof.checks.config import ExpectedConfig, check_config
 from prenorm.proof.checks.folder_tokenizer import FolderTokenizer
-from prenorm.proof.checks.weights import ExpectedWeights, expected_weights
+from prenorm.proof.checks.weights import PlannedWeights, expected_weights
 from prenorm.proof.comparison import Comparison
 from prenorm.proof.computation import Computation
 from prenorm.proof.facts import source_digests, source_facts
@@ -52,7 +52,7 @@ class CheckpointBasis:
 
     prepared: Prepared
     reference: ReferenceModel
-    expected: ExpectedWeights
+    expected: PlannedWeights
     tokenizer: FolderTokenizer | None = None
 
     @cached_property
@@ -174,7 +174,7 @@ def _holds(path: Path, expected: object) -> bool:
         stored: object = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
-    return stored == json.loads(json.dumps(expected))
+    return bool(stored == json.loads(json.dumps(expected)))
 
 
 @contextmanager
@@ -201,7 +201,7 @@ def open_basis(
         UsageProblem: if the reference cannot be had.
     """
     plan = prepared.plan
-    expected = ExpectedWeights.of(plan) if published is None else expected_weights(plan, published.tensors)
+    expected = PlannedWeights.of(plan) if published is None else expected_weights(plan, published.tensors)
     with open_reference(prepared, expected.dtype, options, compute) as reference:
         yield CheckpointBasis(prepared, reference, expected, tokenizer)
 

@@ -262,17 +262,17 @@ def _compare(
 def _report(folder: JudgedFolder, basis: Basis, findings: Findings, audited: Audit, compute: str) -> Report:
     """Fill the report; of several comparisons it shows the first that diverges."""
     worst = next((item for item in findings.comparisons if item.divergence), None)
-    shown = worst or next(iter(findings.comparisons), None)
+    comparison = worst or next(iter(findings.comparisons), None)
     return report_of_proof(
         reference=basis.reference.name,
         compute_dtype=compute,
         source=basis.source,
         target=folder.facts,
         checks=findings.checks,
-        modules=shown.modules.lines() if shown else (),
+        modules=comparison.modules.lines() if comparison else (),
         audit=audited,
         runtimes=tuple(item.runtime.name for item in findings.comparisons),
-        positions=shown.positions.lines() if shown else None,
+        positions=comparison.positions.lines() if comparison else None,
         divergence=basis.diagnose(worst) if worst else None,
         disagreements=findings.disagreements,
         noise_floor=basis.reference.floor(),

@@ -15,6 +15,8 @@ from helpers.paths import MLM
 from prenorm.proof.references.fairseq.process import FairseqRefused, FairseqWorker
 from prenorm.proof.references.fairseq.reference import FairseqReference
 
+pytestmark = pytest.mark.slow
+
 
 def test_used_is_what_the_outputs_depend_on(worker: FairseqWorker) -> None:
     prepared = understood(CLASSIFIER)
@@ -141,7 +143,7 @@ def test_missing_tensors_are_one_clear_error(tmp_path: Path, worker: FairseqWork
     prepared = understood(MLM)
     model = told(prepared)
     gone = f"{AT}layers.1.fc2.bias"
-    for tensors in (model.own, model.canonical):
+    for tensors in (model.stored, model.canonical):
         assert isinstance(tensors, dict)
         del tensors[gone]
     with pytest.raises(FairseqRefused) as raised:

@@ -55,5 +55,5 @@ def describe_order(order: Tensor, heads: int | None) -> str:
 def _moves(order: Tensor, what: str) -> str:
     """Return the first rows or heads that moved, in words."""
     moved = [(n, source) for n, source in enumerate(order.tolist()) if n != source]
-    shown = [f"{what} {n} is the checkpoint's {source}" for n, source in moved[:_MOST_SHOWN]]
-    return ", ".join(shown) + (f", and {len(moved) - _MOST_SHOWN} more" if len(moved) > _MOST_SHOWN else "")
+    lines = [f"{what} {n} is the checkpoint's {source}" for n, source in moved[:_MOST_SHOWN]]
+    return ", ".join(lines) + (f", and {len(moved) - _MOST_SHOWN} more" if len(moved) > _MOST_SHOWN else "")
