@@ -22,7 +22,7 @@ from prenorm.proof.computation import Computation
 from prenorm.proof.protocols import ReferenceModel
 from prenorm.proof.runtimes import BUNDLED, open_runtime
 from prenorm.reports.making import report_of_proof
-from prenorm.reports.model import Audit, Check, Diagnosis, Report
+from prenorm.reports.model import Audit, Check, Diagnosis, Report, TensorDifference
 
 # What a runtime raises for a folder that does not load, or that computes other stages than the reference.
 UNCOMPUTABLE = (ValueError, RuntimeError, IndexError, OSError, KeyError)
@@ -87,12 +87,14 @@ class Findings:
 
     Attributes:
         checks: in the report's order.
-        disagreements: a sentence for everything that disagrees.
+        disagreements: a sentence for everything that disagrees, but for the numbers.
+        symptoms: a sentence for all numbers that disagree: they follow from what else does, and stand behind it.
         comparisons: of every runtime that could compute the folder.
     """
 
     checks: list[Check] = field(default_factory=list)
     disagreements: list[str] = field(default_factory=list)
+    symptoms: list[str] = field(default_factory=list)
     comparisons: list[Comparison] = field(default_factory=list)
 
     def add(self, check: Check, disagreements: Sequence[str]) -> None:
@@ -125,7 +127,8 @@ class Findings:
         for check in comparison_checks(comparison, suffix):
             apart, allowed = check.metrics["max_abs_diff"], check.tolerance
             sentence = f"numbers: {check.name} differ by {apart:.1e}, and rounding explains {allowed:.1e}"
-            self.add(check, [] if check.passed else [sentence])
+            self.checks.append(check)
+            self.symptoms += [] if check.passed else [sentence]
 
     def add_failure(self, error: Exception, suffix: str) -> None:
         """Take in that a folder cannot be computed.
@@ -136,7 +139,8 @@ class Findings:
         """
         reason = str(error).strip().split("\n")[0]
         sentence = f"numbers{suffix}: the folder cannot be computed: {reason}"
-        self.add(Check("logits" + suffix, False, {"disagreements": 1}), [sentence])
+        self.checks.append(Check("logits" + suffix, False, {"disagreements": 1}))
+        self.symptoms.append(sentence)
 
 
 class Basis(Protocol):
@@ -182,11 +186,23 @@ class Basis(Protocol):
             The rows, and a sentence for everything that is wrong.
         """
 
-    def diagnose(self, comparison: Comparison) -> Diagnosis | None:
+    def different_tensors(self, folder: JudgedFolder, audited: Audit) -> tuple[TensorDifference, ...]:
+        """Describe the tensors that the audit found different.
+
+        Args:
+            folder: the folder.
+            audited: every tensor's fate.
+
+        Returns:
+            The tensors in computing order, with what they are nearest to where that is known.
+        """
+
+    def diagnose(self, comparison: Comparison, tensors: Sequence[TensorDifference]) -> Diagnosis | None:
         """Describe the first divergence of a comparison.
 
         Args:
             comparison: one that has a divergence.
+            tensors: those that differ.
 
         Returns:
             Where it is, and what is known of its cause.
@@ -237,6 +253,7 @@ def prove(
     if folder.published is None:
         findings.checks += basis.check_written(folder.path)
         findings.disagreements.clear()
+        findings.symptoms.clear()
     return _report(folder, basis, findings, audited, compute)
 
 
@@ -263,6 +280,8 @@ def _report(folder: JudgedFolder, basis: Basis, findings: Findings, audited: Aud
     """Fill the report; of several comparisons it shows the first that diverges."""
     worst = next((item for item in findings.comparisons if item.divergence), None)
     shown = worst or next(iter(findings.comparisons), None)
+    with torch.inference_mode():
+        different = basis.different_tensors(folder, audited)
     return report_of_proof(
         reference=basis.reference.name,
         compute_dtype=compute,
@@ -273,8 +292,9 @@ def _report(folder: JudgedFolder, basis: Basis, findings: Findings, audited: Aud
         audit=audited,
         runtimes=tuple(item.runtime.name for item in findings.comparisons),
         positions=shown.positions.lines() if shown else None,
-        divergence=basis.diagnose(worst) if worst else None,
-        disagreements=findings.disagreements,
+        divergence=basis.diagnose(worst, different) if worst else None,
+        different_tensors=different,
+        disagreements=[*findings.disagreements, *findings.symptoms],
         noise_floor=basis.reference.floor(),
         cost_of_type=basis.cost_of_type(folder),
     )
