@@ -147,6 +147,11 @@ def one_epsilon(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(modeling.RobertaPreLayerNormModel, "__init__", wrong)
 
 
+def pads_attended_to(mask: Tensor | None, skip_full: bool) -> Tensor | None:
+    """An attention mask that is turned round."""
+    return None if mask is None else ~mask.bool()[:, None, None]
+
+
 def stay_in_training(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The model keeps its dropout on."""
     monkeypatch.setattr(base.PretrainedModel, "eval", lambda self: self.train())
@@ -221,8 +226,7 @@ FAULTS = (
     Fault("bfloat16 round trip", round_trip(torch.bfloat16), NUMBERS),
     Fault("one tensor missing", drop(f"{LAYER}output.dense.bias"), ("tensors", "logits")),
     Fault("mask ignored", patch(modeling, "encoder_mask", lambda mask, skip_full: None), ("modules",)),
-    Fault("pads attended to", patch(modeling, "encoder_mask", lambda mask, skip_full: ~mask.bool()[:, None, None]),
-          ("modules",)),
+    Fault("pads attended to", patch(modeling, "encoder_mask", pads_attended_to), ("modules",)),
     Fault("one head's rows permuted", tensor(f"{LAYER}attention.self.query.weight", other_head), NUMBERS),
     Fault("FFN halves swapped", tensor(f"{LAYER}intermediate.dense.weight", halves_swapped), NUMBERS),
     Fault("LM-head norm lost", tensor("lm_head.layer_norm.weight", torch.ones_like), ("logits", "tensors"), WITH_LM),

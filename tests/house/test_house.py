@@ -67,3 +67,42 @@ def test_what_no_framework_owns_imports_no_framework() -> None:
 def test_few_files_are_loose() -> None:
     loose = [path.name for path in PRENORM.glob("*.py") if not path.name.startswith("__")]
     assert len(loose) <= MOST_LOOSE_FILES, loose
+
+
+@pytest.mark.parametrize("room", [*ROOMS, PRENORM, MODEL], ids=lambda path: path.name)
+def test_a_room_names_its_public_surface(room: Path) -> None:
+    assigned = [
+        target.id
+        for node in parsed(room / "__init__.py").body
+        if isinstance(node, ast.Assign | ast.AnnAssign)
+        for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
+        if isinstance(target, ast.Name)
+    ]
+    assert "__all__" in assigned
+
+
+def test_no_file_is_long() -> None:
+    lengths = {shown(path): len(path.read_text(encoding="utf-8").splitlines()) for path in FILES}
+    assert {name: length for name, length in lengths.items() if length > LONGEST_FILE} == {}
+
+
+def length(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Lines of a function without its docstring."""
+    first = function.body[0]
+    documented = ast.get_docstring(function) is not None
+    text = (first.end_lineno or 0) - first.lineno + 1 if documented else 0
+    return (function.end_lineno or 0) - function.lineno + 1 - text
+
+
+def test_no_function_is_long() -> None:
+    lengths = {f"{shown(path, node.lineno)} {node.name}": length(node) for path, node in functions()}
+    assert {name: lines for name, lines in lengths.items() if lines > LONGEST_FUNCTION} == {}
+
+
+def test_one_name_one_class() -> None:
+    names: dict[str, list[str]] = {}
+    for path in FILES:
+        for node in ast.walk(parsed(path)):
+            if isinstance(node, ast.ClassDef):
+                names.setdefault(node.name, []).append(shown(path, node.lineno))
+    assert {name: places for name, places in names.items() if len(places) > 1} == {}

@@ -67,15 +67,15 @@ def inputs(head_mask: torch.Tensor | None) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize("name", CASES)
 def test_outputs_are_those_of_transformers_4(name: str, answers: Path) -> None:
     expected = load_file(answers / f"{name}.outputs.safetensors")
-    given = inputs(CASES[name][2])
-    real = given["attention_mask"].bool()
+    arguments = inputs(CASES[name][2])
+    real = arguments["attention_mask"].bool()
     options = {"use_cache": False} if CASES[name][0] == CAUSAL else {}
     with torch.no_grad():
-        found = build(name)(**given, output_attentions=True, **options)
-        fast = build(name)(**given, **options)[0]
-    assert apart(found[0][real], expected["scores"][real]) < 1e-10
+        output = build(name)(**arguments, output_attentions=True, **options)
+        fast = build(name)(**arguments, **options)[0]
+    assert apart(output[0][real], expected["scores"][real]) < 1e-10
     assert apart(fast[real], expected["scores"][real]) < 1e-10
-    for number, weights in enumerate(found.attentions):
+    for number, weights in enumerate(output.attentions):
         queries = real[:, None, :].expand(-1, 4, -1)
         assert apart(weights[queries], expected[f"attentions.{number}"][queries]) < 1e-10
 

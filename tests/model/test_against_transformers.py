@@ -26,9 +26,9 @@ def test_outputs_and_losses(name: str, dtype: torch.dtype, limit: float) -> None
     mine, other = ours(**inputs, **labels), theirs(**inputs, **labels)
     assert len(scores(mine)) == len(scores(other)) > 0
     # A decoder's pads before or behind the text see what they like; every other output is compared whole.
-    shown = inputs["attention_mask"].bool() if "CausalLM" in name else slice(None)
+    compared = inputs["attention_mask"].bool() if "CausalLM" in name else slice(None)
     for left, right in zip(scores(mine), scores(other), strict=True):
-        assert apart(left[shown], right[shown]) < limit
+        assert apart(left[compared], right[compared]) < limit
     if labels:
         expected = other.loss
         if "CausalLM" in name:  # transformers rounds these logits to float32 before the loss
@@ -67,19 +67,19 @@ def test_masks_and_padding_sides(kind: str, left: bool, dtype: torch.dtype, limi
     ids, mask = batch(left=left)
     real = mask.bool()
     if kind == "none":
-        given = None
+        passed = None
     elif kind == "3-D":
-        given = mask[:, None, :].expand(-1, ids.shape[1], -1).clone()
-        given[0, 5:, :4] = 0
+        passed = mask[:, None, :].expand(-1, ids.shape[1], -1).clone()
+        passed[0, 5:, :4] = 0
     else:
-        given = mask.float() if kind == "float" else mask
+        passed = mask.float() if kind == "float" else mask
     # transformers 5 takes a mask per query only as an additive one of four dimensions
-    additive = None if given is None else given
+    additive = None if passed is None else passed
     if kind == "3-D":
-        additive = torch.zeros(given[:, None].shape, dtype=dtype).masked_fill(
-            given[:, None] == 0, torch.finfo(dtype).min
+        additive = torch.zeros(passed[:, None].shape, dtype=dtype).masked_fill(
+            passed[:, None] == 0, torch.finfo(dtype).min
         )
-    mine = ours(ids, attention_mask=given).last_hidden_state
+    mine = ours(ids, attention_mask=passed).last_hidden_state
     other = theirs(ids, attention_mask=additive).last_hidden_state
     assert apart(mine[real], other[real]) < limit
 
@@ -216,9 +216,9 @@ def test_callable_activation() -> None:
     import prenorm_model as model
 
     config = model.RobertaPreLayerNormConfig(**{**SMALL, "hidden_act": torch.relu})
-    given = model.RobertaPreLayerNormModel(config).double().eval()
-    given.load_state_dict(ours.state_dict())
-    assert apart(given(ids, mask).last_hidden_state, ours(ids, mask).last_hidden_state) == 0.0
+    configured = model.RobertaPreLayerNormModel(config).double().eval()
+    configured.load_state_dict(ours.state_dict())
+    assert apart(configured(ids, mask).last_hidden_state, ours(ids, mask).last_hidden_state) == 0.0
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -68,12 +68,12 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "given", "said"), CASES, ids=[f"{case[0]}: {case[2][:40]}" for case in CASES])
-def test_the_error_names_argument_value_and_limit(name: str, given: dict[str, Any], said: str) -> None:
+@pytest.mark.parametrize(("name", "arguments", "message"), CASES, ids=[f"{case[0]}: {case[2][:40]}" for case in CASES])
+def test_the_error_names_argument_value_and_limit(name: str, arguments: dict[str, Any], message: str) -> None:
     net = getattr(model, name)(model.RobertaPreLayerNormConfig(**settings(name)))
     with pytest.raises(ValueError) as caught:
-        net(**given)
-    assert said in str(caught.value)
+        net(**arguments)
+    assert message in str(caught.value)
 
 
 def test_a_full_cache_names_what_it_holds() -> None:
@@ -94,7 +94,7 @@ def test_cross_attention_states_must_fit() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "messages"),
     [
         (
             {"vocab_size": 0, "hidden_act": "swoosh", "hidden_dropout_prob": 2.0},
@@ -109,10 +109,10 @@ def test_cross_attention_states_must_fit() -> None:
         ({"model_type": "bert"}, ["model_type is 'bert'"]),
     ],
 )
-def test_config_names_every_problem_at_once(changes: dict[str, Any], said: list[str]) -> None:
+def test_config_names_every_problem_at_once(changes: dict[str, Any], messages: list[str]) -> None:
     with pytest.raises(ValueError, match="cannot work") as caught:
         model.RobertaPreLayerNormConfig(**{**settings(ENCODER), "num_labels": None, **changes})
-    assert all(part in str(caught.value) for part in said), str(caught.value)
+    assert all(part in str(caught.value) for part in messages), str(caught.value)
 
 
 def test_span_positions_outside_are_ignored() -> None:

@@ -33,11 +33,11 @@ def test_save_and_load_give_the_same_bits(tmp_path: Path, converted: Callable[[s
     assert before.keys() == after.keys()
     assert all(torch.equal(before[key], after[key]) for key in before)
     assert json.loads((tmp_path / "config.json").read_text()) == json.loads((folder / "config.json").read_text())
-    again = RobertaPreLayerNormForMaskedLM.from_pretrained(tmp_path)
+    reloaded = RobertaPreLayerNormForMaskedLM.from_pretrained(tmp_path)
     ids = torch.tensor([[0, 5, 9, 2]])
-    assert have_equal_weights(net, again)
-    assert torch.equal(aligned(net)(ids).logits, aligned(again)(ids).logits)
-    assert again.lm_head.decoder.weight is again.roberta_prelayernorm.embeddings.word_embeddings.weight
+    assert have_equal_weights(net, reloaded)
+    assert torch.equal(aligned(net)(ids).logits, aligned(reloaded)(ids).logits)
+    assert reloaded.lm_head.decoder.weight is reloaded.roberta_prelayernorm.embeddings.word_embeddings.weight
 
 
 def test_loading_lists_every_key_that_does_not_fit(tmp_path: Path, converted: Callable[[str], Path]) -> None:
@@ -50,12 +50,12 @@ def test_loading_lists_every_key_that_does_not_fit(tmp_path: Path, converted: Ca
     (tmp_path / "config.json").write_bytes((folder / "config.json").read_bytes())
     with pytest.raises(ValueError, match="does not fit") as caught:
         RobertaPreLayerNormForMaskedLM.from_pretrained(tmp_path)
-    for said in (
+    for message in (
         "missing: lm_head.dense.bias, shape [48]",
         "unexpected: surprise, shape [3]",
         "[7] in the file, [438]",
     ):
-        assert said in str(caught.value)
+        assert message in str(caught.value)
 
 
 def test_config_keeps_what_it_does_not_know(tmp_path: Path) -> None:
@@ -106,10 +106,10 @@ def have_equal_weights(net: Any, other: Any) -> bool:
 def test_save_load_forward_is_bit_equal(name: str, tmp_path: Path) -> None:
     net = build(name)
     net.save_pretrained(tmp_path)
-    again = getattr(model, name).from_pretrained(tmp_path)
-    assert not again.training
-    assert have_equal_weights(net, again)
-    assert torch.equal(run(net, name), run(again, name))
+    reloaded = getattr(model, name).from_pretrained(tmp_path)
+    assert not reloaded.training
+    assert have_equal_weights(net, reloaded)
+    assert torch.equal(run(net, name), run(reloaded, name))
     assert json.loads((tmp_path / "config.json").read_text())["architectures"] == [name]
 
 
@@ -138,10 +138,10 @@ def test_shards_and_their_index(tmp_path: Path) -> None:
     assert len(files) > 2
     assert set(index["weight_map"].values()) == set(files)
     assert all((tmp_path / name).stat().st_size < 20_000 for name in files)
-    again = model.RobertaPreLayerNormForMaskedLM.from_pretrained(tmp_path)
+    reloaded = model.RobertaPreLayerNormForMaskedLM.from_pretrained(tmp_path)
     theirs = transformers.RobertaPreLayerNormForMaskedLM.from_pretrained(tmp_path).eval()
     name = "RobertaPreLayerNormForMaskedLM"
-    assert torch.equal(run(net, name), run(again, name))
+    assert torch.equal(run(net, name), run(reloaded, name))
     assert apart(run(net, name), run(theirs, name)) < 1e-5
     net.save_pretrained(tmp_path)  # one file again: the shards of the save before must not be taken for it
     assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "model.safetensors"]
@@ -234,8 +234,8 @@ def test_headless_folders_and_poolers(tmp_path: Path) -> None:
     assert torch.equal(aligned(masked.roberta_prelayernorm)(ids).last_hidden_state, encoded)
     masked.save_pretrained(tmp_path / "masked")
     with pytest.warns(UserWarning, match="pooler of RobertaPreLayerNormModel is not in"):
-        again = model.RobertaPreLayerNormModel.from_pretrained(tmp_path / "masked")
-    assert torch.equal(aligned(again)(ids).last_hidden_state, encoded)
+        reloaded = model.RobertaPreLayerNormModel.from_pretrained(tmp_path / "masked")
+    assert torch.equal(aligned(reloaded)(ids).last_hidden_state, encoded)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         plain = model.RobertaPreLayerNormModel.from_pretrained(tmp_path / "masked", add_pooling_layer=False)

@@ -92,7 +92,7 @@ def test_cross_attention_is_used_while_generating() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"max_new_tokens": 0}, "max_new_tokens is 0"),
         ({"max_new_tokens": 99}, "max_new_tokens is 99; with the text that passes the 22 positions"),
@@ -101,9 +101,9 @@ def test_cross_attention_is_used_while_generating() -> None:
         ({"top_p": 1.5}, "top_p is 1.5"),
     ],
 )
-def test_bad_options_are_named(options: dict[str, Any], said: str) -> None:
+def test_bad_options_are_named(options: dict[str, Any], message: str) -> None:
     ours, _ = pair(CAUSAL)
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         ours.generate(batch(rows=1)[0], **options)
 
 

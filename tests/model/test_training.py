@@ -97,9 +97,9 @@ def test_compiles_as_one_graph(name: str) -> None:
     net = build(name).eval()
     compiled = torch.compile(net, backend="aot_eager", fullgraph=True)
     inputs, labels = inputs_for(name), labels_for(name)
-    found, expected = compiled(**inputs, **labels), net(**inputs, **labels)
+    output, expected = compiled(**inputs, **labels), net(**inputs, **labels)
     for key in set(expected.keys()) - {"past_key_values"}:
-        assert apart(found[key], expected[key]) < 1e-5
+        assert apart(output[key], expected[key]) < 1e-5
 
 
 @pytest.mark.parametrize("name", NAMES)

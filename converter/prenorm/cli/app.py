@@ -12,7 +12,7 @@ from prenorm.cli.signals import resumable_push
 from prenorm.errors import ExitCode
 
 if TYPE_CHECKING:
-    from prenorm.cli.output import JsonOptions, OutputOptions, ReportOptions
+    from prenorm.cli.output import ConsoleOptions, JsonOptions, ReportOptions
     from prenorm.options import (
         ConvertOptions,
         FolderOnlyOptions,
@@ -138,7 +138,7 @@ def record(options: RecordOptions, output: JsonOptions) -> None:
         console.print_recording(options.golden, golden.facts)
 
 
-def push(options: PushOptions, output: OutputOptions) -> None:
+def push(options: PushOptions, output: ConsoleOptions) -> None:
     """Send to the repo REPO_ID of the Hub what it lacks of FOLDER, which prenorm convert wrote and proved.
 
     Args:

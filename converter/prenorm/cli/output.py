@@ -33,14 +33,14 @@ class JsonOptions(OptionGroup):
 
 
 @dataclass(frozen=True, kw_only=True)
-class OutputOptions(JsonOptions):
+class ConsoleOptions(JsonOptions):
     """What is shown."""
 
     quiet: bool = option(False, "No progress, no warnings, no table.", kind=Kind.FLAG)
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReportOptions(OutputOptions):
+class ReportOptions(ConsoleOptions):
     """What is shown, and which reports are written."""
 
     reports: Sequence[StrPath] = option(
@@ -86,5 +86,5 @@ GROUPS: Mapping[str, tuple[Modes[Any], type[OptionGroup]]] = {
     "convert": (CONVERT_MODES, ReportOptions),
     "verify": (VERIFY_MODES, ReportOptions),
     "record": (Modes((RecordOptions,)), JsonOptions),
-    "push": (Modes((PushOptions,)), OutputOptions),
+    "push": (Modes((PushOptions,)), ConsoleOptions),
 }

@@ -54,8 +54,8 @@ def groups_of(context: click.Context) -> tuple[OptionGroup, OptionGroup]:
     modes, output = GROUPS[str(context.command.name)]
     source = context.get_parameter_source
     explicit = {name: value for name, value in context.params.items() if source(name) is not ParameterSource.DEFAULT}
-    shown = {item.name: explicit.pop(item.name) for item in option_fields(output) if item.name in explicit}
-    return _group(modes, explicit), selected(output, shown)
+    output_values = {item.name: explicit.pop(item.name) for item in option_fields(output) if item.name in explicit}
+    return _group(modes, explicit), selected(output, output_values)
 
 
 def _group(modes: Modes[Any], explicit: dict[str, object]) -> OptionGroup:

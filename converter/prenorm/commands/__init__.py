@@ -3,3 +3,5 @@
 The functions take option groups; `keywords` lets Python call them with keywords. Import them from `prenorm`, which does so
 when they are first used.
 """
+
+__all__ = ["convert", "inspect", "push", "record", "verify"]  # noqa: F822  modules, imported when they are needed

@@ -23,7 +23,7 @@ from prenorm.progress import Progress
 from prenorm.proof.checks.audit import audit
 from prenorm.proof.checks.config import ExpectedConfig, check_config
 from prenorm.proof.checks.tokenizer import check_tokenizer
-from prenorm.proof.checks.weights import ExpectedWeights, expected_weights
+from prenorm.proof.checks.weights import PlannedWeights, expected_weights
 from prenorm.proof.comparison import Comparison
 from prenorm.proof.computation import Computation
 from prenorm.proof.facts import source_digests, source_facts
@@ -51,7 +51,7 @@ class CheckpointBasis:
 
     prepared: Prepared
     reference: ReferenceModel
-    expected: ExpectedWeights
+    expected: PlannedWeights
 
     @cached_property
     def computation(self) -> Computation:
@@ -190,7 +190,7 @@ def open_basis(
         UsageProblem: if the reference cannot be had.
     """
     plan = prepared.plan
-    expected = ExpectedWeights.of(plan) if published is None else expected_weights(plan, published.tensors)
+    expected = PlannedWeights.of(plan) if published is None else expected_weights(plan, published.tensors)
     with open_reference(prepared, expected.dtype, options, compute) as reference:
         yield CheckpointBasis(prepared, reference, expected)
 

@@ -110,9 +110,7 @@ class GoldenBasis:
             words = f"is swapped with {tensor_in_words(swapped[0], None)}" if swapped else None
             if holders and words is None:
                 words = f"holds {tensor_in_words(holders[0], None)}"
-            different.append(
-                TensorDifference(name, None, "recorded", math.prod(stored[name].shape), None, None, words)
-            )
+            different.append(TensorDifference(name, None, "recorded", math.prod(stored[name].shape), None, None, words))
         return tuple(different)
 
     def diagnose(self, comparison: Comparison, tensors: Sequence[TensorDifference]) -> Diagnosis | None:

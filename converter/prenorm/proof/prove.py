@@ -279,7 +279,7 @@ def _compare(
 def _report(folder: JudgedFolder, basis: Basis, findings: Findings, audited: Audit, compute: str) -> Report:
     """Fill the report; of several comparisons it shows the first that diverges."""
     worst = next((item for item in findings.comparisons if item.divergence), None)
-    shown = worst or next(iter(findings.comparisons), None)
+    comparison = worst or next(iter(findings.comparisons), None)
     with torch.inference_mode():
         different = basis.different_tensors(folder, audited)
     return report_of_proof(
@@ -288,10 +288,10 @@ def _report(folder: JudgedFolder, basis: Basis, findings: Findings, audited: Aud
         source=basis.source,
         target=folder.facts,
         checks=findings.checks,
-        modules=shown.modules.lines() if shown else (),
+        modules=comparison.modules.lines() if comparison else (),
         audit=audited,
         runtimes=tuple(item.runtime.name for item in findings.comparisons),
-        positions=shown.positions.lines() if shown else None,
+        positions=comparison.positions.lines() if comparison else None,
         divergence=basis.diagnose(worst, different) if worst else None,
         different_tensors=different,
         disagreements=[*findings.disagreements, *findings.symptoms],

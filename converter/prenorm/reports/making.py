@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from prenorm.reports.environment import environment
-from prenorm.reports.model import Audit, Check, Diagnosis, ModuleLine, NoiseFloor, PositionLines, Report, TensorDifference
+from prenorm.reports.model import (
+    Audit,
+    Check,
+    Diagnosis,
+    ModuleLine,
+    NoiseFloor,
+    PositionLines,
+    Report,
+    TensorDifference,
+)
 from prenorm.reports.text import Outcome
 
 

@@ -7,15 +7,18 @@ from pathlib import Path
 from prenorm.errors import UsageProblem
 from prenorm.tokenization.bytelevel import plan_bytelevel, read_bpe
 from prenorm.tokenization.dictionary import MASK_TOKEN, Dictionary
+from prenorm.tokenization.kinds import DictionaryKind, kind_of
 from prenorm.tokenization.sentencepiece.model import read_sentencepiece
 from prenorm.tokenization.sentencepiece.tokenizer import plan_sentencepiece
 from prenorm.tokenization.vocabulary import Tokenization, TokenizationKind
 from prenorm.tokenization.words import plan_words
 
 __all__ = [
+    "DictionaryKind",
     "Tokenization",
     "TokenizationKind",
     "count_wrong_ids",
+    "kind_of",
     "named_options",
     "plan_tokenization",
     "tokenizer_config",

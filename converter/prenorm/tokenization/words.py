@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from prenorm.errors import UsageProblem
 from prenorm.tokenization.dictionary import SPECIAL_TOKENS, UNK, Dictionary
+from prenorm.tokenization.kinds import DictionaryKind, kind_of
 from prenorm.tokenization.vocabulary import Tokenization, TokenizationKind, Vocabulary, current_rows, frame
 
 if TYPE_CHECKING:
@@ -17,6 +19,11 @@ if TYPE_CHECKING:
 
 # str.isspace, as the inside of a character class
 WHITE_SPACE = r"\x{9}-\x{D}\x{1C}-\x{20}\x{85}\x{A0}\x{1680}\x{2000}-\x{200A}\x{2028}\x{2029}\x{202F}\x{205F}\x{3000}"
+
+_ADVICE = {
+    DictionaryKind.NUMBERS: "Give the BPE's encoder.json and vocab.bpe with --bpe-dir, or leave --words out",
+    DictionaryKind.PIECES: "Give the sentencepiece model with --sentencepiece, or leave --words out",
+}
 
 
 def plan_words(dictionary: Dictionary) -> Tokenization:
@@ -27,7 +34,17 @@ def plan_words(dictionary: Dictionary) -> Tokenization:
 
     Returns:
         The tokenizer.
+
+    Raises:
+        UsageProblem: if the dictionary's lines are no words, so that every word of a text would be `<unk>`.
     """
+    kind = kind_of(dictionary)
+    if kind not in (DictionaryKind.WORDS, None):
+        raise UsageProblem(
+            f"the dictionary holds {kind}, so it belongs to another tokenizer than --words makes",
+            subject=dictionary.path,
+            advice=_ADVICE.get(kind, "Leave --words out: the folder then has no tokenizer"),
+        )
     rows = current_rows(dictionary)
     # A row that was overwritten is reached by no text: no word has a space in it.
     tokens = tuple(

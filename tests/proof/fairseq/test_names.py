@@ -141,7 +141,7 @@ def test_missing_tensors_are_one_clear_error(tmp_path: Path, worker: FairseqWork
     prepared = understood(MLM)
     model = told(prepared)
     gone = f"{AT}layers.1.fc2.bias"
-    for tensors in (model.own, model.canonical):
+    for tensors in (model.stored, model.canonical):
         assert isinstance(tensors, dict)
         del tensors[gone]
     with pytest.raises(FairseqRefused) as raised:

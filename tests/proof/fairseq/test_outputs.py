@@ -84,9 +84,9 @@ def test_a_wrong_number_of_heads_shows(worker: FairseqWorker) -> None:
 def test_swapped_projections_show(worker: FairseqWorker) -> None:
     prepared = understood(MLM)
     model = told(prepared)
-    assert isinstance(model.own, dict)
+    assert isinstance(model.stored, dict)
     q, k = (f"{AT}layers.1.self_attn.{part}_proj.weight" for part in "qk")
-    model.own[q], model.own[k] = model.own[k], model.own[q]
+    model.stored[q], model.stored[k] = model.stored[k], model.stored[q]
     reference = FairseqReference(worker, model)
     found, expected = dict(reference.stages(IDS)), dict(own_reference(prepared).stages(IDS))
     real = IDS != 1

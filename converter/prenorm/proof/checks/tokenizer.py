@@ -94,8 +94,8 @@ def _compare(actual: Tokenizer, wanted: Tokenizer, parts: Tokenization) -> Itera
         or actual.decode(actual.encode(text).ids) != wanted.decode(wanted.encode(text).ids)
     ]
     if apart:
-        shown = ", ".join(repr(text[:60]) for text in apart[:3])
-        yield f"tokenizer: {len(apart)} texts become other ids, or read otherwise, than in fairseq, such as {shown}"
+        examples = ", ".join(repr(text[:60]) for text in apart[:3])
+        yield f"tokenizer: {len(apart)} texts become other ids, or read otherwise, than in fairseq, such as {examples}"
 
 
 _RESERVED = (*SPECIAL_TOKENS, MASK_TOKEN)
@@ -113,17 +113,17 @@ def _merges(model: dict[str, Any]) -> list[list[str]]:
 
 def _texts_of(parts: Tokenization, plain: Tokenizer) -> Iterator[str]:
     """Yield texts in which every token occurs: of byte-level BPE each alone and behind a word, else many in one text."""
-    shown = [
+    decoded = [
         plain.decode([row], skip_special_tokens=False)
         for row, token in enumerate(parts.vocabulary.tokens)
         if token not in _RESERVED
     ]
     if parts.kind is TokenizationKind.BYTE_LEVEL:
-        yield from shown
-        yield from (f"word{text}" for text in shown)
+        yield from decoded
+        yield from (f"word{text}" for text in decoded)
     else:
-        yield from (" ".join(shown[at : at + _TOGETHER]) for at in range(0, len(shown), _TOGETHER))
-        yield from ("".join(shown[at : at + _TOGETHER]) for at in range(0, len(shown), _TOGETHER))
+        yield from (" ".join(decoded[at : at + _TOGETHER]) for at in range(0, len(decoded), _TOGETHER))
+        yield from ("".join(decoded[at : at + _TOGETHER]) for at in range(0, len(decoded), _TOGETHER))
 
 
 def _check_settings(folder: Path, longest: int, parts: Tokenization) -> Iterator[str]:

@@ -19,7 +19,7 @@ _TABLES = ("embeddings.position_ids", "embeddings.token_type_ids")
 
 
 @dataclass(frozen=True)
-class ExpectedWeights:
+class PlannedWeights:
     """What a folder must hold, tensor by tensor.
 
     Attributes:
@@ -37,7 +37,7 @@ class ExpectedWeights:
     tied: bool
 
     @classmethod
-    def of(cls, plan: ConversionPlan) -> ExpectedWeights:
+    def of(cls, plan: ConversionPlan) -> PlannedWeights:
         """Return what a folder must hold that was written from a plan.
 
         Args:
@@ -66,7 +66,7 @@ def _is_tied(plan: ConversionPlan) -> bool:
     return plan.task.kind is TaskKind.MASKED_LM and plan.description.shares_embedding
 
 
-def expected_weights(plan: ConversionPlan, stored: Mapping[str, StoredTensor]) -> ExpectedWeights:
+def expected_weights(plan: ConversionPlan, stored: Mapping[str, StoredTensor]) -> PlannedWeights:
     """Return the plan's rows under the names and in the types that a folder has them, where that changes no value.
 
     Args:
@@ -99,7 +99,7 @@ def expected_weights(plan: ConversionPlan, stored: Mapping[str, StoredTensor]) -
     )
     types = {item.dtype for name, item in stored.items() if name in planned}
     dtype = types.pop() if len(types) == 1 else plan.description.dtype
-    return ExpectedWeights(rows, tuple(allowed), tuple(problems), dtype, _is_tied(plan))
+    return PlannedWeights(rows, tuple(allowed), tuple(problems), dtype, _is_tied(plan))
 
 
 def _in_type(row: Row, dtype: str) -> Row:

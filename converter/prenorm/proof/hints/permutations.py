@@ -79,5 +79,5 @@ def moves(order: Tensor, what: str) -> str:
         Such as 'row 3 is the checkpoint's 90, row 90 is the checkpoint's 3'.
     """
     moved = [(n, source) for n, source in enumerate(order.tolist()) if n != source]
-    shown = [f"{what} {n} is the checkpoint's {source}" for n, source in moved[:_MOST_SHOWN]]
-    return ", ".join(shown) + (f", and {len(moved) - _MOST_SHOWN} more" if len(moved) > _MOST_SHOWN else "")
+    lines = [f"{what} {n} is the checkpoint's {source}" for n, source in moved[:_MOST_SHOWN]]
+    return ", ".join(lines) + (f", and {len(moved) - _MOST_SHOWN} more" if len(moved) > _MOST_SHOWN else "")

@@ -145,8 +145,8 @@ class BundledRuntime(HookedModel):
 
     def _stored(self, name: str) -> Tensor:
         """Return a parameter as the files have it, which are opened anew for every block: pages do not pile up."""
-        own, tied = (to_file(known, self._model_type) for known in (name, self._aliases.get(name, name)))
-        stored = own if own in self._files else tied
+        untied, tied = (to_file(known, self._model_type) for known in (name, self._aliases.get(name, name)))
+        stored = untied if untied in self._files else tied
         path = self._files[stored]
         if path not in self._open:
             self._open[path] = safe_open(path, framework="pt")

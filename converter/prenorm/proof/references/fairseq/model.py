@@ -28,7 +28,7 @@ _TEACHER = "encoder._ema."
 class FairseqModel:
     """A model for `FairseqReference`.
 
-    `own` has the tensors under the checkpoint's names, `canonical` under fairseq's names of today, for what this fairseq
+    `stored` has the tensors under the checkpoint's names, `canonical` under fairseq's names of today, for what this fairseq
     cannot load under the checkpoint's; `sources` says which source tensors each canonical one is made of. `spectral_heads`
     are the heads with spectral norm, with their numbers of outputs and their inner sizes. `lm_activation` is the LM head's
     where it is not the encoder's.
@@ -41,7 +41,7 @@ class FairseqModel:
     lm_activation: str | None
     spectral_heads: Mapping[str, tuple[int, int]]
     teacher: bool
-    own: Mapping[str, SourceTensor]
+    stored: Mapping[str, SourceTensor]
     canonical: Mapping[str, SourceTensor]
     sources: Mapping[str, tuple[str, ...]]
 
@@ -74,19 +74,19 @@ def fairseq_model(
         lm_activation=_fairseq_name(description.head_activation) if other else None,
         spectral_heads={head.name: (head.outputs, head.inner_size) for head in description.heads if head.spectral_norm},
         teacher=any(name.startswith(_TEACHER) for name in tensors),
-        own=_own(description, tensors),
+        stored=_stored(description, tensors),
         canonical=moved,
         sources=sources,
     )
 
 
-def _own(description: SourceDescription, tensors: Mapping[str, SourceTensor]) -> dict[str, SourceTensor]:
+def _stored(description: SourceDescription, tensors: Mapping[str, SourceTensor]) -> dict[str, SourceTensor]:
     """Return the tensors under the checkpoint's names; a tied matrix under both names, of which FSDP's shards keep one."""
-    own = {name: tensor for name, tensor in tensors.items() if not name.startswith(_TEACHER)}
-    encoder, lm_head = encoder_prefix(own)
+    stored = {name: tensor for name, tensor in tensors.items() if not name.startswith(_TEACHER)}
+    encoder, lm_head = encoder_prefix(stored)
     if description.lm_head and description.tied:
-        own.setdefault(f"{lm_head}weight", own[f"{encoder}embed_tokens.weight"])
-    return own
+        stored.setdefault(f"{lm_head}weight", stored[f"{encoder}embed_tokens.weight"])
+    return stored
 
 
 def _arguments(description: SourceDescription, arguments: Arguments) -> dict[str, object]:

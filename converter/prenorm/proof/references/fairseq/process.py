@@ -244,8 +244,8 @@ class FairseqWorker:
     def _failed(self, what: str) -> UsageProblem:
         self.close()
         lines = self._last_words.decode("utf-8", "replace").strip().splitlines()
-        said = f"; its last words: {_plain(lines[-1])}" if lines else ""
-        return UsageProblem(f"the interpreter for fairseq {what}{said}", subject=self.python, advice=_ADVICE)
+        last_words = f"; its last words: {_plain(lines[-1])}" if lines else ""
+        return UsageProblem(f"the interpreter for fairseq {what}{last_words}", subject=self.python, advice=_ADVICE)
 
     def _read_answers(self, process: subprocess.Popen[bytes]) -> None:
         """Pass lines on, and None at the end; the full queue holds back a process that writes without end."""

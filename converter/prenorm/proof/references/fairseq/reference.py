@@ -41,15 +41,15 @@ class Noise:
     rounding: float = 0.0
     scale: float = 0.0
 
-    def add(self, found: Mapping[str, float]) -> None:
+    def add(self, measured: Mapping[str, float]) -> None:
         """Take in what was measured on one more batch.
 
         Args:
-            found: the worker's answer: `float32`, `rounding` and `scale`, where they were measured.
+            measured: the worker's answer: `float32`, `rounding` and `scale`, where they were measured.
         """
-        self.float32 = max(self.float32, float(found.get("float32", 0.0)))
-        self.rounding = max(self.rounding, float(found.get("rounding", 0.0)))
-        self.scale = max(self.scale, float(found.get("scale", 0.0)))
+        self.float32 = max(self.float32, float(measured.get("float32", 0.0)))
+        self.rounding = max(self.rounding, float(measured.get("rounding", 0.0)))
+        self.scale = max(self.scale, float(measured.get("scale", 0.0)))
 
 
 class FairseqReference:
@@ -167,8 +167,8 @@ class FairseqReference:
         Returns:
             [tokens, 1], float64.
         """
-        own = self.model.own[encoder_prefix(self.model.own)[1] + "bias"].read()[row].double()
-        return logits[:, row : row + 1] - own + bias
+        own_bias = self.model.stored[encoder_prefix(self.model.stored)[1] + "bias"].read()[row].double()
+        return logits[:, row : row + 1] - own_bias + bias
 
     def classify(self, features: Tensor, head: str) -> dict[str, Tensor]:
         """Return what fairseq's classification head computes on the batch that `stages` was last asked about.
@@ -212,7 +212,7 @@ class FairseqReference:
     def _load(self) -> set[str]:
         """Load under the checkpoint's names, or under canonical ones if fairseq does not know those; return what is used."""
         try:
-            return set(self._load_as(self.model.own))
+            return set(self._load_as(self.model.stored))
         except FairseqRefused as error:
             if error.kind not in ("tensors", "fairseq"):
                 raise
@@ -253,8 +253,8 @@ class FairseqReference:
                 raise UsageProblem(
                     f"fairseq's answer for {name} is none that can be compared", subject=self._worker.python
                 )
-            for part, found in answer["noise"].items():
-                self.measured.setdefault((name, part), Noise()).add(found)
+            for part, measurement in answer["noise"].items():
+                self.measured.setdefault((name, part), Noise()).add(measurement)
             yield name, parts
         next(answers, None)
         shutil.rmtree(folder, ignore_errors=True)

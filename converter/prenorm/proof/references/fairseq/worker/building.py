@@ -106,19 +106,19 @@ class LoadedModel:
         if self.request["teacher"]:
             state[_TEACHER] = {}  # what tells fairseq that this is data2vec's; the teacher itself is not needed
         if not self.request["lm_head"]:  # as fairseq does it for data2vec: the fresh head stays, and is never asked
-            own = self.model.encoder.lm_head.state_dict()
-            state.update({LM_HEAD + key: value for key, value in own.items()})
+            weights = self.model.encoder.lm_head.state_dict()
+            state.update({LM_HEAD + key: value for key, value in weights.items()})
         with strictly(self._note):
             # A copy of the arguments: fairseq takes `encoder_layers_to_keep` out once it has chosen the layers.
             self.model.load_state_dict(state, strict=True, model_cfg=argparse.Namespace(**vars(self.args)))
             for name in self.request["spectral_heads"]:
                 at = _HEADS + name + "."
-                own = {key[len(at) :]: value for key, value in self.source.items() if key.startswith(at)}
-                self.model.classification_heads[name].load_state_dict(own)
+                weights = {key[len(at) :]: value for key, value in self.source.items() if key.startswith(at)}
+                self.model.classification_heads[name].load_state_dict(weights)
 
     def _note(self, module: Any, state: dict[str, Any]) -> None:
         """Note which source tensor each name comes from: fairseq's upgrade renames and cuts, but does not copy."""
-        at = next(name for name, found in self.model.named_modules() if found is module)
+        at = next(name for name, candidate in self.model.named_modules() if candidate is module)
         places = sorted((tensor.data_ptr(), byte_count(tensor), name) for name, tensor in self.source.items())
         for key, value in state.items():
             place = value.data_ptr() if isinstance(value, torch.Tensor) else 0

@@ -26,7 +26,7 @@ def strictly(note: Callable[[Any, dict[str, Any]], None]) -> Iterator[None]:
     """
     original = torch.nn.Module.load_state_dict
 
-    def load(module: Any, state: dict[str, Any], *given: Any, **named: Any) -> Any:
+    def load(module: Any, state: dict[str, Any], *positional: Any, **named: Any) -> Any:
         note(module, state)
         result = original(module, state, strict=False)
         problems = [f"missing: '{key}'" for key in result.missing_keys]
@@ -53,7 +53,7 @@ def casts_replaced(cast: Callable[[torch.Tensor], torch.Tensor]) -> Iterator[Non
         None, while the replacement lasts.
     """
     original = torch.Tensor.float
-    torch.Tensor.float = lambda tensor, *given, **named: cast(tensor)  # type: ignore[method-assign]
+    torch.Tensor.float = lambda tensor, *positional, **named: cast(tensor)  # type: ignore[method-assign]
     try:
         yield
     finally:

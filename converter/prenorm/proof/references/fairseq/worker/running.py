@@ -128,7 +128,7 @@ class RunningModel:
     def _head(self, name: str, features: torch.Tensor, sink: Sink) -> None:
         head = self.loaded.model.classification_heads[name]
         seen: dict[str, torch.Tensor] = {}
-        handle = head.dense.register_forward_hook(lambda module, given, made: seen.update(dense=made))
+        handle = head.dense.register_forward_hook(lambda module, inputs, made: seen.update(dense=made))
         try:
             seen["out"] = head(features)
         finally:
@@ -137,11 +137,11 @@ class RunningModel:
 
     def _hook(self, hooks: contextlib.ExitStack, sink: Sink) -> None:
         def on(module: Any, act: Callable[[Any], None]) -> None:
-            handle = module.register_forward_hook(lambda module, given, made: act(made))
+            handle = module.register_forward_hook(lambda module, inputs, made: act(made))
             hooks.callback(handle.remove)
 
         first = self.loaded.encoder.layers[0].register_forward_pre_hook(
-            lambda module, given: sink("embeddings", {"out": _rows(given[0])})
+            lambda module, inputs: sink("embeddings", {"out": _rows(inputs[0])})
         )
         hooks.callback(first.remove)
         for number, layer in enumerate(self.loaded.encoder.layers):
@@ -182,13 +182,13 @@ def _noise(parts: dict[str, torch.Tensor], real: torch.Tensor, others: dict[str,
     def words(values: torch.Tensor) -> torch.Tensor:
         return (values[real] if values.dim() == 3 else values).double()
 
-    found = {part: {"scale": _largest(words(values))} for part, values in parts.items()}
+    measurements = {part: {"scale": _largest(words(values))} for part, values in parts.items()}
     for kind, path in others.items():
         there = read_tensors(str(path))
         for part, values in parts.items():
-            found[part][kind] = _largest(words(there[part]) - words(values))
+            measurements[part][kind] = _largest(words(there[part]) - words(values))
         path.unlink()
-    return found
+    return measurements
 
 
 def _largest(values: torch.Tensor) -> float:

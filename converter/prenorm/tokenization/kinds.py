@@ -1,0 +1,54 @@
+"""Which kind of text a dictionary's lines are, recognized from the lines alone."""
+
+from __future__ import annotations
+
+import re
+from enum import Enum
+
+from prenorm.tokenization.dictionary import MASK_TOKEN, SPECIAL_TOKENS, Dictionary
+
+
+class DictionaryKind(str, Enum):
+    """What the lines of a dictionary are; the value completes "the dictionary holds"."""
+
+    NUMBERS = "numbers of GPT-2's byte-level BPE"
+    PIECES = "sentencepiece's pieces"
+    BYTE_PIECES = "pieces of a byte-level BPE"
+    WORDPIECES = "BERT's word pieces"
+    SUBWORDS = "subword-nmt's pieces"
+    WORDS = "words"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+# Symbols that say nothing: fairseq fills dictionaries up with the first, users add the second
+_NEUTRAL = re.compile(r"madeupword\d+|<.*>|\[[A-Z]+\]", re.DOTALL)
+# What a line of a kind looks like, and the share of the lines that must. Numbers are words, too, but hardly all words are
+# numbers. ▁ is in hardly any text, and few pieces may have it where a script has no spaces. Ġ begins words in Maltese.
+_SIGNS = (
+    (DictionaryKind.NUMBERS, re.compile(r"0|[1-9][0-9]*"), 0.9),
+    (DictionaryKind.PIECES, re.compile(r"▁([^▁].*)?", re.DOTALL), 0.01),
+    (DictionaryKind.BYTE_PIECES, re.compile(r"Ġ.*", re.DOTALL), 0.1),
+    (DictionaryKind.WORDPIECES, re.compile(r"##[^#].*", re.DOTALL), 0.1),
+    (DictionaryKind.SUBWORDS, re.compile(r".*[^@]@@", re.DOTALL), 0.1),
+)
+
+
+def kind_of(dictionary: Dictionary) -> DictionaryKind | None:
+    """Recognize what the lines of a dictionary are.
+
+    Args:
+        dictionary: fairseq's dictionary.
+
+    Returns:
+        The kind; None if no line says anything, as where all are special tokens or `madeupword0000`.
+    """
+    reserved = {*SPECIAL_TOKENS, MASK_TOKEN}
+    names = [symbol for symbol in dictionary.symbols if symbol not in reserved and not _NEUTRAL.fullmatch(symbol)]
+    if not names:
+        return None
+    for kind, sign, share in _SIGNS:
+        if sum(sign.fullmatch(name) is not None for name in names) >= share * len(names):
+            return kind
+    return DictionaryKind.WORDS
