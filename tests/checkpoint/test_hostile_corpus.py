@@ -156,6 +156,7 @@ def test_what_is_no_file_holds_nothing_up(path: str, said: str, tmp_path: Path, 
     assert said in one_sentence(run)
 
 
+@pytest.mark.slow
 def test_the_corpus_is_large_and_the_same_every_time() -> None:
     items = [*REFUSED.values(), *CONVERTED.values()]
     assert len(items) > 90

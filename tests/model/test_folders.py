@@ -73,6 +73,7 @@ def test_config_keeps_what_it_does_not_know(tmp_path: Path) -> None:
         RobertaPreLayerNormConfig.from_pretrained(tmp_path)
 
 
+@pytest.mark.slow
 def test_loading_does_not_import_torchs_compiler(tmp_path: Path) -> None:
     """torch's `normal_` on the meta device would import it, which takes far longer than to load a small model."""
     RobertaPreLayerNormForMaskedLM(RobertaPreLayerNormConfig(**SMALL)).save_pretrained(tmp_path)
