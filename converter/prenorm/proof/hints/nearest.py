@@ -224,7 +224,7 @@ def _factor(actual: Tensor, expected: Tensor, dtype: torch.dtype) -> float | Non
     """Return the factor between two tensors, by least squares; None unless it leaves no more than rounding."""
     norm = float((expected * expected).sum())
     # Few values that are no zeros are too few to tell a factor by.
-    if not norm or int((expected != 0).sum()) < 3 or len(expected.unique()) < 3:
+    if not norm or int((expected != 0).sum()) < 3 or len(set(_flat(expected)[_places(expected)].tolist())) < 3:
         return None
     factor = float((actual * expected).sum()) / norm
     if not factor or not _is_left(actual - factor * expected, actual.abs().max(), dtype):

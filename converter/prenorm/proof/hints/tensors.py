@@ -106,7 +106,8 @@ def tensor_behind(module: str, tensors: Sequence[TensorDifference]) -> TensorDif
     own = [item for item in tensors if item.target.startswith(names)]
     at = computing_order(f"{module}.weight")[:2]
     before = [item for item in tensors if (at[0],) <= computing_order(item.target)[:2] <= at]
-    return next(iter([*own, *before[::-1], *tensors]), None)
+    nearest_first = sorted(before, key=lambda item: computing_order(item.target)[:2], reverse=True)
+    return next(iter([*own, *nearest_first, *tensors]), None)
 
 
 class _Stored:
@@ -152,8 +153,9 @@ class _Search:
             return _with(made, count, first, words)
         count, first = differing(actual, wanted)
         split = any(f".{part}." in row.target for part in _SPLIT_IN_HEADS)
-        words = nearest(actual, wanted, list(self._candidates(row)), self.heads if split else None) if searched else ""
-        return _with(made, count, first, words or None)
+        heads = self.heads if split else None
+        known = nearest(actual, wanted, list(self._candidates(row)), heads) if searched else None
+        return _with(made, count, first, known)
 
     def _candidates(self, row: Row) -> Iterator[Candidate]:
         """Yield the other tensors that have the shape, or that of the transpose."""
