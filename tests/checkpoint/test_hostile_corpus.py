@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -61,10 +61,10 @@ def measured(runs: list[Run], kind: str, item: HostileFile, record_property: Cal
         record_property(name, value)
 
 
-def by_cost(names: Iterable[str]) -> list[Any]:
-    """The names as parameters; files that are made to take long are marked so."""
-    slow = ("bombs/", "counts/")
-    return [pytest.param(name, marks=pytest.mark.slow) if name.startswith(slow) else name for name in names]
+def by_cost(files: Mapping[str, HostileFile]) -> list[Any]:
+    """Their names as parameters; those made to take long, or found out only by converting, are marked slow."""
+    slow = {name for name, item in files.items() if item.late or name.startswith(("bombs/", "counts/"))}
+    return [pytest.param(name, marks=pytest.mark.slow) if name in slow else name for name in files]
 
 
 @pytest.mark.parametrize("name", by_cost(REFUSED))

@@ -193,6 +193,7 @@ def test_a_missing_head_is_new_and_one_warning_names_it(tmp_path: Path) -> None:
     assert all(item.grad is not None for item in classifier.parameters())
 
 
+@pytest.mark.slow
 def test_a_seed_gives_the_same_new_parts(tmp_path: Path) -> None:
     """Pooler and classifier are both new: in which order they are drawn must not depend on the hashes of their names."""
     build("RobertaPreLayerNormForMaskedLM").save_pretrained(tmp_path)
