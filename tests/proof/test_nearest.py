@@ -137,9 +137,14 @@ def test_an_unknown_change_gets_no_name_and_says_where_it_is(tmp_path: Path, ten
     target = f"{LAYER}2.{FC1}"
     changed = tensors[target].clone()
     changed[3, 5] *= 1.01
-    (found,) = described(tmp_path, {**tensors, target: changed}).values()
-    assert (found.nearest, found.differing, found.values, found.first) == (None, 1, changed.numel(), (3, 5))
-    assert found.brief == f"'{target}' differs in 1 of 4,608 values, the first at [3, 5]"
+    (difference,) = described(tmp_path, {**tensors, target: changed}).values()
+    assert (difference.nearest, difference.differing, difference.values, difference.first) == (
+        None,
+        1,
+        changed.numel(),
+        (3, 5),
+    )
+    assert difference.brief == f"'{target}' differs in 1 of 4,608 values, the first at [3, 5]"
 
 
 @hypothesis.settings(max_examples=60, deadline=None)
@@ -162,8 +167,8 @@ def test_two_changes_at_once_are_not_taken_for_one(name: str, tmp_path: Path, te
     target = f"{LAYER}1.{part}"
     changed = change(tensors[target]).clone()
     changed[::2] += torch.linspace(0.1, 0.2, changed.shape[1])
-    (found,) = described(tmp_path, {**tensors, target: changed}).values()
-    assert found.nearest is None
+    (difference,) = described(tmp_path, {**tensors, target: changed}).values()
+    assert difference.nearest is None
 
 
 def test_tensors_stand_in_the_order_of_the_computation(tensors: dict[str, Tensor]) -> None:
@@ -195,6 +200,6 @@ def test_tensors_stand_in_the_order_of_the_computation(tensors: dict[str, Tensor
     ],
 )
 def test_the_tensor_behind_a_divergence_is_one_that_differs(module: str, wrong: list[str], named: str) -> None:
-    found = tensor_behind(LAYER + module, [TensorDifference(LAYER + name, None, "copy", 1) for name in wrong])
-    assert found is not None
-    assert found.target == LAYER + named
+    difference = tensor_behind(LAYER + module, [TensorDifference(LAYER + name, None, "copy", 1) for name in wrong])
+    assert difference is not None
+    assert difference.target == LAYER + named

@@ -25,7 +25,7 @@ _INTEGERS = {8: torch.int64, 4: torch.int32, 2: torch.int16}
 
 
 @dataclass(frozen=True)
-class Candidate:
+class OtherTensor:
     """A tensor that another one may have been taken for.
 
     Attributes:
@@ -41,7 +41,9 @@ class Candidate:
     stands_in: Callable[[Tensor], bool]
 
 
-def nearest(actual: Tensor, expected: Tensor, candidates: Sequence[Candidate], heads: int | None = None) -> str | None:
+def nearest(
+    actual: Tensor, expected: Tensor, candidates: Sequence[OtherTensor], heads: int | None = None
+) -> str | None:
     """Describe how a tensor came from what it should be, or from another tensor.
 
     Args:
@@ -77,7 +79,7 @@ def differing(actual: Tensor, expected: Tensor) -> tuple[int, tuple[int, ...] | 
 
 
 def _explanations(
-    actual: Tensor, expected: Tensor, candidates: Sequence[Candidate], heads: int | None
+    actual: Tensor, expected: Tensor, candidates: Sequence[OtherTensor], heads: int | None
 ) -> Iterator[str]:
     """Yield the changes that give the values, the most certain first."""
     same_shape = actual.shape == expected.shape
@@ -99,7 +101,7 @@ def _explanations(
     yield from _others_scaled(actual, candidates)
 
 
-def _others(actual: Tensor, expected: Tensor, candidates: Sequence[Candidate]) -> Iterator[str]:
+def _others(actual: Tensor, expected: Tensor, candidates: Sequence[OtherTensor]) -> Iterator[str]:
     """Yield the tensors that have these values, as they are or transposed."""
     for turned in (False, True):
         wanted = actual.T if turned and actual.dim() == 2 else actual
@@ -206,7 +208,7 @@ def _arithmetic(actual: Tensor, expected: Tensor) -> Iterator[str]:
         yield f"has {constant:.6g} added to every value"
 
 
-def _others_scaled(actual: Tensor, candidates: Sequence[Candidate]) -> Iterator[str]:
+def _others_scaled(actual: Tensor, candidates: Sequence[OtherTensor]) -> Iterator[str]:
     """Yield the tensors of which it is a multiple."""
     places, wanted = _places(actual), actual.double()
     for candidate in candidates:
@@ -255,8 +257,8 @@ def _some_rows(actual: Tensor, expected: Tensor) -> Iterator[str]:
 
 def _listed(rows: Sequence[int]) -> str:
     """Return the first rows, in words."""
-    shown = ", ".join(map(str, rows[:4])) + (f" and {len(rows) - 4:,} more" if len(rows) > 4 else "")
-    return f"{'row' if len(rows) == 1 else 'rows'} {shown}"
+    first = ", ".join(map(str, rows[:4])) + (f" and {len(rows) - 4:,} more" if len(rows) > 4 else "")
+    return f"{'row' if len(rows) == 1 else 'rows'} {first}"
 
 
 def _places(values: Tensor) -> Tensor:

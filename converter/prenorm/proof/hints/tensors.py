@@ -12,7 +12,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from prenorm.mapping.plan import ConversionPlan
-from prenorm.proof.hints.nearest import Candidate, differing, nearest
+from prenorm.proof.hints.nearest import OtherTensor, differing, nearest
 from prenorm.reports.model import AuditRow, TensorDifference
 from prenorm.reports.series import place_of
 from prenorm.rules.rows import Row
@@ -103,11 +103,11 @@ def tensor_behind(module: str, tensors: Sequence[TensorDifference]) -> TensorDif
         The module's own; else the last before it in its stage, such as the norm that it is fed by; else the first of all.
     """
     names = (f"{module}.", f"{module.partition('.')[2] or module}.")  # a folder without a head has no prefix
-    own = [item for item in tensors if item.target.startswith(names)]
+    of_module = [item for item in tensors if item.target.startswith(names)]
     at = computing_order(f"{module}.weight")[:2]
     before = [item for item in tensors if (at[0],) <= computing_order(item.target)[:2] <= at]
     nearest_first = sorted(before, key=lambda item: computing_order(item.target)[:2], reverse=True)
-    return next(iter([*own, *nearest_first, *tensors]), None)
+    return next(iter([*of_module, *nearest_first, *tensors]), None)
 
 
 class _Stored:
@@ -157,14 +157,14 @@ class _Search:
         known = nearest(actual, wanted, list(self._candidates(row)), heads) if searched else None
         return _with(made, count, first, known)
 
-    def _candidates(self, row: Row) -> Iterator[Candidate]:
+    def _candidates(self, row: Row) -> Iterator[OtherTensor]:
         """Yield the other tensors that have the shape, or that of the transpose."""
         module = row.target.rpartition(".")[0]
         others = [item for item in self.rows.values() if item.target != row.target and item.moved is not None]
         for item in sorted(others, key=lambda item: (not item.target.startswith(module), computing_order(item.target))):
             if item.shape in (row.shape, row.shape[::-1]):
                 words = tensor_in_words(item.target, item.source)
-                yield Candidate(words, item.shape, _reading(item), self._stands_in(item.target))
+                yield OtherTensor(words, item.shape, _reading(item), self._stands_in(item.target))
 
     def _stands_in(self, name: str) -> Callable[[Tensor], bool]:
         """Return what says whether the folder has these values under that name."""
