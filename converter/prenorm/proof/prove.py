@@ -26,6 +26,7 @@ from prenorm.reports.model import Audit, Check, Diagnosis, Report, TensorDiffere
 
 # What a runtime raises for a folder that does not load, or that computes other stages than the reference.
 UNCOMPUTABLE = (ValueError, RuntimeError, IndexError, OSError, KeyError)
+_MOST_REASONS = 10
 
 
 @dataclass(frozen=True)
@@ -137,10 +138,23 @@ class Findings:
             error: what the runtime raised.
             suffix: what tells the runtime's checks from those of another.
         """
-        reason = str(error).strip().split("\n")[0]
-        sentence = f"numbers{suffix}: the folder cannot be computed: {reason}"
+        sentence = f"numbers{suffix}: the folder cannot be computed: {_reason(error)}"
         self.checks.append(Check("logits" + suffix, False, {"disagreements": 1}))
         self.symptoms.append(sentence)
+
+
+def _reason(error: Exception) -> str:
+    """Return an exception's message as one line; a list behind a colon is kept, for its lines are what is wrong."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if not lines or isinstance(error, KeyError):
+        return f"{type(error).__name__} {' '.join(lines)}".strip()
+    first, *others = lines
+    if not first.endswith(":"):
+        return first
+    reasons = others[:_MOST_REASONS]
+    if len(others) > len(reasons):
+        reasons.append(f"and {len(others) - len(reasons)} more")
+    return f"{first} {'; '.join(reasons)}" if reasons else first.rstrip(":")
 
 
 class Basis(Protocol):
