@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -61,10 +61,10 @@ def measured(runs: list[Run], kind: str, item: HostileFile, record_property: Cal
         record_property(name, value)
 
 
-def by_cost(names: Iterable[str]) -> list[Any]:
-    """The names as parameters; files that are made to take long are marked so."""
-    slow = ("bombs/", "counts/")
-    return [pytest.param(name, marks=pytest.mark.slow) if name.startswith(slow) else name for name in names]
+def by_cost(files: Mapping[str, HostileFile]) -> list[Any]:
+    """Their names as parameters; those made to take long, or found out only by converting, are marked slow."""
+    slow = {name for name, item in files.items() if item.late or name.startswith(("bombs/", "counts/"))}
+    return [pytest.param(name, marks=pytest.mark.slow) if name in slow else name for name in files]
 
 
 @pytest.mark.parametrize("name", by_cost(REFUSED))
@@ -156,6 +156,7 @@ def test_what_is_no_file_holds_nothing_up(path: str, said: str, tmp_path: Path, 
     assert said in one_sentence(run)
 
 
+@pytest.mark.slow
 def test_the_corpus_is_large_and_the_same_every_time() -> None:
     items = [*REFUSED.values(), *CONVERTED.values()]
     assert len(items) > 90

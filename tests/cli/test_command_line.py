@@ -116,6 +116,7 @@ def on_terminal(*arguments: str | Path) -> str:
     return written.decode()
 
 
+@pytest.mark.slow
 def test_progress_is_shown_on_a_terminal_only(tmp_path: Path) -> None:
     shown = on_terminal("convert", MLM, tmp_path / "out")
     assert all(stage in shown for stage in ("Reading", "Writing", "Proving"))

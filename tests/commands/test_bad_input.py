@@ -91,6 +91,7 @@ def test_bad_checkpoint(
     assert sorted(tmp_path.iterdir()) == before
 
 
+@pytest.mark.slow
 def test_nonfinite_weights_convert_unjudged_when_that_is_wanted(tmp_path: Path) -> None:
     path = save_edited(tmp_path / "nan.pt", lambda content: content["model"][FC1][:1].fill_(float("nan")))
     done = run_command("convert", path, tmp_path / "out", "--allow-nonfinite")
@@ -173,6 +174,7 @@ def test_bpe_without_dictionary(tmp_path: Path) -> None:
     assert '"vocab_size": 433' in (tmp_path / "out" / "config.json").read_text()
 
 
+@pytest.mark.slow
 def test_attention_heads_can_be_given(tmp_path: Path) -> None:
     path = save_edited(tmp_path / "bad.pt", no_heads)
     assert run_command("convert", path, tmp_path / "out", "--attention-heads", "4").returncode == 0

@@ -187,6 +187,7 @@ def test_a_disk_of_any_size_that_is_too_small(place: MakePlace, tmp_path: Path) 
         at_work.reset()
 
 
+@pytest.mark.slow
 def test_folders_that_may_not_be_written(place: MakePlace, tmp_path: Path) -> None:
     at_work = place(old=True, conditions={"powerless": True})
     errors = tmp_path / "errors"

@@ -69,6 +69,7 @@ def test_kill_at_any_moment_leaves_no_half_folder(tmp_path: Path) -> None:
     assert {entry.name for entry in output.iterdir()} == COMPLETE
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
     process = start(tmp_path / "out")
     wait_until(lambda: any(tmp_path.iterdir()), "a staging folder")
@@ -131,6 +132,7 @@ def test_publish_never_replaces_what_appeared_meanwhile(
     assert [entry.read_text() for entry in output.iterdir()] == ([] if empty else ["theirs"])
 
 
+@pytest.mark.slow
 def test_files_that_may_not_grow_leave_nothing(tmp_path: Path) -> None:
     script = f"ulimit -f 200; exec {PRENORM} convert {MLM} {tmp_path / 'out'}"
     done = subprocess.run(["bash", "-c", "trap '' XFSZ; " + script], capture_output=True, text=True, timeout=PATIENCE)

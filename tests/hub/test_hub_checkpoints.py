@@ -16,6 +16,8 @@ from helpers.hub.command import CommandWorker, prenorm
 from helpers.paths import FIXTURES, ROOT, SCRIPTS
 from helpers.waiting import PATIENCE
 
+pytestmark = pytest.mark.slow
+
 VARIANTS = FIXTURES / "variants"
 REPO = "lab/training"
 SOURCE = VARIANTS / "activation-gelu"

@@ -10,6 +10,8 @@ from torch.nn import functional
 
 from helpers.model_pairs import NAMES, SMALL, apart, batch, inputs_for, labels_for, pair
 
+pytestmark = pytest.mark.slow
+
 DTYPES = [(torch.float64, 1e-10), (torch.float32, 1e-5)]
 
 

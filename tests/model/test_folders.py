@@ -73,6 +73,7 @@ def test_config_keeps_what_it_does_not_know(tmp_path: Path) -> None:
         RobertaPreLayerNormConfig.from_pretrained(tmp_path)
 
 
+@pytest.mark.slow
 def test_loading_does_not_import_torchs_compiler(tmp_path: Path) -> None:
     """torch's `normal_` on the meta device would import it, which takes far longer than to load a small model."""
     RobertaPreLayerNormForMaskedLM(RobertaPreLayerNormConfig(**SMALL)).save_pretrained(tmp_path)
@@ -192,6 +193,7 @@ def test_a_missing_head_is_new_and_one_warning_names_it(tmp_path: Path) -> None:
     assert all(item.grad is not None for item in classifier.parameters())
 
 
+@pytest.mark.slow
 def test_a_seed_gives_the_same_new_parts(tmp_path: Path) -> None:
     """Pooler and classifier are both new: in which order they are drawn must not depend on the hashes of their names."""
     build("RobertaPreLayerNormForMaskedLM").save_pretrained(tmp_path)

@@ -230,6 +230,7 @@ CLASSES = st.sampled_from(
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @settings(max_examples=400, deadline=None)
 @given(st.data())
 def test_any_graph_of_objects_is_read_or_refused(data: st.DataObject) -> None:

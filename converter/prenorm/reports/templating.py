@@ -1,8 +1,12 @@
-"""Jinja environments in which a template cannot forget to escape."""
+"""Jinja environments in which a template cannot forget to escape.
+
+Each is made once: it keeps its templates compiled.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -11,6 +15,7 @@ from prenorm.reports import markdown_text
 from prenorm.reports.text import count, exact, fact, label, number, visible
 
 
+@cache
 def html_environment(package: str = __package__) -> Environment:
     """Make an environment for HTML: text is escaped, and characters that cannot be seen are spelled out.
 
@@ -23,6 +28,7 @@ def html_environment(package: str = __package__) -> Environment:
     return _environment(package, visible)
 
 
+@cache
 def markdown_environment(package: str = __package__) -> Environment:
     """Make an environment for Markdown: whatever means something to Markdown is escaped where it stands.
 

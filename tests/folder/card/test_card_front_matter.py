@@ -230,6 +230,7 @@ _VALUES = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=500, deadline=None)
 @given(st.dictionaries(_TEXT.filter(lambda key: key != "tags"), _VALUES, min_size=1, max_size=5))  # its tags are a list
 def test_every_value_is_read_as_it_was_meant(data: dict[str, object]) -> None:

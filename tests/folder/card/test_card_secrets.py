@@ -148,6 +148,7 @@ def test_secrets_in_the_names_of_heads(task: str, machine: Path) -> None:
     assert len(set(re.findall(r"classification_heads\.unnamed-(\d)\.", report))) == len(HEADS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verdict", ["passed", "failed"])
 def test_reports_of_the_command_withhold_the_names_of_heads(
     verdict: str, machine: Path, monkeypatch: pytest.MonkeyPatch

@@ -35,6 +35,9 @@ _FORBIDDEN = (
     "pickle.", "marshal.", "exec", "compile", "import", "cpython.run",
     "builtins.input", "builtins.breakpoint", "sys.set", "code.__new__", "ctypes.",
 )  # fmt: skip
+# rich annotates an inner function of its `Text.join` with the name of its class, which typing compiles whenever its cache
+# has lost it. This text and no other.
+_ANNOTATION = ("compile", b"Text", "<string>")
 # How a finished folder is renamed in one step: by the C library, which Python has no function for.
 _PUBLISHING = (("ctypes.dlopen", None), ("ctypes.dlsym", "renameat2"))
 
@@ -205,7 +208,7 @@ def _watch(log: int, event: str, args: tuple[object, ...]) -> None:
         return
     if any(_STAGING in _place(part) for part in args):
         return
-    if (event, *args[-1:]) in _PUBLISHING:
+    if (event, *args) == _ANNOTATION or (event, *args[-1:]) in _PUBLISHING:
         return
     os.write(log, f"{event} {str(args)[:200]!r}\n".encode("utf-8", "backslashreplace"))
 

@@ -15,6 +15,8 @@ from helpers.paths import MLM
 from prenorm.proof.references.fairseq.process import FairseqRefused, FairseqWorker
 from prenorm.proof.references.fairseq.reference import FairseqReference
 
+pytestmark = pytest.mark.slow
+
 
 def test_used_is_what_the_outputs_depend_on(worker: FairseqWorker) -> None:
     prepared = understood(CLASSIFIER)
