@@ -108,7 +108,7 @@ def _steps(part: dict[str, Any] | None) -> Iterator[dict[str, Any]]:
         yield from _steps(child)
 
 
-def _sentencepiece_table(part: dict[str, Any] | None) -> normalizers.Sequence:
+def _sentencepiece_table(part: dict[str, Any] | None) -> normalizers.Normalizer:
     """Return the part of a normalizer that is a sentencepiece model's own table, which may fold case and compatible forms.
 
     NFKC belongs to it where prenorm wrote the tokenizer; steps of other kinds are no part of any such model.
@@ -118,11 +118,12 @@ def _sentencepiece_table(part: dict[str, Any] | None) -> normalizers.Sequence:
         return normalizers.Sequence([])
     of_model = [step for step in steps if step["type"] in ("Precompiled", "NFKC")]
     made = Tokenizer.from_str(json.dumps(_EMPTY | {"normalizer": {"type": "Sequence", "normalizers": of_model}}))
-    return made.normalizer
+    table: normalizers.Normalizer = made.normalizer
+    return table
 
 
 # tokenizer.json without anything in it
-_EMPTY = {
+_EMPTY: dict[str, Any] = {
     "version": "1.0", "truncation": None, "padding": None, "added_tokens": [], "normalizer": None, "pre_tokenizer": None,
     "post_processor": None, "decoder": None, "model": {"type": "WordLevel", "vocab": {}, "unk_token": ""},
 }  # fmt: skip
