@@ -40,12 +40,14 @@ class Fit:
     Attributes:
         sources: the stored name of the weight that each parameter gets.
         fresh: the submodules and parameters to initialize anew, in a fixed order, so that a seed gives the same weights.
-        problems: a line for everything that does not fit, sorted.
+        problems: a line for everything that the model needs and does not get, sorted.
+        unexpected: a line for every stored weight that the model has no use for, sorted.
     """
 
     sources: dict[str, str]
     fresh: tuple[str, ...]
     problems: tuple[str, ...]
+    unexpected: tuple[str, ...] = ()
 
 
 def fit(stored: Mapping[str, Shape], expected: ExpectedWeights, *, ignore_mismatched_sizes: bool) -> Fit:
@@ -67,7 +69,7 @@ def fit(stored: Mapping[str, Shape], expected: ExpectedWeights, *, ignore_mismat
     problems = [
         f"missing: {name}, shape {list(expected.shapes[name])}" for name in missing if not name.startswith(whole)
     ]
-    problems += [
+    unexpected = [
         f"unexpected: {name}, shape {list(stored[source])}"
         for name, source in available.items()
         if _is_unexpected(name, expected)
@@ -83,7 +85,7 @@ def fit(stored: Mapping[str, Shape], expected: ExpectedWeights, *, ignore_mismat
         else:
             file_shape = list(stored[available[name]])
             problems.append(f"mismatched: {name} is {file_shape} in the file, {list(shape)} in the model")
-    return Fit(sources, tuple(fresh), tuple(sorted(problems)))
+    return Fit(sources, tuple(fresh), tuple(sorted(problems)), tuple(sorted(unexpected)))
 
 
 def _available(stored: Mapping[str, Shape], expected: ExpectedWeights) -> dict[str, str]:

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 from helpers.checkpoints import save_edited
@@ -17,12 +19,17 @@ from helpers.paths import MLM
 from helpers.variants import VARIANTS
 from prenorm import convert, inspect
 from prenorm.errors import NotRepresentable, PrenormError, UsageProblem
+from prenorm.source.arguments import Arguments
+from prenorm.source.training import trained_head
 
 CLASSIFIER = VARIANTS / "sequence-classification" / "checkpoint.pt"
 LABELS = CLASSIFIER.with_name("label_dict.txt")
 RANKING = VARIANTS / "sentence-ranking" / "checkpoint.pt"
 HEAD = "classification_heads.sentence_classification_head."
 Content = dict[str, Any]
+# Of fairseq and its examples: these train heads, as far as is known.
+KNOWN_CRITERIA = {"sentence_prediction", "sentence_prediction_adapters", "sentence_prediction_r3f", "sentence_ranking"}
+KNOWN_TASKS = {"sentence_prediction", "sentence_prediction_adapters", "sentence_ranking", "commonsense_qa"}
 
 
 def add_head(name: str, outputs: int = 3) -> Callable[[Content], None]:
@@ -149,6 +156,93 @@ def test_a_task_of_a_user_dir_is_known_by_its_head(tmp_path: Path) -> None:
     assert found.converts_to is not None
     assert found.converts_to["task"] == "sequence-classification"
     assert "our_own_task, with classification_head_name=" in str(found.converts_to["chosen_because"])
+
+
+def train_for(
+    task: str | None, criterion: str | None, *, flat: bool = False, **more: object
+) -> Callable[[Content], None]:
+    """Arguments of another training: in sections, or all in one Namespace as fairseq had it up to 0.10."""
+
+    def edit(content: Content) -> None:
+        forget_task(content)
+        values = vars(content["cfg"]["model"])
+        values.update(more, task=task, criterion=criterion)
+        if flat:
+            content["args"], content["cfg"] = content["cfg"]["model"], None
+        else:
+            content["cfg"]["task"] = {"_name": task, **more} if task else None
+            content["cfg"]["criterion"] = {"_name": criterion} if criterion else None
+
+    return edit
+
+
+@pytest.mark.parametrize("flat", [False, True])
+@pytest.mark.parametrize("num_classes", [5, 1])
+@pytest.mark.parametrize(
+    ("task", "criterion"),
+    [
+        ("commonsense_qa", "sentence_ranking"),
+        ("commonsense_qa", None),
+        ("swag", "sentence_ranking"),
+        ("sentence_prediction", "sentence_ranking"),
+        (None, "sentence_ranking"),
+    ],
+)
+def test_ranking_is_a_choice_whatever_the_task_is_called(
+    task: str | None, criterion: str | None, num_classes: int, flat: bool, tmp_path: Path
+) -> None:
+    """`num_classes` counts the choices, each with the one score that the criterion asks of the head."""
+    path = save_edited(tmp_path / "c.pt", train_for(task, criterion, flat=flat, num_classes=num_classes), RANKING)
+    found = inspect(path)
+    assert found.refusal is None
+    assert found.converts_to is not None
+    assert found.converts_to["architecture"] == "RobertaPreLayerNormForMultipleChoice"
+    assert str(task or "sentence_ranking") in str(found.converts_to["chosen_because"])
+
+
+@pytest.mark.parametrize("flat", [False, True])
+@pytest.mark.parametrize(
+    ("task", "criterion"),
+    [
+        ("sequence_tagging", "sequence_tagging"),
+        ("sequence_tagging", None),
+        ("sentence_prediction", "token_classification"),
+        ("masked_lm", "masked_lm_with_next_sentence"),
+        ("translation", "cross_entropy"),
+    ],
+)
+def test_a_head_of_unknown_training_has_to_be_said(
+    task: str, criterion: str | None, flat: bool, tmp_path: Path
+) -> None:
+    """A head that labels tokens looks like one that classifies texts; a guess would publish another model."""
+    edit = train_for(task, criterion, flat=flat, classification_head_name="sentence_classification_head")
+    path = save_edited(tmp_path / "c.pt", edit, CLASSIFIER)
+    found = inspect(path)
+    assert found.refusal_code == 2
+    assert f"task {task}" in str(found.refusal)
+    assert criterion is None or f"criterion {criterion}" in str(found.refusal)
+    assert "--task" in str(found.refusal)
+    chosen = inspect(path, task="encoder").converts_to
+    assert chosen is not None
+    assert chosen["architecture"] == "RobertaPreLayerNormModel"
+
+
+@settings(max_examples=40, deadline=None)
+@given(names=st.lists(st.text("abcdefgh_prediction", min_size=1, max_size=24), min_size=2, max_size=2, unique=True))
+def test_no_name_that_fairseq_lacks_is_taken_for_a_training(names: list[str]) -> None:
+    task, criterion = names
+    assume(criterion not in KNOWN_CRITERIA and task not in KNOWN_TASKS)
+    recorded = {"task": task, "criterion": criterion, "classification_head_name": "x", "ranking_head_name": "x"}
+    assert trained_head(Arguments("args", recorded)) is None
+    assert trained_head(Arguments("args", {**recorded, "criterion": None})) is None
+
+
+@pytest.mark.parametrize(("task", "criterion"), [("masked_lm", "masked_lm"), ("wsc", "wsc"), ("masked_lm", None)])
+def test_a_masked_lm_with_a_head_stays_a_masked_lm(task: str, criterion: str | None, tmp_path: Path) -> None:
+    found = inspect(save_edited(tmp_path / "c.pt", train_for(task, criterion), CLASSIFIER))
+    assert found.converts_to is not None
+    assert found.converts_to["task"] == "masked-lm"
+    assert any("left out: classification head" in text for text in found.warnings)
 
 
 @pytest.mark.slow

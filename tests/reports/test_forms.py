@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import html
 import json
 import math
 import subprocess
@@ -126,3 +127,37 @@ def test_invisible_characters_are_spelled_out() -> None:
     assert visible("\U000e0041é模🙂 ~") == r"\U000e0041é模🙂 ~"
     assert len(visible("k" * 10_000, 100)) == 100
     assert visible("abcdefgh", 5) == "ab…gh"
+
+
+DIFFERENT = {
+    "target": "roberta_prelayernorm.encoder.layer.1.attention.self.key.weight", "source": "layers.1.self_attn.k_proj.weight",
+    "operation": "copy", "values": 2304, "differing": 2304, "first": [0, 0],
+    "nearest": "holds layer 0's key weight ('layers.0.self_attn.k_proj.weight')",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("suffix", [".md", ".html", ".xml"])
+@pytest.mark.parametrize("with_tensors", [True, False])
+def test_the_cause_stands_before_what_follows_from_it(suffix: str, with_tensors: bool) -> None:
+    report = synthetic(fail_at="layer.1.attention.self.key")
+    if with_tensors:
+        report |= {"different_tensors": [DIFFERENT]}
+    text = html.unescape(render(report, suffix)).replace("\\", "")
+    cause = "holds layer 0's key weight" if with_tensors else "were their rules swapped?"
+    body = text[text.index("<failure") if suffix == ".xml" else 0 :]
+    assert body.index(cause) < body.index("differs by 3.1e-02")
+    assert body.index(cause) < body.lower().index("first divergence")
+    if suffix != ".xml":
+        assert text.lower().index("failed") < text.index(cause)
+
+
+def test_causes_come_once_and_tensors_say_what_was_planned() -> None:
+    report = synthetic(fail_at="layer.1.attention.self.key") | {"different_tensors": [DIFFERENT]}
+    tensor = f"'{DIFFERENT['target']}' {DIFFERENT['nearest']}"
+    sentence = f"{tensor} (planned: 'layers.1.self_attn.k_proj.weight', copy)"
+    assert read(report).causes == ["Query and key have the same shape: were their rules swapped?", sentence]
+    report["divergence"]["hint"] = tensor
+    assert read(report).causes == [sentence]
+    assert read({**report, "different_tensors": None, "divergence": None}).causes == []
+    assert read(report).to_dict()["different_tensors"] == [DIFFERENT]
+    assert "different_tensors" not in read(synthetic()).to_dict()

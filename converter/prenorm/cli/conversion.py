@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from prenorm.cli import console
-from prenorm.cli.judgement import print_parity
+from prenorm.cli.judgement import print_parity, print_verdict, print_verification
 from prenorm.cli.output import ReportOptions
 from prenorm.cli.signals import resumable_push
 from prenorm.commands.convert import Conversion
@@ -36,7 +36,7 @@ def convert(options: ConvertOptions, output: ReportOptions) -> Conversion:
             if output.as_json:
                 console.print_json(error.report.to_dict())
             elif not output.quiet:
-                print_parity(error.report)
+                print_verification(error.report)
         raise
     output.write(result.report)
     return result
@@ -88,12 +88,13 @@ def as_json(result: Conversion) -> dict[str, object]:
 
 
 def print_conversion(result: Conversion) -> None:
-    """Print the parity table, the folder's files, and what the folder is for.
+    """Print the verdict, the parity table, the folder's files, and what the folder is for.
 
     Args:
         result: the conversion.
     """
     stdout = console.stdout()
+    print_verdict(result.report)
     print_parity(result.report)
     files = result.report.target.get("files", [])
     assert isinstance(files, list)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _MOST_SHOWN = 20
 _STYLES = {"passed": "green", "not judged": "yellow"}
+_MOST_CAUSES = 5
 
 
 def print_judgement(report: Report) -> None:
@@ -44,13 +45,16 @@ def print_parity(report: Report) -> None:
 
 
 def print_verification(report: Report) -> None:
-    """Print the parity table, everything that disagrees, where the numbers part, and the verdict.
+    """Print the verdict and its cause, the parity table, everything that disagrees, where the numbers part, and the verdict.
 
     Args:
         report: the report.
     """
-    print_parity(report)
     console = stdout()
+    print_verdict(report)
+    for cause in _first(report.causes, _MOST_CAUSES):
+        console.print(f"[bold]Cause:[/bold] {escape(cause)}", soft_wrap=True)
+    print_parity(report)
     _print_disagreements(console, report.disagreements)
     if report.divergence is not None:
         console.print(f"First divergence: {escape(report.divergence.module)}", soft_wrap=True)
@@ -63,7 +67,16 @@ def print_verification(report: Report) -> None:
             f"What {cost['dtype']} costs (not judged): same best token {float(cost['top1_agreement']):.2%}, "
             f"KL divergence {float(cost['kl_mean']):.1e} on average and {float(cost['kl_max']):.1e} at most"
         )
-    console.print(f"Verdict: {report.words}", style=_verdict_style(report))
+    print_verdict(report)
+
+
+def print_verdict(report: Report) -> None:
+    """Print the verdict: it stands before and behind what it rests on.
+
+    Args:
+        report: the report.
+    """
+    stdout().print(f"Verdict: {report.words}", style=_verdict_style(report))
 
 
 def _verdict_style(report: Report) -> str:
@@ -90,6 +103,12 @@ def print_fitness(report: Report) -> None:
     not_run = sum(check.outcome == "not run" for check in report.checks)
     suffix = f" ({not_run} not run)" if not_run else ""
     console.print(f"Verdict: {report.words}{suffix}", style=_verdict_style(report))
+
+
+def _first(texts: Sequence[str], most: int) -> list[str]:
+    """Return the first texts, and how many more there are."""
+    left = len(texts) - most
+    return [*texts[:most], *([f"... and {left} more; --report FILE has them all"] if left > 0 else [])]
 
 
 def _print_disagreements(console: Console, disagreements: Sequence[str]) -> None:

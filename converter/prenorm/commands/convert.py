@@ -16,6 +16,7 @@ from prenorm.folder.card.names import PublicNames
 from prenorm.folder.card.options import read_user_text
 from prenorm.folder.staging import check_output, publish, staging_folder
 from prenorm.hub.addresses import hub_file
+from prenorm.mapping.frequency import frequency_warning
 from prenorm.mapping.plan import ConversionPlan
 from prenorm.mapping.understood import Prepared, prepare
 from prenorm.mapping.warnings import NOT_JUDGED
@@ -74,6 +75,10 @@ def convert(options: ConvertOptions) -> Conversion:
         shown_command = _command(prepared, options)
     with clock.measure("import"):  # torch, which inspect and refusals do not wait for
         from prenorm.commands.assemble import prove_folder, write_folder
+    foreign = frequency_warning(prepared)
+    if foreign is not None:
+        warnings.append(foreign)
+        progress.warn(foreign)
     with staging_folder(output) as staging:
         with clock.measure("write"):
             write_folder(prepared, staging, allow_nonfinite=options.allow_nonfinite, progress=progress)
@@ -99,7 +104,7 @@ def _failure(report: Report, output: Path) -> ParityFailed:
         + (f"; first diverging module: {module}" if module else "")
         + f"), so {output} was not written",
         report=report,
-        problems=[*report.problems, *(f"'{name}' is not bit-equal to its source" for name in unequal)],
+        problems=[*report.causes, *report.problems, *(f"'{name}' is not bit-equal to its source" for name in unequal)],
         advice="This is a fault of prenorm: please report it with the output of prenorm inspect",
     )
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from prenorm.commands.keywords import with_modes
 from prenorm.commands.opening import open_folder, open_source
 from prenorm.folder.digests import Digests
+from prenorm.mapping.frequency import frequency_warning
 from prenorm.mapping.understood import prepare
 from prenorm.options import AUTO, VERIFY_MODES, FolderOnlyOptions, GoldenOptions, VerifyOptions
 
@@ -71,6 +72,9 @@ def _verify_by_checkpoint(options: VerifyOptions) -> Report:
         published = open_folder(options.folder, Path(scratch), options.revision, options.listener)
         understood = replace(options, task=published.kind.value) if options.task == AUTO else options
         prepared = prepare(checkpoint, understood, vocabulary_rows(published.tensors))
+        foreign = frequency_warning(prepared)
+        if foreign is not None:
+            options.listener.warn(foreign)
         facts = {"task": prepared.plan.task.kind.value, "notes": list(published.notes)}
         tokenizer = tokenizer_by_dictionary(published.path, prepared.tokenization, prepared.dictionary)
         report, _ = prove_by_checkpoint(

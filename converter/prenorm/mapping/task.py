@@ -9,7 +9,7 @@ from prenorm.errors import NotRepresentable, UsageProblem
 from prenorm.options import AUTO, TaskKind
 from prenorm.source.description import SourceDescription
 from prenorm.source.sizes import HeadDescription
-from prenorm.source.training import UNKNOWN
+from prenorm.source.training import UNKNOWN, trained_kind
 from prenorm.tokenization.dictionary import read_labels
 
 _USES_HEAD = (TaskKind.SEQUENCE_CLASSIFICATION, TaskKind.MULTIPLE_CHOICE)
@@ -72,15 +72,29 @@ def _trained_for(description: SourceDescription, head_name: str | None) -> tuple
     trained = description.trained_head
     if trained is not None and description.heads:
         return trained.kind, trained.why
-    if head_name is not None or (description.heads and description.task == UNKNOWN):
-        names = ", ".join(head.name for head in description.heads) or "none"
-        raise UsageProblem(
-            f"what its classification heads ({names}) were trained for is not recorded",
-            advice="Say it with --task sequence-classification or multiple-choice (or masked-lm, or encoder)",
-        )
+    kind = trained_kind(description.task, description.criterion)
+    if head_name is not None or (description.heads and kind is not TaskKind.MASKED_LM):
+        raise _unknown_training(description)
     if description.lm_head:
         return TaskKind.MASKED_LM, f"the checkpoint was trained for {description.task}"
     return TaskKind.ENCODER, "the checkpoint has no head that a target holds"
+
+
+def _unknown_training(description: SourceDescription) -> UsageProblem:
+    """Return the error for heads that may be for anything."""
+    heads = f"its classification heads ({', '.join(head.name for head in description.heads) or 'none'})"
+    if description.task == UNKNOWN or not description.heads:
+        return UsageProblem(f"what {heads} were trained for is not recorded", advice=_SAY_THE_TASK)
+    names = f"task {description.task}"
+    if description.criterion != UNKNOWN:
+        names += f" and criterion {description.criterion}"
+    return UsageProblem(
+        f"it is not known what {heads} were trained for: the checkpoint records {names}",
+        advice=f"{_SAY_THE_TASK}. A head that labels single tokens has no place in a folder",
+    )
+
+
+_SAY_THE_TASK = "Say it with --task sequence-classification or multiple-choice (or masked-lm, or encoder)"
 
 
 def _refuse_head_options(kind: TaskKind, why: str, head_name: str | None, label_dict: Path | None) -> None:

@@ -29,13 +29,14 @@ from prenorm.proof.comparison import Comparison
 from prenorm.proof.computation import Computation
 from prenorm.proof.facts import source_digests, source_facts
 from prenorm.proof.hints import diagnose
+from prenorm.proof.hints.tensors import different_tensors
 from prenorm.proof.protocols import ReferenceModel
 from prenorm.proof.prove import UNCOMPUTABLE, Findings, JudgedFolder, prove
 from prenorm.proof.references import open_reference
 from prenorm.proof.references.builtin import BuiltinReference
 from prenorm.proof.references.settings import is_rounded, settings_of, tensors_as_stored
 from prenorm.proof.runtimes import BUNDLED, open_runtime
-from prenorm.reports.model import Audit, Check, Diagnosis, Report
+from prenorm.reports.model import Audit, Check, Diagnosis, Report, TensorDifference
 from prenorm.tokenization import count_wrong_ids, tokenizer_config
 
 
@@ -136,16 +137,29 @@ class CheckpointBasis:
         ]
         return audited, [*(f"weights: {text}" for text in audited.problems), *unequal]
 
-    def diagnose(self, comparison: Comparison) -> Diagnosis | None:
+    def different_tensors(self, folder: JudgedFolder, audited: Audit) -> tuple[TensorDifference, ...]:
+        """Describe the tensors that the audit found different.
+
+        Args:
+            folder: the folder.
+            audited: every tensor's fate.
+
+        Returns:
+            The tensors in computing order, with what they are nearest to where that is known.
+        """
+        return different_tensors(folder.path, self.expected.rows, audited.rows, self.prepared.plan)
+
+    def diagnose(self, comparison: Comparison, tensors: Sequence[TensorDifference]) -> Diagnosis | None:
         """Describe the first divergence of a comparison.
 
         Args:
             comparison: one that has a divergence.
+            tensors: those that differ.
 
         Returns:
-            Where it is, which rule made that tensor, and which known mistake gives the folder's numbers.
+            Where it is, which rule made the tensor that differs, and which known mistake gives the folder's numbers.
         """
-        return diagnose(comparison, self.prepared.plan, self.tensors)
+        return diagnose(comparison, self.prepared.plan, self.tensors, tensors)
 
     def cost_of_type(self, folder: JudgedFolder) -> dict[str, float | int | str] | None:
         """Compare the checkpoint's own numbers with those of a folder that stores it rounded.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,10 @@ from prenorm.proof.checks.config import check_config
 from prenorm.proof.checks.folder_tokenizer import FolderTokenizer
 from prenorm.proof.checks.recorded_tokenizer import tokenizer_by_recording
 from prenorm.proof.comparison import Comparison
+from prenorm.proof.hints.tensors import computing_order, tensor_behind, tensor_in_words
 from prenorm.proof.prove import Findings, JudgedFolder
 from prenorm.proof.references.golden import Golden, GoldenReference
-from prenorm.reports.model import Audit, AuditRow, Check, Diagnosis
+from prenorm.reports.model import Audit, AuditRow, Check, Diagnosis, TensorDifference
 
 
 class GoldenBasis:
@@ -103,17 +105,46 @@ class GoldenBasis:
         unequal = [f"weights: '{row.target}' has other bytes than were recorded" for row in rows if row.equal is False]
         return Audit(tuple(rows), tuple(problems)), [*(f"weights: {text}" for text in problems), *unequal]
 
-    def diagnose(self, comparison: Comparison) -> Diagnosis | None:
-        """Say where a comparison diverges; a sketch does not say why.
+    def different_tensors(self, folder: JudgedFolder, audited: Audit) -> tuple[TensorDifference, ...]:
+        """Describe the tensors that have other bytes than were recorded: by their SHA-256 they may be known as others.
+
+        Args:
+            folder: anybody's folder.
+            audited: every tensor's fate.
+
+        Returns:
+            The tensors in computing order.
+        """
+        stored = {} if folder.published is None else folder.published.tensors
+        recorded = {item["name"]: item["sha256"] for item in self._golden.facts["tensors"]}
+        names = [row.target for row in audited.rows if row.equal is False and row.target is not None]
+        digests = {name: _digest(stored[name].file, name) for name in names}
+        different = []
+        for name in sorted(names, key=computing_order):
+            holders = [other for other, digest in recorded.items() if digest == digests[name]]
+            swapped = [other for other in holders if digests.get(other) == recorded[name]]
+            words = f"is swapped with {tensor_in_words(swapped[0], None)}" if swapped else None
+            if holders and words is None:
+                words = f"holds {tensor_in_words(holders[0], None)}"
+            different.append(TensorDifference(name, None, "recorded", math.prod(stored[name].shape), None, None, words))
+        return tuple(different)
+
+    def diagnose(self, comparison: Comparison, tensors: Sequence[TensorDifference]) -> Diagnosis | None:
+        """Say where a comparison diverges; a sketch does not say why, a tensor may.
 
         Args:
             comparison: one that has a divergence.
+            tensors: those that differ.
 
         Returns:
-            The module's name.
+            The module's name, and what the tensor behind it is nearest to.
         """
         first = comparison.divergence
-        return Diagnosis(first.module, None, None) if first else None
+        if first is None:
+            return None
+        tensor = tensor_behind(first.module, tensors)
+        known = tensor is not None and tensor.nearest is not None
+        return Diagnosis(first.module, None, tensor.brief if tensor is not None and known else None)
 
     def cost_of_type(self, folder: JudgedFolder) -> None:
         """Return None: a golden file is for one type.

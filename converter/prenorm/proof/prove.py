@@ -22,10 +22,11 @@ from prenorm.proof.computation import Computation
 from prenorm.proof.protocols import ReferenceModel
 from prenorm.proof.runtimes import BUNDLED, open_runtime
 from prenorm.reports.making import report_of_proof
-from prenorm.reports.model import Audit, Check, Diagnosis, Report
+from prenorm.reports.model import Audit, Check, Diagnosis, Report, TensorDifference
 
 # What a runtime raises for a folder that does not load, or that computes other stages than the reference.
 UNCOMPUTABLE = (ValueError, RuntimeError, IndexError, OSError, KeyError)
+_MOST_REASONS = 10
 
 
 @dataclass(frozen=True)
@@ -87,12 +88,14 @@ class Findings:
 
     Attributes:
         checks: in the report's order.
-        disagreements: a sentence for everything that disagrees.
+        disagreements: a sentence for everything that disagrees, but for the numbers.
+        symptoms: a sentence for all numbers that disagree: they follow from what else does, and stand behind it.
         comparisons: of every runtime that could compute the folder.
     """
 
     checks: list[Check] = field(default_factory=list)
     disagreements: list[str] = field(default_factory=list)
+    symptoms: list[str] = field(default_factory=list)
     comparisons: list[Comparison] = field(default_factory=list)
 
     def add(self, check: Check, disagreements: Sequence[str]) -> None:
@@ -125,7 +128,8 @@ class Findings:
         for check in comparison_checks(comparison, suffix):
             apart, allowed = check.metrics["max_abs_diff"], check.tolerance
             sentence = f"numbers: {check.name} differ by {apart:.1e}, and rounding explains {allowed:.1e}"
-            self.add(check, [] if check.passed else [sentence])
+            self.checks.append(check)
+            self.symptoms += [] if check.passed else [sentence]
 
     def add_failure(self, error: Exception, suffix: str) -> None:
         """Take in that a folder cannot be computed.
@@ -134,9 +138,23 @@ class Findings:
             error: what the runtime raised.
             suffix: what tells the runtime's checks from those of another.
         """
-        reason = str(error).strip().split("\n")[0]
-        sentence = f"numbers{suffix}: the folder cannot be computed: {reason}"
-        self.add(Check("logits" + suffix, False, {"disagreements": 1}), [sentence])
+        sentence = f"numbers{suffix}: the folder cannot be computed: {_reason(error)}"
+        self.checks.append(Check("logits" + suffix, False, {"disagreements": 1}))
+        self.symptoms.append(sentence)
+
+
+def _reason(error: Exception) -> str:
+    """Return an exception's message as one line; a list behind a colon is kept, for its lines are what is wrong."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if not lines or isinstance(error, KeyError):
+        return f"{type(error).__name__} {' '.join(lines)}".strip()
+    first, *others = lines
+    if not first.endswith(":"):
+        return first
+    reasons = others[:_MOST_REASONS]
+    if len(others) > len(reasons):
+        reasons.append(f"and {len(others) - len(reasons)} more")
+    return f"{first} {'; '.join(reasons)}" if reasons else first.rstrip(":")
 
 
 class Basis(Protocol):
@@ -182,11 +200,23 @@ class Basis(Protocol):
             The rows, and a sentence for everything that is wrong.
         """
 
-    def diagnose(self, comparison: Comparison) -> Diagnosis | None:
+    def different_tensors(self, folder: JudgedFolder, audited: Audit) -> tuple[TensorDifference, ...]:
+        """Describe the tensors that the audit found different.
+
+        Args:
+            folder: the folder.
+            audited: every tensor's fate.
+
+        Returns:
+            The tensors in computing order, with what they are nearest to where that is known.
+        """
+
+    def diagnose(self, comparison: Comparison, tensors: Sequence[TensorDifference]) -> Diagnosis | None:
         """Describe the first divergence of a comparison.
 
         Args:
             comparison: one that has a divergence.
+            tensors: those that differ.
 
         Returns:
             Where it is, and what is known of its cause.
@@ -237,6 +267,7 @@ def prove(
     if folder.published is None:
         findings.checks += basis.check_written(folder.path)
         findings.disagreements.clear()
+        findings.symptoms.clear()
     return _report(folder, basis, findings, audited, compute)
 
 
@@ -263,6 +294,8 @@ def _report(folder: JudgedFolder, basis: Basis, findings: Findings, audited: Aud
     """Fill the report; of several comparisons it shows the first that diverges."""
     worst = next((item for item in findings.comparisons if item.divergence), None)
     comparison = worst or next(iter(findings.comparisons), None)
+    with torch.inference_mode():
+        different = basis.different_tensors(folder, audited)
     return report_of_proof(
         reference=basis.reference.name,
         compute_dtype=compute,
@@ -273,8 +306,9 @@ def _report(folder: JudgedFolder, basis: Basis, findings: Findings, audited: Aud
         audit=audited,
         runtimes=tuple(item.runtime.name for item in findings.comparisons),
         positions=comparison.positions.lines() if comparison else None,
-        divergence=basis.diagnose(worst) if worst else None,
-        disagreements=findings.disagreements,
+        divergence=basis.diagnose(worst, different) if worst else None,
+        different_tensors=different,
+        disagreements=[*findings.disagreements, *findings.symptoms],
         noise_floor=basis.reference.floor(),
         cost_of_type=basis.cost_of_type(folder),
     )

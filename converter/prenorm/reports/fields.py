@@ -85,6 +85,9 @@ Target = Annotated[
 ]
 FirstDivergence = Annotated[str | None, Meta(description="The first module that is further apart than its tolerance.")]
 Disagreements = Annotated[tuple[str, ...], Meta(description="All that disagrees, a sentence each.")]
+DifferentTensors = Meta(
+    description="The target tensors that hold other bits than the plan makes, in computing order; absent if there are none."
+)
 Runtimes = Annotated[
     tuple[str, ...], Meta(description="What ran the folder.", examples=[["bundled", "transformers 5.23.0"]])
 ]

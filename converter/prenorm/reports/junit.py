@@ -34,8 +34,8 @@ def render(report: Report) -> str:
         _add_case(suite, report, check)
     if not any(case.find("failure") is not None or case.find("error") is not None for case in suite.iter("testcase")):
         _add_verdict(suite, report)
-    if report.objections:
-        SubElement(suite, "system-out").text = "\n".join(map(visible, report.objections))
+    if report.objections or report.causes:
+        SubElement(suite, "system-out").text = "\n".join(map(visible, [*report.causes, *report.objections]))
     root = Element("testsuites", name="prenorm", time="0")
     for name, tag in (("tests", "testcase"), ("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
         total = str(len(list(suite.iter(tag))))
@@ -51,7 +51,7 @@ def _add_case(suite: Element, report: Report, check: Check) -> None:
     case = _case(suite, report, check.name)
     if check.outcome is Outcome.FAILED:
         failure = SubElement(case, "failure", type=f"{noun(report)}Failed", message=_short(_message(check)))
-        failure.text = "\n".join(map(visible, [_message(check), *_explanation(report, check)]))
+        failure.text = "\n".join(map(visible, _failure(report, check)))
     elif check.outcome is Outcome.NOT_RUN:
         SubElement(case, "skipped", message=_short(f"not run: {check.finding}"))
     elif check.counts is not None:
@@ -84,6 +84,13 @@ def _case(suite: Element, report: Report, name: str) -> Element:
 def _message(check: Check) -> str:
     limit = "" if check.tolerance is None else f", tolerance {number(check.tolerance)}"
     return f"{check.name}: {check.finding}{limit}"
+
+
+def _failure(report: Report, check: Check) -> list[str]:
+    """Return why this check failed, what it found, and what else the report knows of it."""
+    shows_cause = check.difference is not None or "compared_bit_by_bit" in check.metrics
+    first, *others = [*(report.causes if shows_cause else []), _message(check)]
+    return ["; ".join([first, *others[-1:]]), *others[:-1], *_explanation(report, check)]
 
 
 def _explanation(report: Report, check: Check) -> list[str]:

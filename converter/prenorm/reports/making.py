@@ -7,7 +7,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from msgspec import structs
 
 from prenorm.reports.environment import environment
-from prenorm.reports.model import Audit, Check, Diagnosis, ModuleLine, NoiseFloor, PositionLines, Report
+from prenorm.reports.model import (
+    Audit,
+    Check,
+    Diagnosis,
+    ModuleLine,
+    NoiseFloor,
+    PositionLines,
+    Report,
+    TensorDifference,
+)
 from prenorm.reports.text import Outcome
 
 
@@ -23,6 +32,7 @@ def report_of_proof(
     runtimes: Sequence[str],
     positions: PositionLines | None = None,
     divergence: Diagnosis | None = None,
+    different_tensors: Sequence[TensorDifference] = (),
     disagreements: Sequence[str] = (),
     noise_floor: NoiseFloor | None = None,
     cost_of_type: Mapping[str, object] | None = None,
@@ -40,6 +50,7 @@ def report_of_proof(
         runtimes: what ran the folder.
         positions: the differences by position, where they were measured.
         divergence: the first divergence, where there is one.
+        different_tensors: the target tensors with other bits than planned, in computing order.
         disagreements: a sentence for everything that disagrees.
         noise_floor: how far float32 is from float64 on the reference's side, where it was measured.
         cost_of_type: what rounding to the folder's type cost, where it was rounded.
@@ -62,6 +73,7 @@ def report_of_proof(
         modules=lines,
         first_divergence=next((line.name for line in lines if not line.passed), None),
         divergence=divergence,
+        different_tensors=tuple(different_tensors) or None,
         disagreements=tuple(disagreements),
         runtimes=tuple(runtimes),
         noise_floor=noise_floor,

@@ -7,7 +7,7 @@ them. A report may have been stored years ago, or changed since: its stated verd
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from msgspec import Struct, to_builtins
 
@@ -15,6 +15,7 @@ from prenorm.reports.fields import (
     SCHEMA_VERSION,
     ComputeType,
     CostOfType,
+    DifferentTensors,
     Disagreements,
     Equal,
     FirstDivergence,
@@ -158,8 +159,43 @@ class Audit(Struct, frozen=True):
         return not self.problems and all(row.equal is not False for row in self.rows)
 
 
+class TensorDifference(Struct, frozen=True):
+    """A target tensor with other bits than the plan makes: how many of its values differ, and what it is nearest to.
+
+    `differing` and `first`, the index of the first value that differs, are None where they were not counted; `nearest` is
+    None where no known change gives the values.
+    """
+
+    target: str
+    source: str | None
+    operation: str
+    values: int
+    differing: int | None = None
+    first: tuple[int, ...] | None = None
+    nearest: str | None = None
+
+    @property
+    def brief(self) -> str:
+        """What the tensor is, in a few words behind its name."""
+        if self.nearest is not None:
+            return f"'{self.target}' {self.nearest}"
+        if self.differing is None:
+            return f"'{self.target}' has other bytes"
+        place = "" if self.first is None else f", the first at [{', '.join(map(str, self.first))}]"
+        return f"'{self.target}' differs in {self.differing:,} of {count(self.values, 'value')}{place}"
+
+    @property
+    def sentence(self) -> str:
+        """What the tensor is, and what it should be."""
+        planned = f"'{self.source}', {self.operation}" if self.source else self.operation
+        return f"{self.brief} (planned: {planned})"
+
+
 class Diagnosis(Struct, frozen=True):
-    """The first module that is further apart than its tolerance, the rule that made it, and what the fault looks like."""
+    """The first module that is further apart than its tolerance, the rule that made what differs, and what it looks like.
+
+    The rule is that of the tensor that differs; where none does, that of the module's own tensor. None: a setting is wrong.
+    """
 
     module: str
     rule: str | None = None
@@ -191,7 +227,7 @@ def _with_lists(value: Any) -> Any:
 # What the file of a proof of parity has, even where it is null, and that of a trial of fitness has not.
 _OF_PARITY = {"divergence", "runtimes", "noise_floor", "cost_of_type", "positions"}
 # What is in a file only where it says something.
-_RARE = {"kind", "probe"}
+_RARE = {"kind", "probe", "different_tensors"}
 
 
 class Report(Struct, frozen=True, kw_only=True):
@@ -212,6 +248,7 @@ class Report(Struct, frozen=True, kw_only=True):
     modules: tuple[ModuleLine, ...]
     first_divergence: FirstDivergence
     divergence: Diagnosis | None = None
+    different_tensors: Annotated[tuple[TensorDifference, ...] | None, DifferentTensors] = None
     disagreements: Disagreements = ()
     runtimes: Runtimes = ()
     noise_floor: NoiseFloor | None = None
@@ -287,6 +324,14 @@ class Report(Struct, frozen=True, kw_only=True):
     def objections(self) -> list[str]:
         """All that disagrees, a sentence each, without repetitions."""
         return list(dict.fromkeys([*self.contradictions, *self.disagreements, *self.problems]))
+
+    @property
+    def causes(self) -> list[str]:
+        """What is known of why the folder differs, before all that follows from it, a sentence each."""
+        tensors = self.different_tensors or ()
+        hint = None if self.divergence is None else self.divergence.hint
+        known = [] if hint is None or any(hint == item.brief for item in tensors) else [hint]
+        return [*known, *(item.sentence for item in tensors)]
 
     @property
     def checks_run(self) -> list[Check]:

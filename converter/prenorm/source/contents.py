@@ -8,7 +8,7 @@ from prenorm.checkpoint import Checkpoint, LazyTensor
 from prenorm.checkpoint.tensors import SourceTensor
 from prenorm.errors import UnreadableCheckpoint, UsageProblem
 from prenorm.rules.derived import JoinedTensor
-from prenorm.source.refusals import refuse_other_models
+from prenorm.source.foreign_tensors import refuse_other_models
 
 
 def model_tensors(checkpoint: Checkpoint, weights: str = "model") -> dict[str, SourceTensor]:
@@ -71,7 +71,7 @@ def _no_model(checkpoint: Checkpoint) -> UnreadableCheckpoint:
     content = checkpoint.content
     held = ", ".join(sorted(content)[:6]) or "nothing"
     if content and all(isinstance(value, LazyTensor) for value in content.values()):
-        refuse_other_models([str(key) for key in content])
+        refuse_other_models({str(key): str(key) for key in content})
         held = "a bare state dict"
     return UnreadableCheckpoint(
         f"it has no dictionary 'model', so it is no fairseq training checkpoint (it holds {held})",

@@ -11,6 +11,7 @@ from prenorm.checkpoint.pickle.shown import shown
 from prenorm.errors import UnreadableCheckpoint, UsageProblem
 from prenorm.source import refusals, training
 from prenorm.source.arguments import Arguments
+from prenorm.source.foreign_tensors import refuse_other_models, refuse_tensors
 from prenorm.source.layouts import DEEPSPEED, ENCODER, Canonical
 from prenorm.source.positions import PositionTable, find_positions
 from prenorm.source.settings import training_facts
@@ -49,6 +50,7 @@ class SourceDescription:
     arguments_from: str
     arch: str
     task: str
+    criterion: str
     weights: str
     vocab_size: int
     hidden_size: int
@@ -146,6 +148,7 @@ def describe(
         arguments_from=arguments.origin,
         arch=training.plain_name(arguments.arch),
         task=training.recorded_task(arguments),
+        criterion=training.recorded_criterion(arguments),
         weights=weights,
         layers_kept=layers_kept,
         attention_heads=attention_heads,
@@ -172,8 +175,8 @@ def describe(
 def _sound_shapes(canonical: Canonical, arguments: Arguments, layers_kept: tuple[int, ...] | None) -> _Shapes:
     """Measure the tensors, and refuse what no target can hold or what contradicts the arguments."""
     tensors = canonical.tensors
-    refusals.refuse_tensors(tensors)
-    refusals.refuse_other_models(list(tensors))
+    refuse_tensors(tensors)
+    refuse_other_models({key: item.source or key for key, item in tensors.items()})
     layers = count_layers(tensors)
     refusals.refuse_post_norm(tensors, arguments, canonical.dropped)
     refusals.refuse_arguments(arguments)

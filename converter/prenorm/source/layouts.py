@@ -7,7 +7,8 @@ are undone one after another.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from prenorm.checkpoint.tensors import SourceTensor
@@ -35,6 +36,16 @@ _EVERYWHERE = (
     Drop(ENCODER + "embed_positions._float_tensor", "fairseq's marker of type and device; holds no weight"),
     *FUSED,
 )
+
+# A program that wraps a model saves it under the attribute that keeps it: all names have the same words in front. Those
+# words mean nothing to the model; what they are known for is said in the report.
+WRAPPERS: Mapping[str, str] = {
+    "module": "torch's DistributedDataParallel and DataParallel keep the model as `module`",
+    "model": "Lightning modules usually keep the model as `model`",
+    "_orig_mod": "torch.compile keeps the model as `_orig_mod`",
+    "_forward_module": "Lightning with DeepSpeed or FSDP keeps the model as `_forward_module`",
+}
+_WRAPPED = re.compile(r"((?:\w{1,80}\.){1,8}?)(?:encoder|decoder)\.sentence_encoder\.\w+.*")
 
 # Before 2019 the encoder was called a decoder (fairseq, RobertaModel.upgrade_state_dict_named).
 _PREFIX = (
@@ -124,6 +135,30 @@ class Canonical:
         return ", ".join(layout.name for layout in self.layouts) or "standard"
 
 
+def wrapper_layout(keys: Iterable[str]) -> Layout | None:
+    """Find the words that a wrapping program put in front of all names.
+
+    Args:
+        keys: the checkpoint's own names.
+
+    Returns:
+        The layout that takes them away: everything before the encoder, or words that are known as a wrapper's; None if the
+        names do not all begin with the same such words.
+    """
+    names = tuple(keys)
+    wrapped = next((matched[1] for key in names if (matched := _WRAPPED.fullmatch(key))), "")
+    if not wrapped and names:
+        known = re.match(rf"(?:(?:{'|'.join(WRAPPERS)})\.)+", names[0])
+        wrapped = known[0] if known else ""
+    if not wrapped or not all(key.startswith(wrapped) and key != wrapped for key in names):
+        return None
+    words = wrapped.removesuffix(".").split(".")
+    reason = "; ".join(
+        WRAPPERS.get(word, f"a wrapping module keeps the model as `{word}`") for word in dict.fromkeys(words)
+    )
+    return Layout(f"below '{wrapped}'", (Rename(wrapped + "{rest}", ("{rest}",), reason=reason),))
+
+
 def normalize(tensors: Mapping[str, SourceTensor]) -> Canonical:
     """Bring the source tensors to canonical names.
 
@@ -139,8 +174,9 @@ def normalize(tensors: Mapping[str, SourceTensor]) -> Canonical:
     moved = as_moved(tensors)
     met: list[Layout] = []
     dropped: list[Dropped] = []
-    for layout in (*LAYOUTS, EVERYWHERE):
-        if layout in LAYOUTS:
+    wrapper = wrapper_layout(tensors)
+    for layout in (*((wrapper,) if wrapper else ()), *LAYOUTS, EVERYWHERE):
+        if layout is not EVERYWHERE:
             if not any(match(rule.source, key) is not None for rule in layout.rules for key in moved):
                 continue
             met.append(layout)

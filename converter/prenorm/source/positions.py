@@ -112,14 +112,15 @@ def _pad_id(tensors: Mapping[str, Moved], stated: int | None, rows: int, vocab_s
     if stated is None or rows == stated + USUAL_PAD_ID + 1:
         return USUAL_PAD_ID
     pad_id = rows - stated - 1
-    if 0 <= pad_id < vocab_size and is_zero_row(tensors[POSITIONS], pad_id):
+    could_be_pad = 0 <= pad_id < vocab_size
+    if could_be_pad and is_zero_row(tensors[POSITIONS], pad_id):
         return pad_id
+    problem = f"with <pad> as id {USUAL_PAD_ID} it would have {stated + USUAL_PAD_ID + 1} rows"
+    if could_be_pad:
+        problem += f"; and it would be id {pad_id} otherwise, but the pad's row is zero, and row {pad_id} is not"
     raise UnreadableCheckpoint(
         f"the arguments say max_positions={stated}, but '{tensors[POSITIONS].source}' has {rows} rows",
-        problems=[
-            f"with <pad> as id {USUAL_PAD_ID} it would have {stated + USUAL_PAD_ID + 1} rows; and it would be "
-            f"id {pad_id} otherwise, but the pad's row is zero, and row {pad_id} is not"
-        ],
+        problems=[problem],
         advice="Arguments and tensors contradict each other:",
     )
 

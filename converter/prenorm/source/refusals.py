@@ -10,41 +10,10 @@ from prenorm.errors import NotRepresentable, UnreadableCheckpoint
 from prenorm.options import TaskKind
 from prenorm.rules.rows import Dropped, Moved
 from prenorm.source.arguments import Arguments
+from prenorm.source.foreign_tensors import CANNOT
 from prenorm.source.layouts import ENCODER
 from prenorm.source.sizes import LM_MATRIX, TABLE, HeadDescription, first_number
 from prenorm.source.training import trained_head
-
-
-def refuse_other_models(keys: list[str]) -> None:
-    """Refuse files of other models, saying what they seem to be.
-
-    Args:
-        keys: the names of the tensors.
-
-    Raises:
-        NotRepresentable: unless the keys are a fairseq RoBERTa's.
-    """
-    if ENCODER + "embed_tokens.weight" in keys:
-        return
-    seen = (
-        (
-            r"((roberta|bert|model)\.)?(embeddings\.word_embeddings|encoder\.layer)\..*",
-            "a Hugging Face model already; nothing is to be converted",
-        ),
-        (r"feature_extractor\.conv_layers\..*|.*w2v_encoder.*", "a wav2vec 2.0 or HuBERT speech model"),
-        (r"decoder\.layers\.\d+\.encoder_attn\..*", "an encoder-decoder model, for translation or the like"),
-        (r"decoder\.layers\.\d+\..*", "a decoder-only language model"),
-        (r"encoder\.layers\.\d+\..*", "a transformer encoder that is no RoBERTa"),
-    )
-    for pattern, what in seen:
-        key = next((key for key in keys if re.fullmatch(pattern, key)), None)
-        if key is not None:
-            raise NotRepresentable(f"this is {what} (it has '{key}')", advice="prenorm converts fairseq's RoBERTa only")
-    raise NotRepresentable(
-        f"this is no fairseq RoBERTa: it has no '{ENCODER}embed_tokens.weight'",
-        problems=[f"'{key}'" for key in keys[:5]],
-        advice="prenorm converts fairseq's RoBERTa only; the first keys it has are:",
-    )
 
 
 def refuse_post_norm(tensors: Mapping[str, Moved], arguments: Arguments, dropped: Iterable[Dropped]) -> None:
@@ -93,30 +62,6 @@ _RULED_OUT: tuple[tuple[str, Callable[[object], bool], str], ...] = (
     ("adaptive_input", bool, "its input embeddings are adaptive"),
     ("quant_noise_scalar", bool, "its weights pass through scalar quantization, at evaluation too"),
 )
-# Tensors of the encoder that do the same.
-_RULED_OUT_TENSORS: tuple[tuple[str, str], ...] = (
-    (r"layers\.\d+\.self_attn\.bias_[kv]", "its attention has a learned extra key and value (add_bias_kv)"),
-    (r"(segment_embeddings|embed_segments)\..*", "it has segment embeddings, which are trained, not zero"),
-    (r"(.*\.)?compress(_k|_v|_layer)\..*", "it is a Linformer, whose keys and values are compressed"),
-    (r"quant_noise\..*", "quantization noise puts a linear layer between the embeddings and the first layer"),
-    (r"embed_tokens\.embeddings\..*", "its input embeddings are adaptive"),
-)
-
-
-def refuse_tensors(tensors: Mapping[str, Moved]) -> None:
-    """Refuse models of another computation by their tensors.
-
-    Args:
-        tensors: the source tensors by canonical name.
-
-    Raises:
-        NotRepresentable: naming the first tensor that rules it out.
-    """
-    for pattern, why in _RULED_OUT_TENSORS:
-        whole = re.compile(re.escape(ENCODER) + pattern)
-        key = next((item.source or key for key, item in tensors.items() if whole.fullmatch(key)), None)
-        if key is not None:
-            raise NotRepresentable(f"'{key}' rules it out: {why}", advice=_CANNOT)
 
 
 def refuse_arguments(arguments: Arguments) -> None:
@@ -131,10 +76,7 @@ def refuse_arguments(arguments: Arguments) -> None:
     for name, rules_out, why in _RULED_OUT:
         value = arguments.find(name)
         if value is not None and rules_out(value):
-            raise NotRepresentable(f"the checkpoint was trained with {name}={shown(value)}: {why}", advice=_CANNOT)
-
-
-_CANNOT = "No Hugging Face architecture computes that"
+            raise NotRepresentable(f"the checkpoint was trained with {name}={shown(value)}: {why}", advice=CANNOT)
 
 
 def refuse_pruned(tensors: Mapping[str, Moved], hidden_size: int, ffn_size: int) -> None:
@@ -163,7 +105,7 @@ def refuse_pruned(tensors: Mapping[str, Moved], hidden_size: int, ffn_size: int)
         raise NotRepresentable(
             f"{' and '.join(sorted(why))}, so its layers are not all of one size",
             problems=problems,
-            advice=_CANNOT + ":",
+            advice=CANNOT + ":",
         )
 
 

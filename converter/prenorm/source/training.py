@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -58,6 +59,18 @@ def recorded_task(arguments: Arguments) -> str:
     return plain_name(arguments.task)
 
 
+def recorded_criterion(arguments: Arguments) -> str:
+    """Tell the name of the fairseq criterion.
+
+    Args:
+        arguments: what the checkpoint records.
+
+    Returns:
+        The name, or `UNKNOWN`.
+    """
+    return plain_name(arguments.criterion)
+
+
 @dataclass(frozen=True)
 class TrainedHead:
     """The classification head that was trained: what for, under which name, and what says so."""
@@ -67,37 +80,79 @@ class TrainedHead:
     why: str
 
 
-# The arguments that name a head, with what fairseq's tasks and criteria train it for, and its name by default.
-_HEAD_ARGUMENTS = (
-    ("sentence_prediction", "classification_head_name", TaskKind.SEQUENCE_CLASSIFICATION),
-    ("sentence_ranking", "ranking_head_name", TaskKind.MULTIPLE_CHOICE),
-)
+# What a criterion trains, by its name. `sentence_prediction` classifies the first token of a text, `sentence_ranking`
+# chooses among texts by one score for each (fairseq/criterions; `_r3f` is of its examples/rxf), and those of the masked LM
+# train no classification head (`wsc` and `winogrande`, of examples/roberta/wsc, compare what it says of two spans).
+_BY_CRITERION: Mapping[str, TaskKind] = {
+    "sentence_prediction": TaskKind.SEQUENCE_CLASSIFICATION,
+    "sentence_prediction_adapters": TaskKind.SEQUENCE_CLASSIFICATION,
+    "sentence_prediction_r3f": TaskKind.SEQUENCE_CLASSIFICATION,
+    "sentence_ranking": TaskKind.MULTIPLE_CHOICE,
+    "masked_lm": TaskKind.MASKED_LM,
+    "wsc": TaskKind.MASKED_LM,
+    "winogrande": TaskKind.MASKED_LM,
+}
+# The same by the name of the task, for checkpoints that record no criterion: each has one that it is made for.
+_BY_TASK: Mapping[str, TaskKind] = {
+    "sentence_prediction": TaskKind.SEQUENCE_CLASSIFICATION,
+    "sentence_prediction_adapters": TaskKind.SEQUENCE_CLASSIFICATION,
+    "sentence_ranking": TaskKind.MULTIPLE_CHOICE,
+    "commonsense_qa": TaskKind.MULTIPLE_CHOICE,  # of examples/roberta/commonsense_qa; it insists on sentence_ranking
+    "masked_lm": TaskKind.MASKED_LM,
+    "multilingual_masked_lm": TaskKind.MASKED_LM,
+    "wsc": TaskKind.MASKED_LM,
+    "winogrande": TaskKind.MASKED_LM,
+}
+# The arguments that name the trained head.
+_HEAD_ARGUMENTS: Mapping[TaskKind, str] = {
+    TaskKind.SEQUENCE_CLASSIFICATION: "classification_head_name",
+    TaskKind.MULTIPLE_CHOICE: "ranking_head_name",
+}
 _DEFAULT_HEAD = "sentence_classification_head"
 
 
-def trained_head(arguments: Arguments) -> TrainedHead | None:
-    """Find the head that the task trained.
+def trained_kind(task: str, criterion: str) -> TaskKind | None:
+    """Tell what a checkpoint was trained for.
 
-    A task of somebody's own (`--user-dir`) is known by the argument that names its head.
+    The criterion decides where it is recorded: it is what runs the head and compares the result. Tasks of somebody's own
+    (`--user-dir`) are often fairseq's with other data; but a criterion of somebody's own can ask anything of a head, such as
+    a label for every token.
+
+    Args:
+        task: the task's name, or `UNKNOWN`.
+        criterion: the criterion's name, or `UNKNOWN`.
+
+    Returns:
+        What for; None if nothing is recorded, or a name that is not known.
+    """
+    return _BY_TASK.get(task) if criterion == UNKNOWN else _BY_CRITERION.get(criterion)
+
+
+def trained_head(arguments: Arguments) -> TrainedHead | None:
+    """Find the head that was trained.
 
     Args:
         arguments: what the checkpoint records.
 
     Returns:
-        The head; None if it is no task for a head.
+        The head; None if no head was trained, or it is not known what for.
     """
-    task = recorded_task(arguments)
-    for name, argument, kind in _HEAD_ARGUMENTS:
-        recorded = arguments.find(argument, "task", "criterion")
-        if task == name:
-            return TrainedHead(
-                kind, recorded if isinstance(recorded, str) else _DEFAULT_HEAD, f"the checkpoint was trained for {task}"
-            )
-    for _, argument, kind in _HEAD_ARGUMENTS:
-        recorded = arguments.find(argument, "task", "criterion")
-        if isinstance(recorded, str) and task != "masked_lm":
-            return TrainedHead(kind, recorded, f"the checkpoint was trained for {task}, with {argument}={recorded}")
-    return None
+    task, criterion = recorded_task(arguments), recorded_criterion(arguments)
+    kind = trained_kind(task, criterion)
+    if kind is None or kind not in _HEAD_ARGUMENTS:
+        return None
+    argument = _HEAD_ARGUMENTS[kind]
+    name = arguments.find(argument, "task", "criterion")
+    is_named = isinstance(name, str)
+    if task == UNKNOWN and not is_named:
+        return None  # what else was recorded of it, such as numbers for targets, may be lost with the task's name
+    if task == UNKNOWN:
+        why = f"the checkpoint was trained with criterion {criterion}"
+    else:
+        why = f"the checkpoint was trained for {task}"
+        if _BY_TASK.get(task) is not kind:
+            why += f", with {argument}={name}" if is_named else f" with criterion {criterion}"
+    return TrainedHead(kind, str(name) if is_named else _DEFAULT_HEAD, why)
 
 
 def is_regression(arguments: Arguments) -> bool:

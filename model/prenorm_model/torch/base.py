@@ -34,6 +34,7 @@ class PretrainedModel(ConfiguredModule):
         dtype: torch.dtype | str | None = None,
         device: torch.device | str | None = None,
         ignore_mismatched_sizes: bool = False,
+        ignore_unexpected_keys: bool = False,
         **changes: Any,
     ) -> ModelT:
         """Load a model, in evaluation mode. On the CPU the weights stay mapped from the file until they are used.
@@ -45,6 +46,7 @@ class PretrainedModel(ConfiguredModule):
             dtype: the type of the weights (`torch.bfloat16` or "bfloat16"); default, and "auto": as stored.
             device: where to put the model; default: the CPU.
             ignore_mismatched_sizes: initialize weights anew whose shape is not the stored one, instead of refusing.
+            ignore_unexpected_keys: leave out stored weights that the model has no use for, instead of refusing.
             **changes: fields of the config to change (`num_labels=3`), and arguments of the class (`add_pooling_layer`).
 
         Returns:
@@ -57,7 +59,7 @@ class PretrainedModel(ConfiguredModule):
         """
         return load(
             cls, folder_or_repo, config=config, revision=revision, dtype=dtype, device=device,
-            ignore_mismatched_sizes=ignore_mismatched_sizes, changes=changes,
+            ignore_mismatched_sizes=ignore_mismatched_sizes, ignore_unexpected_keys=ignore_unexpected_keys, changes=changes,
         )  # fmt: skip
 
     def save_pretrained(self, folder: str | Path, *, max_shard_size: int | str = "5GB") -> None:

@@ -48,6 +48,7 @@ def load(
     dtype: torch.dtype | str | None,
     device: torch.device | str | None,
     ignore_mismatched_sizes: bool,
+    ignore_unexpected_keys: bool,
     changes: Mapping[str, Any],
 ) -> ModuleT:
     """Load a model, in evaluation mode.
@@ -60,6 +61,7 @@ def load(
         dtype: the type of the weights, or its name; None and "auto": as stored.
         device: where to put the model; None: where the weights are mapped.
         ignore_mismatched_sizes: initialize weights anew whose shape is not the stored one, instead of refusing.
+        ignore_unexpected_keys: leave out stored weights that the model has no use for, instead of refusing.
         changes: fields of the config to change, and arguments of the class.
 
     Returns:
@@ -74,8 +76,9 @@ def load(
     stored = {to_module(name, model_type): tensor for name, tensor in _read(source, revision)}
     shapes = {name: tuple(tensor.shape) for name, tensor in stored.items()}
     matched = fit(shapes, _expected_weights(model), ignore_mismatched_sizes=ignore_mismatched_sizes)
-    if matched.problems:
-        raise ValueError(f"{source} does not fit {cls.__name__}:\n  " + "\n  ".join(matched.problems))
+    problems = sorted([*matched.problems, *(() if ignore_unexpected_keys else matched.unexpected)])
+    if problems:
+        raise ValueError(f"{source} does not fit {cls.__name__}:\n  " + "\n  ".join(problems))
     _fill(model, {name: stored[key] for name, key in matched.sources.items()}, matched, _dtype(dtype))
     if matched.fresh:
         verb = "is" if len(matched.fresh) == 1 else "are"

@@ -6,7 +6,7 @@ computed there, so a hint is a finding, not a guess.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -16,10 +16,11 @@ from prenorm.checkpoint.tensors import SourceTensor
 from prenorm.mapping.plan import ConversionPlan
 from prenorm.proof.comparison import Comparison, FirstDivergence
 from prenorm.proof.hints.permutations import describe_order, row_order
+from prenorm.proof.hints.tensors import computing_order, tensor_behind
 from prenorm.proof.references.builtin import BuiltinReference, ReferenceSettings
 from prenorm.proof.references.settings import settings_of
 from prenorm.proof.runtimes import BUNDLED
-from prenorm.reports.model import Diagnosis
+from prenorm.reports.model import Diagnosis, TensorDifference
 
 # A mistake explains a divergence if it leaves no more than this share of the values' range; mistakes differ by far more.
 _EXPLAINED = 1e-6
@@ -99,12 +100,14 @@ def _swapped(first: str, second: str) -> type[BuiltinReference]:
 
 Suspect = tuple[str, Callable[[Mapping[str, SourceTensor], ReferenceSettings], BuiltinReference]]
 
-_MISTAKES: tuple[Suspect, ...] = (
+_WRONG_SETTINGS: tuple[Suspect, ...] = (
     ("layer_norm_eps is 1e-12; fairseq's is 1e-5", _OtherEpsilon),
     ("positions start one row too early: fairseq's first token has row pad + 1", _PositionsFromZero),
     ("positions start one row too late: fairseq's first token has row pad + 1", _PositionsOneOn),
     ("the attention mask is ignored, or inverted, so that pads are attended to", _MaskIgnored),
     ("the norm after the embeddings is left out", _NoEmbeddingNorm),
+)
+_WRONG_TENSORS: tuple[Suspect, ...] = (
     ("the two norms of a layer are swapped", _swapped("attention_norm", "ffn_norm")),
     ("query and key are swapped", _swapped("q", "k")),
     ("key and value are swapped", _swapped("k", "v")),
@@ -115,7 +118,8 @@ _ACTIVATIONS = {"gelu": "the exact GELU", "gelu_new": "the tanh form of GELU", "
 
 
 def _suspects(settings: ReferenceSettings, hidden_size: int) -> Iterator[Suspect]:
-    yield from _MISTAKES
+    yield from _WRONG_SETTINGS
+    yield from _WRONG_TENSORS
     for name, words in _ACTIVATIONS.items():
         yield f"the activation is {words}, not {settings.activation}", _with(replace(settings, activation=name))
     for heads in range(1, min(hidden_size, 128) + 1):
@@ -130,38 +134,52 @@ def _with(settings: ReferenceSettings) -> Callable[[Mapping[str, SourceTensor], 
     return lambda tensors, _: BuiltinReference(tensors, settings)
 
 
-def diagnose(comparison: Comparison, plan: ConversionPlan, tensors: Mapping[str, SourceTensor]) -> Diagnosis | None:
+def diagnose(
+    comparison: Comparison,
+    plan: ConversionPlan,
+    tensors: Mapping[str, SourceTensor],
+    different: Sequence[TensorDifference] = (),
+) -> Diagnosis | None:
     """Describe the first divergence of a comparison.
 
     Args:
         comparison: the comparison, done.
         plan: what the folder must be.
         tensors: the source tensors under the checkpoint's own names, in the folder's type.
+        different: the target tensors that are not as planned, in computing order.
 
     Returns:
-        Where it is, which rule made that tensor, and which mistake gives the folder's numbers; None if nothing diverges.
+        Where it is, which rule made the tensor that differs, and which mistake gives the folder's numbers or, if none does,
+        what that tensor is nearest to; None if nothing diverges.
     """
     at = comparison.divergence
     if at is None:
         return None
-    return Diagnosis(at.module, rule_of(at.module, plan), _hint(at, plan, tensors))
+    hint = _hint(at, plan, tensors)
+    tensor = tensor_behind(at.module, different)
+    if tensor is not None:
+        known = tensor.brief if tensor.nearest is not None else None
+        return Diagnosis(at.module, rule_of(tensor.target, plan), hint or known)
+    # All tensors are as planned: a setting is wrong or the model is, unless the plan itself took tensors for each other.
+    of_tensors = hint is None or any(hint == words for words, _ in _WRONG_TENSORS)
+    return Diagnosis(at.module, rule_of(at.module, plan) if of_tensors else None, hint)
 
 
-def rule_of(module: str, plan: ConversionPlan) -> str | None:
-    """Return what a module's first tensor was made of.
+def rule_of(name: str, plan: ConversionPlan) -> str | None:
+    """Return what a tensor, or a module's weight, was made of.
 
     Args:
-        module: its name in the report.
+        name: a target tensor's name, or a module's name in the report.
         plan: what the folder must be.
 
     Returns:
         Sources, target and operation; None if the plan has no tensor of that name.
     """
-    inner = module.removeprefix(plan.target.modules[BUNDLED].base)
-    names = {module, plan.target.prefix + inner, inner}
-    for row in plan.rows:
-        if any(row.target.startswith(f"{name}.") for name in names):
-            return f"{' + '.join(row.sources) or row.operation} -> {row.target} ({row.operation})"
+    inner = name.removeprefix(plan.target.modules[BUNDLED].base)
+    names = {name, plan.target.prefix + inner, inner}
+    rows = [row for row in plan.rows if row.target in names or any(row.target.startswith(f"{n}.") for n in names)]
+    for row in sorted(rows, key=lambda row: computing_order(row.target)):
+        return f"{' + '.join(row.sources) or row.operation} -> {row.target} ({row.operation})"
     return None
 
 

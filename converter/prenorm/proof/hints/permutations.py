@@ -40,20 +40,44 @@ def describe_order(order: Tensor, heads: int | None) -> str:
         Which heads or rows are where, in words.
     """
     if heads is None:
-        return f"rows of this matrix are in another order: {_moves(order, 'row')}"
+        return f"rows of this matrix are in another order: {moves(order, 'row')}"
+    moved = moved_heads(order, heads)
+    if moved is not None:
+        return f"attention heads are in another order: {moves(moved, 'head')}"
     size = len(order) // heads
     blocks = order.reshape(heads, size)
-    moved = blocks[:, 0] // size
-    if bool((blocks == moved[:, None] * size + torch.arange(size)).all()):
-        return f"attention heads are in another order: {_moves(moved, 'head')}"
     if bool((blocks // size == torch.arange(heads)[:, None]).all()):
         inside = [n for n, block in enumerate(blocks.tolist()) if block != list(range(n * size, (n + 1) * size))]
         return f"the rows within attention head {', '.join(map(str, inside[:_MOST_SHOWN]))} are in another order"
-    return f"rows are in another order, across attention heads: {_moves(order, 'row')}"
+    return f"rows are in another order, across attention heads: {moves(order, 'row')}"
 
 
-def _moves(order: Tensor, what: str) -> str:
-    """Return the first rows or heads that moved, in words."""
+def moved_heads(order: Tensor, heads: int) -> Tensor | None:
+    """Return the order of whole heads that an order of rows is.
+
+    Args:
+        order: [width]: `order[i]` is the checkpoint's row that stands at row i.
+        heads: into how many heads the rows are split.
+
+    Returns:
+        The order, [heads]; None if heads did not stay whole.
+    """
+    size = len(order) // heads
+    blocks = order.reshape(heads, size)
+    moved = blocks[:, 0] // size
+    return moved if bool((blocks == moved[:, None] * size + torch.arange(size)).all()) else None
+
+
+def moves(order: Tensor, what: str) -> str:
+    """Describe an order by the first that moved.
+
+    Args:
+        order: [width]: `order[i]` is the checkpoint's row that stands at row i.
+        what: what a row is called.
+
+    Returns:
+        Such as 'row 3 is the checkpoint's 90, row 90 is the checkpoint's 3'.
+    """
     moved = [(n, source) for n, source in enumerate(order.tolist()) if n != source]
     lines = [f"{what} {n} is the checkpoint's {source}" for n, source in moved[:_MOST_SHOWN]]
     return ", ".join(lines) + (f", and {len(moved) - _MOST_SHOWN} more" if len(moved) > _MOST_SHOWN else "")

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from prenorm.checkpoint.tensors import SourceTensor
 from prenorm.proof.references.builtin_functions import ComputedTokens, activate, sinusoids
-from prenorm.proof.references.builtin_names import embedding_norm, encoder_prefix, layer_names
+from prenorm.proof.references.builtin_names import embedding_norm, encoder_prefix, head_prefix, layer_names
 
 _EPS = 1e-5
 _ROWS_AT_ONCE = 8192
@@ -161,7 +161,7 @@ class BuiltinReference:
         Returns:
             `dense` [rows, inner] before its tanh, and `out` [rows, outputs], float64.
         """
-        at = f"classification_heads.{head}."
+        at = head_prefix(head, self._at)
         inner = self._linear(features, f"{at}dense.weight", f"{at}dense.bias")
         weight = (
             self._get(f"{at}out_proj.weight")

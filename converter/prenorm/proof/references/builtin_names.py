@@ -5,15 +5,16 @@ A table of its own, so that a mistake in `source/layouts.py` shows.
 
 from __future__ import annotations
 
-from collections.abc import Container
+import re
+from collections.abc import Container, Iterable
 
 Pair = tuple[str, str]
 
 
-def encoder_prefix(keys: Container[str]) -> tuple[str, str]:
+def encoder_prefix(keys: Iterable[str]) -> tuple[str, str]:
     """Return the prefixes of the encoder and of the LM head.
 
-    Until 2019 fairseq's RoBERTa called its encoder a decoder.
+    Until 2019 fairseq's RoBERTa called its encoder a decoder. A program that wraps the model puts words in front of both.
 
     Args:
         keys: the source tensors' names.
@@ -24,10 +25,25 @@ def encoder_prefix(keys: Container[str]) -> tuple[str, str]:
     Raises:
         ValueError: if there is no encoder.
     """
-    for word in ("encoder", "decoder"):
-        if f"{word}.sentence_encoder.embed_tokens.weight" in keys:
-            return f"{word}.sentence_encoder.", f"{word}.lm_head."
-    raise ValueError("the reference finds no encoder")
+    table = re.compile(r"((?:\w+\.)*)(encoder|decoder)\.sentence_encoder\.embed_tokens\.weight")
+    tables = [matched for key in keys if (matched := table.fullmatch(key))]
+    if not tables:
+        raise ValueError("the reference finds no encoder")
+    matched = min(tables, key=lambda matched: len(matched[0]))
+    return f"{matched[1]}{matched[2]}.sentence_encoder.", f"{matched[1]}{matched[2]}.lm_head."
+
+
+def head_prefix(name: str, at: str) -> str:
+    """Return the prefix of a classification head, which stands beside the encoder.
+
+    Args:
+        name: the head's name.
+        at: the encoder's prefix.
+
+    Returns:
+        It, with its dot.
+    """
+    return re.sub(r"(encoder|decoder)\.sentence_encoder\.$", "", at) + f"classification_heads.{name}."
 
 
 def embedding_norm(keys: Container[str], at: str) -> Pair | None:

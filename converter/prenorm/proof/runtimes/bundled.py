@@ -21,6 +21,7 @@ from prenorm.mapping.targets import Target
 from prenorm.options import TaskKind
 from prenorm.proof.protocols import Ids, OnStage
 from prenorm.proof.runtimes.hooks import HookedModel
+from prenorm_model.folder import weight_files
 from prenorm_model.naming import to_file
 
 _WORDS, _DECODER = "embeddings.word_embeddings.weight", "lm_head.decoder.weight"
@@ -46,7 +47,9 @@ class BundledRuntime(HookedModel):
         """
         self._dtype: torch.dtype = getattr(torch, compute)
         options = {"add_pooling_layer": False} if task is TaskKind.ENCODER else {}
-        model = getattr(prenorm_model, target.bundled_classes[task]).from_pretrained(folder, **options)
+        model_class = getattr(prenorm_model, target.bundled_classes[task])
+        # The audit names the tensors that the model has no use for; the numbers of the others are wanted all the same.
+        model = model_class.from_pretrained(folder, ignore_unexpected_keys=True, **options)
         self._files = _index(folder)
         self._model_type: str = model.config.model_type
         self._aliases: dict[str, str] = model.tied_names(model.config)
@@ -147,6 +150,8 @@ class BundledRuntime(HookedModel):
         """Return a parameter as the files have it, which are opened anew for every block: pages do not pile up."""
         untied, tied = (to_file(known, self._model_type) for known in (name, self._aliases.get(name, name)))
         stored = untied if untied in self._files else tied
+        if stored not in self._files:
+            raise ValueError(f"its files have no '{stored}'")
         path = self._files[stored]
         if path not in self._open:
             self._open[path] = safe_open(path, framework="pt")
@@ -155,9 +160,9 @@ class BundledRuntime(HookedModel):
 
 
 def _index(folder: Path) -> dict[str, Path]:
-    """Return which file of the folder holds which tensor."""
+    """Return which file of the folder holds which tensor, among those that the model is loaded from."""
     where: dict[str, Path] = {}
-    for path in sorted(folder.glob("*.safetensors")):
+    for path in weight_files(folder):
         with safe_open(path, framework="pt") as file:
             where |= dict.fromkeys(file.keys(), path)
     return where

@@ -85,6 +85,13 @@ class Arguments:
         return next((value for value in candidates if isinstance(value, str)), None)
 
     @property
+    def criterion(self) -> str | None:
+        """The criterion's name (`sentence_prediction`): of its section, else among flat arguments."""
+        section = self.sections.get("criterion", {})
+        candidates = (section.get("_name"), section.get("criterion"), self.model.get("criterion"))
+        return next((value for value in candidates if isinstance(value, str)), None)
+
+    @property
     def max_positions(self) -> int | None:
         """The longest input, in tokens: `max_positions`, or what roberta takes in its place."""
         names = ("max_positions", "tokens_per_sample", "max_source_positions")
