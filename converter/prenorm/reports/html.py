@@ -101,11 +101,11 @@ def render(report: Report) -> str:
 
 def _verdict(report: Report) -> Shown:
     """Return the verdict, in the colour of a doubt where a part of the folder that counts was not judged."""
-    shown = _OUTCOMES[report.outcome]
+    plain = _OUTCOMES[report.outcome]
     if report.outcome is Outcome.PASSED and report.unjudged_parts:
         doubt = _OUTCOMES[Outcome.NOT_JUDGED]
-        return Shown(doubt.colour, doubt.symbol, report.words.replace(shown.word.lower(), shown.word, 1))
-    return shown
+        return Shown(doubt.colour, doubt.symbol, report.words.replace(plain.word.lower(), plain.word, 1))
+    return plain
 
 
 def _policy(script: str) -> str:

@@ -95,8 +95,8 @@ def _sentences(tokenizer: Tokenizer, facts: Mapping[str, Any], wrong: list[str])
     and scores are the same in every release.
     """
     if wrong:
-        shown = ", ".join(repr(text[:60]) for text in wrong[:3])
-        yield f"tokenizer: {len(wrong)} texts become other ids, or read otherwise, than was recorded, such as {shown}"
+        examples = ", ".join(repr(text[:60]) for text in wrong[:3])
+        yield f"tokenizer: {len(wrong)} texts become other ids, or read otherwise, than was recorded, such as {examples}"
     digests = _digests(tokenizer)
     for part, digest in facts["digests"].items():
         comparable = part == "model" or facts["library"] == tokenizers.__version__
