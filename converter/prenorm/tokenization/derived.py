@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from prenorm.errors import UsageProblem
 from prenorm.tokenization.bytelevel import BytePairEncoding, plan_bytelevel
-from prenorm.tokenization.dictionary import MASK_TOKEN, SPECIAL_TOKENS, Dictionary
+from prenorm.tokenization.dictionary import MASK_TOKEN, SPECIAL_TOKENS, Dictionary, refuse_overwritten_specials
 from prenorm.tokenization.kinds import DictionaryKind, kind_of
 from prenorm.tokenization.vocabulary import Tokenization, TokenizationKind, Vocabulary, current_rows, frame
 from prenorm.tokenization.words import plan_words
@@ -83,6 +83,7 @@ def derive_tokenization(dictionary: Dictionary, file: Path) -> Derived:
     if kind is None:
         return Derived(reason="the dictionary's lines do not say of which kind they are; name it with an option")
     try:
+        refuse_overwritten_specials(dictionary, "the tokenizer")
         if kind is DictionaryKind.NUMBERS:
             if model != "BPE":
                 return Derived(problem=f"its model is {model}, and the dictionary holds {kind}")
@@ -90,7 +91,7 @@ def derive_tokenization(dictionary: Dictionary, file: Path) -> Derived:
         if kind is DictionaryKind.WORDS and (model in ("WordLevel", "WordPiece") or _is_byte_level(content)):
             return Derived(plan_words(dictionary))
     except UsageProblem as error:
-        return Derived(reason=f"{error.cause}; name its kind with an option")
+        return Derived(reason=error.cause)
     if model == "WordLevel":
         return Derived(problem=f"its model is WordLevel, and the dictionary holds {kind}")
     return _of_pieces(dictionary, kind, tokenizer)
