@@ -41,6 +41,9 @@ class Outcome(str, Enum):
     NOT_JUDGED = "not judged"
     NOT_RUN = "not run"
 
+    def __str__(self) -> str:
+        return self.value
+
 
 def visible(text: str, limit: int | None = None) -> str:
     r"""Spell out every character of a text that cannot be seen or that turns others around, such as `\x07` or `\u202e`.
