@@ -18,9 +18,11 @@ from prenorm.reports.fields import (
     DifferentTensors,
     Disagreements,
     Equal,
+    Examples,
     FirstDivergence,
     Kind,
     Metrics,
+    OtherActivation,
     Passed,
     Probe,
     Reference,
@@ -168,6 +170,25 @@ class TensorDifference(Struct, frozen=True):
         return f"{self.brief} (planned: {planned})"
 
 
+class Answer(Struct, frozen=True):
+    """A token that a masked LM puts in the place of a mask, as people read it, and its probability to three digits."""
+
+    token: str
+    probability: float
+
+
+class Example(Struct, frozen=True):
+    """A sentence with one mask, and the best answers."""
+
+    text: str
+    answers: tuple[Answer, ...]
+
+    @property
+    def sentence(self) -> str:
+        """Sentence and answers on one line."""
+        return f"{self.text} – {', '.join(f'“{item.token}” {item.probability:.3f}' for item in self.answers)}"
+
+
 class Diagnosis(Struct, frozen=True):
     """The first module that is further apart than its tolerance, the rule that made what differs, and what it looks like.
 
@@ -204,7 +225,7 @@ def _with_lists(value: Any) -> Any:
 # What the file of a proof of parity has, even where it is null, and that of a trial of fitness has not.
 _OF_PARITY = {"divergence", "runtimes", "noise_floor", "cost_of_type", "positions"}
 # What is in a file only where it says something.
-_RARE = {"kind", "probe", "different_tensors"}
+_RARE = {"kind", "probe", "different_tensors", "examples", "other_activation"}
 
 
 class Report(Struct, frozen=True, kw_only=True):
@@ -230,6 +251,8 @@ class Report(Struct, frozen=True, kw_only=True):
     runtimes: Runtimes = ()
     noise_floor: NoiseFloor | None = None
     cost_of_type: CostOfType = None
+    other_activation: OtherActivation = None
+    examples: Annotated[tuple[Example, ...] | None, Examples] = None
     positions: PositionLines | None = None
     probe: Probe = None
     problems: tuple[str, ...]
