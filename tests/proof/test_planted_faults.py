@@ -124,6 +124,7 @@ def test_without_a_fault_it_passes(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     assert (tmp_path / "out" / "config.json").exists()
 
 
+@pytest.mark.slow
 def test_an_untied_heads_second_bias_is_proven_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """transformers computes an untied head with `lm_head.decoder.bias`; a fault in it must not hide behind `lm_head.bias`."""
 
@@ -152,6 +153,7 @@ XL_FAULTS: dict[str, Plant] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", XL_FAULTS)
 def test_fault_is_caught_without_embedding_norm(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     XL_FAULTS[name](monkeypatch)

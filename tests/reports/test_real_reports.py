@@ -18,6 +18,8 @@ from prenorm.reports import ParityFailed, read
 from prenorm.reports.canonical import dump
 from prenorm.reports.text import Outcome
 
+pytestmark = pytest.mark.slow
+
 SCHEMA: dict[str, Any] = json.loads(files("prenorm.reports").joinpath("schema.json").read_text("utf-8"))
 
 

@@ -212,6 +212,7 @@ def test_old_names_give_the_same_weights(layout: str, legacy: bool, tmp_path: Pa
     assert old == new
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("listed", "kept"), [("0,2", (0, 2)), ("2, 0", (0, 2)), ([1], (1,)), ("0,1,2", None)])
 def test_listed_layers_are_picked_and_renumbered(listed: object, kept: tuple[int, ...] | None, tmp_path: Path) -> None:
     path = save_edited(tmp_path / "c.pt", say(encoder_layers_to_keep=listed))
@@ -227,6 +228,7 @@ def test_listed_layers_are_picked_and_renumbered(listed: object, kept: tuple[int
     assert any("of the file's layers only" in text for text in result.warnings) is (kept is not None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("dtype", "others"), [(torch.float16, "float32"), (torch.bfloat16, "float32"), (torch.float64, "float64")]
 )
@@ -243,6 +245,7 @@ def test_mixed_types_become_the_wider_one(dtype: torch.dtype, others: str, tmp_p
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 def test_other_types_are_kept(dtype: torch.dtype, tmp_path: Path) -> None:
     def cast(content: Content) -> None:
@@ -254,6 +257,7 @@ def test_other_types_are_kept(dtype: torch.dtype, tmp_path: Path) -> None:
     assert {tensor.dtype for tensor in load_file(tmp_path / "out" / "model.safetensors").values()} == {dtype}
 
 
+@pytest.mark.slow
 def test_moving_average_is_converted_when_asked_for(tmp_path: Path) -> None:
     def average(content: Content) -> None:
         content["extra_state"]["ema"] = {

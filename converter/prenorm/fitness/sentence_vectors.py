@@ -32,7 +32,10 @@ def check_sentence_vectors(candidate: Candidate) -> Finding:
     options: Any = {"model_kwargs": {"dtype": torch.float32}, **LOCAL}
     model = library("sentence_transformers").SentenceTransformer(str(candidate.view), device="cpu", **options)
     vectors = model.encode(_SENTENCES, convert_to_tensor=True, show_progress_bar=False)
-    batch = dict(tokenizer(_SENTENCES, padding=True, return_tensors="pt"))
+    # A model may be too short for a sentence; sentence-transformers cuts it as well.
+    batch = dict(
+        tokenizer(_SENTENCES, padding=True, truncation=True, max_length=candidate.longest, return_tensors="pt")
+    )
     states = outputs(candidate.load("AutoModel"), batch)
     mask = batch["attention_mask"][..., None].float()
     means = (states * mask).sum(1) / mask.sum(1)

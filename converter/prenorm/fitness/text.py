@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
 import torch
+from tokenizers import Tokenizer, normalizers
 
 from prenorm.fitness.candidate import Candidate, outputs
 from prenorm.fitness.finding import Finding, NotRun, Unfit
 from prenorm.options import TaskKind
 
-_SENTENCES = ("the license", "You may copy it, and change it.", "Grüße, 你好 🙂!", "a  b\tc")
+_SENTENCES = ("the license", "You may copy it, and change it.", "Grüße, 你好 🙂!", "the  license", "a  b\tc")
 _WORDS = 200  # tokens of the vocabulary that are tried one by one
 _SPECIAL = (("pad_token_id", "pad"), ("bos_token_id", "bos"), ("eos_token_id", "eos"))
 
@@ -72,15 +74,59 @@ def _mask(candidate: Candidate, tokenizer: Any) -> Iterator[str]:
 def _round_trips(tokenizer: Any) -> tuple[int, list[tuple[str, str]]]:
     """Return how many texts could be tried (those that the vocabulary can write), and which came back as another text."""
     tried, wrong = 0, []
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    settings = json.loads(backend.to_str()) if isinstance(backend, Tokenizer) else {}
+    keeps_white_space = "ByteLevel" in {step["type"] for step in _steps(settings.get("pre_tokenizer"))}
+    table = _sentencepiece_table(settings.get("normalizer"))
     for text in (*_SENTENCES, *_words(tokenizer)):
         ids = tokenizer(text, add_special_tokens=False)["input_ids"]
         if not ids or tokenizer.unk_token_id in ids:
             continue
         tried += 1
         back = tokenizer.decode(ids)
-        if back.strip() != text.strip():
+        expected = {form.strip() for form in (text, table.normalize_str(text))}
+        if not keeps_white_space and text.split() != text.split(" "):
+            # Sentencepiece and words fold or drop white space other than single spaces: the models were trained so.
+            back, expected = _joined(back), {_joined(form) for form in expected}
+        if back.strip() not in expected:
             wrong.append((text, back))
     return tried, wrong
+
+
+def _joined(text: str) -> str:
+    return "".join(text.split())
+
+
+def _steps(part: dict[str, Any] | None) -> Iterator[dict[str, Any]]:
+    """Yield the steps of a normalizer or pre-tokenizer of tokenizer.json, those of a sequence one by one."""
+    if part is None:
+        return
+    children = part.get("normalizers") or part.get("pretokenizers") or ()
+    if not children:
+        yield part
+    for child in children:
+        yield from _steps(child)
+
+
+def _sentencepiece_table(part: dict[str, Any] | None) -> normalizers.Normalizer:
+    """Return the part of a normalizer that is a sentencepiece model's own table, which may fold case and compatible forms.
+
+    NFKC belongs to it where prenorm wrote the tokenizer; steps of other kinds are no part of any such model.
+    """
+    steps = list(_steps(part))
+    if not any(step["type"] == "Precompiled" for step in steps):
+        return normalizers.Sequence([])
+    of_model = [step for step in steps if step["type"] in ("Precompiled", "NFKC")]
+    made = Tokenizer.from_str(json.dumps(_EMPTY | {"normalizer": {"type": "Sequence", "normalizers": of_model}}))
+    table: normalizers.Normalizer = made.normalizer
+    return table
+
+
+# tokenizer.json without anything in it
+_EMPTY: dict[str, Any] = {
+    "version": "1.0", "truncation": None, "padding": None, "added_tokens": [], "normalizer": None, "pre_tokenizer": None,
+    "post_processor": None, "decoder": None, "model": {"type": "WordLevel", "vocab": {}, "unk_token": ""},
+}  # fmt: skip
 
 
 def _words(tokenizer: Any) -> Iterator[str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from prenorm.checkpoint import Checkpoint
 from prenorm.checkpoint.tensors import SourceTensor
 from prenorm.errors import UsageProblem
+from prenorm.mapping.neighbour import unfit_neighbour
 from prenorm.mapping.plan import ConversionPlan, plan_conversion
 from prenorm.mapping.task import choose_task
 from prenorm.mapping.warnings import warnings
@@ -107,6 +108,9 @@ def prepare_tokenization(
             )
         return None
     path = find_dictionary(source, as_path(options.dictionary))
+    # One that nobody named is no reason to refuse a folder without a tokenizer; a warning says what is wrong with it.
+    if not named and options.dictionary is None and unfit_neighbour(source, description.vocab_size, multiple):
+        return None
     if path is None:
         if named:
             raise UsageProblem(

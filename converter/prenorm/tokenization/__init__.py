@@ -6,7 +6,7 @@ from pathlib import Path
 
 from prenorm.errors import UsageProblem
 from prenorm.tokenization.bytelevel import plan_bytelevel, read_bpe
-from prenorm.tokenization.dictionary import MASK_TOKEN, Dictionary
+from prenorm.tokenization.dictionary import MASK_TOKEN, Dictionary, refuse_overwritten_specials
 from prenorm.tokenization.kinds import DictionaryKind, kind_of
 from prenorm.tokenization.sentencepiece.model import read_sentencepiece
 from prenorm.tokenization.sentencepiece.tokenizer import plan_sentencepiece
@@ -66,7 +66,9 @@ def plan_tokenization(
     Raises:
         UsageProblem: if its files cannot be read, do not go with the dictionary, or cannot be had exactly.
     """
-    named_options(bpe_dir, sentencepiece, words)
+    named = named_options(bpe_dir, sentencepiece, words)
+    if named is not None:
+        refuse_overwritten_specials(dictionary, named)
     if bpe_dir is not None:
         return plan_bytelevel(dictionary, read_bpe(bpe_dir))
     if sentencepiece is not None:

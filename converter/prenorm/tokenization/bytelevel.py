@@ -12,12 +12,14 @@ fairseq encodes a text with GPT-2's BPE and looks each BPE token up in its dicti
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prenorm.errors import UsageProblem
 from prenorm.tokenization.dictionary import BOS, EOS, MASK_TOKEN, SPECIAL_TOKENS, UNK, Dictionary
+from prenorm.tokenization.kinds import DictionaryKind, meaningful_symbols, refuse_other_kind
 from prenorm.tokenization.vocabulary import Tokenization, TokenizationKind, Vocabulary, add_special_tokens, current_rows
 
 if TYPE_CHECKING:
@@ -55,23 +57,70 @@ def read_bpe(folder: Path) -> BytePairEncoding:
         raise UsageProblem("is no table from tokens to numbers", subject=folder / _ENCODER_FILE, advice=_ADVICE)
     if len(set(raw.values())) != len(raw):
         raise UsageProblem("gives two tokens one number", subject=folder / _ENCODER_FILE, advice=_ADVICE)
-    lines = _read_text(folder / _MERGES_FILE).split("\n")
-    merges = []
-    for number, line in enumerate(lines, 1):
-        if (number == 1 and line.startswith("#version")) or not line.strip():
+    return BytePairEncoding(raw, _read_merges(folder / _MERGES_FILE, raw))
+
+
+def _read_merges(path: Path, ids: Mapping[str, int]) -> tuple[tuple[str, str], ...]:
+    """Read the merges that fairseq uses, by falling priority.
+
+    fairseq's `gpt2_bpe_utils.get_encoder` drops the first and the last piece of the file split at newlines, whatever they
+    hold: without the line `#version` the first merge, without a newline at the end the last. Of a merge that comes twice,
+    the later line counts.
+
+    Args:
+        path: vocab.bpe.
+        ids: the tokens of encoder.json.
+
+    Returns:
+        Pairs of tokens.
+
+    Raises:
+        UsageProblem: if a line is no merge of two tokens, or its order is none that `tokenizers` can follow.
+    """
+    lines: dict[tuple[str, str], int] = {}
+    for number, line in enumerate(_read_text(path).split("\n")[1:-1], 2):
+        parts = line.split()
+        if not parts:
             continue
-        left, _, right = line.rstrip("\r").partition(" ")
-        if not left or not right or " " in right or left + right not in raw or left not in raw or right not in raw:
+        if len(parts) != 2 or "".join(parts) not in ids or not ids.keys() >= set(parts):
             raise UsageProblem(
                 f"line {number} is no merge of two tokens of {_ENCODER_FILE}: '{line[:60]}'",
-                subject=folder / _MERGES_FILE,
+                subject=path,
                 advice=_ADVICE,
             )
-        merges.append((left, right))
-    return BytePairEncoding(raw, tuple(merges))
+        pair = (parts[0], parts[1])
+        lines.pop(pair, None)
+        lines[pair] = number
+    _refuse_disorder(path, lines)
+    return tuple(lines)
+
+
+def _refuse_disorder(path: Path, lines: Mapping[tuple[str, str], int]) -> None:
+    """Refuse merges of which one makes a token that one before it uses.
+
+    fairseq merges a pair everywhere before it looks for the next pair, `tokenizers` uses the new token at once. Where every
+    token is made before it is used, as in training, both come to the same.
+    """
+    used: dict[str, int] = {}
+    for (left, right), number in lines.items():
+        token = left + right
+        if token in used:
+            raise UsageProblem(
+                f"line {number} makes '{token[:40]}', which line {used[token]} uses before, and tokenizers cannot merge in "
+                "fairseq's order",
+                subject=path,
+                advice="Give vocab.bpe as it was trained, or leave --bpe-dir out: the folder then has no tokenizer",
+            )
+        used.setdefault(left, number)
+        used.setdefault(right, number)
 
 
 _ADVICE = f"--bpe-dir needs GPT-2's {_ENCODER_FILE} and {_MERGES_FILE}, as used for the training data"
+
+
+_LEAST_SHARE = (
+    0.9  # of the dictionary's numbers are in encoder.json; another BPE's have small numbers in common with it
+)
 
 
 def _read_text(path: Path) -> str:
@@ -101,7 +150,7 @@ def plan_bytelevel(dictionary: Dictionary, bpe: BytePairEncoding) -> Tokenizatio
     """
     vocabulary = plan_vocabulary(dictionary, bpe)
     rows = current_rows(dictionary)
-    fairseq_rows = {token: rows.get(str(number)) for token, number in bpe.ids.items()}
+    fairseq_rows = {token: rows.get(str(bpe.ids[token])) for token in _emitted(bpe)}
     fairseq_rows |= {token: rows[token] for token in (*SPECIAL_TOKENS, MASK_TOKEN)}
     return Tokenization(
         TokenizationKind.BYTE_LEVEL, dictionary, vocabulary, fairseq_rows, lambda: build_tokenizer(vocabulary),
@@ -120,23 +169,23 @@ def plan_vocabulary(dictionary: Dictionary, bpe: BytePairEncoding) -> Vocabulary
         The vocabulary, whose last rows are BPE tokens that the dictionary lacks and a merge makes or uses.
 
     Raises:
-        UsageProblem: if the dictionary holds no BPE ids at all, so that it belongs to another tokenizer.
+        UsageProblem: if the dictionary holds something else than this BPE's numbers, so that it belongs to another
+            tokenizer, or a merge makes a special token.
     """
-    by_number = {str(number): token for token, number in bpe.ids.items()}
+    from tokenizers import pre_tokenizers
+
     fixed = {*SPECIAL_TOKENS, MASK_TOKEN}
-    clashes = sorted(fixed & bpe.ids.keys())
+    clashes = sorted(fixed & {left + right for left, right in bpe.merges})
     if clashes:
         raise UsageProblem(
-            f"a BPE token has the name of the special token '{clashes[0]}'", subject=_ENCODER_FILE, advice=_ADVICE
+            f"a merge makes a BPE token with the name of the special token '{clashes[0]}'",
+            subject=_MERGES_FILE,
+            advice=_ADVICE,
         )
-    if not any(symbol in by_number for symbol in dictionary.symbols):
-        raise UsageProblem(
-            f"the dictionary holds none of the numbers of {_ENCODER_FILE}, so it belongs to another tokenizer",
-            subject=dictionary.path,
-            advice="Leave --bpe-dir out, or give the dictionary's own BPE",
-        )
+    _refuse_foreign(dictionary, bpe)
+    by_number = {str(bpe.ids[token]): token for token in _emitted(bpe)}
     tokens: list[str] = []
-    taken: set[str] = set(bpe.ids) | fixed
+    taken = {*bpe.ids, *fixed, *pre_tokenizers.ByteLevel.alphabet(), ""}
     last_row = current_rows(dictionary)
     for row, symbol in enumerate(dictionary.symbols):
         # Of a token that the dictionary overwrites, only the last row is ever used.
@@ -151,6 +200,35 @@ def plan_vocabulary(dictionary: Dictionary, bpe: BytePairEncoding) -> Vocabulary
     merged = {part for left, right in bpe.merges for part in (left, right, left + right)}
     extra = sorted(merged - known, key=bpe.ids.__getitem__)
     return Vocabulary((*tokens, *extra), len(extra), bpe.merges)
+
+
+def _emitted(bpe: BytePairEncoding) -> list[str]:
+    """Return the tokens of encoder.json, without those that no merge makes and the vocabulary has no place for.
+
+    Files that `tokenizers` trained have `<s>` to `<mask>` there, fairseq never emits their numbers. Nor those of tokens that
+    are empty or no text (a lone surrogate).
+    """
+    return [
+        token
+        for token in bpe.ids
+        if token and token not in (*SPECIAL_TOKENS, MASK_TOKEN) and token.encode(errors="ignore").decode() == token
+    ]
+
+
+def _refuse_foreign(dictionary: Dictionary, bpe: BytePairEncoding) -> None:
+    """Refuse a dictionary that does not hold this BPE's numbers."""
+    refuse_other_kind(dictionary, "--bpe-dir", DictionaryKind.NUMBERS)
+    names = [name for name in meaningful_symbols(dictionary) if name.isdigit()]
+    numbers = {*map(str, bpe.ids.values())}
+    known = sum(name in numbers for name in names)
+    if names and known >= _LEAST_SHARE * len(names):
+        return
+    share = f"only {known} of its {len(names)} numbers are in" if known else "it holds none of the numbers of"
+    raise UsageProblem(
+        f"the dictionary belongs to another tokenizer: {share} {_ENCODER_FILE}",
+        subject=dictionary.path,
+        advice="Leave --bpe-dir out, or give the dictionary's own BPE",
+    )
 
 
 def _unused_name(symbol: str, taken: set[str]) -> str:

@@ -93,13 +93,53 @@ def _parse(path: Path, number: int, line: str) -> tuple[str, bool]:
     text = line.rstrip()
     overwrite = text.endswith(" " + _OVERWRITE)
     token, space, count = text.removesuffix(" " + _OVERWRITE).rpartition(" ")
-    if not space or not count.lstrip("+-").isdigit():
+    if not space or not _is_integer(count):
         raise UsageProblem(
             f"line {number} of the dictionary is not 'TOKEN COUNT': '{line[:60]}'",
             subject=path,
             advice="Give the dict.txt that fairseq-preprocess wrote",
         )
     return token, overwrite
+
+
+def _is_integer(count: str) -> bool:
+    """Return whether fairseq's `int(count)` takes it."""
+    try:
+        int(count)
+    except ValueError:
+        return False
+    return True
+
+
+def refuse_overwritten_specials(dictionary: Dictionary, option: str) -> None:
+    """Refuse to make a tokenizer of a dictionary that overwrites a special token, as CamemBERT's does.
+
+    fairseq's training frames and pads with rows 0 to 3 (`Dictionary.bos()` and its siblings), its `encode` looks the names up
+    and finds the last rows. `<mask>` has one row in both.
+
+    Args:
+        dictionary: fairseq's dictionary.
+        option: the option that names the tokenizer.
+
+    Raises:
+        UsageProblem: if it does, naming the lines.
+    """
+    first = len(SPECIAL_TOKENS)
+    lines = {
+        row - first + 1: symbol
+        for row, symbol in enumerate(dictionary.symbols)
+        if row >= first and symbol in SPECIAL_TOKENS
+    }
+    if lines:
+        overwrites = " and ".join(
+            f"line {number} of the dictionary overwrites {name}" for number, name in lines.items()
+        )
+        raise UsageProblem(
+            f"{overwrites}: fairseq trains with rows 0 to 3 as special tokens and encodes a text with the overwriting rows, "
+            "so no tokenizer agrees with both",
+            subject=dictionary.path,
+            advice=f"Leave {option} out: the folder then has no tokenizer",
+        )
 
 
 def fill_up(dictionary: Dictionary, rows: int, multiple: int) -> Dictionary:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from enum import Enum
 
+from prenorm.errors import UsageProblem
 from prenorm.tokenization.dictionary import MASK_TOKEN, SPECIAL_TOKENS, Dictionary
 
 
@@ -35,6 +36,50 @@ _SIGNS = (
 )
 
 
+_ADVICE = {
+    DictionaryKind.NUMBERS: "Give the BPE's encoder.json and vocab.bpe with --bpe-dir, or leave",
+    DictionaryKind.PIECES: "Give the sentencepiece model with --sentencepiece, or leave",
+    DictionaryKind.WORDS: "Give --words, or leave",
+}
+
+
+def refuse_other_kind(dictionary: Dictionary, option: str, *kinds: DictionaryKind) -> None:
+    """Refuse a dictionary whose lines contradict the option that names the tokenizer.
+
+    Args:
+        dictionary: fairseq's dictionary.
+        option: the option.
+        *kinds: what the lines may be. Lines that say nothing contradict no option.
+
+    Raises:
+        UsageProblem: if they are something else.
+    """
+    kind = kind_of(dictionary)
+    if kind is None or kind in kinds:
+        return
+    advice = (
+        f"{_ADVICE[kind]} {option} out" if kind in _ADVICE else f"Leave {option} out: the folder then has no tokenizer"
+    )
+    raise UsageProblem(
+        f"the dictionary holds {kind}, so it belongs to another tokenizer than {option} makes",
+        subject=dictionary.path,
+        advice=advice,
+    )
+
+
+def meaningful_symbols(dictionary: Dictionary) -> list[str]:
+    """Return the symbols that a tokenizer made.
+
+    Args:
+        dictionary: fairseq's dictionary.
+
+    Returns:
+        All but special tokens, those that fill the dictionary up, and those in brackets that users add.
+    """
+    reserved = {*SPECIAL_TOKENS, MASK_TOKEN}
+    return [symbol for symbol in dictionary.symbols if symbol not in reserved and not _NEUTRAL.fullmatch(symbol)]
+
+
 def kind_of(dictionary: Dictionary) -> DictionaryKind | None:
     """Recognize what the lines of a dictionary are.
 
@@ -44,8 +89,7 @@ def kind_of(dictionary: Dictionary) -> DictionaryKind | None:
     Returns:
         The kind; None if no line says anything, as where all are special tokens or `madeupword0000`.
     """
-    reserved = {*SPECIAL_TOKENS, MASK_TOKEN}
-    names = [symbol for symbol in dictionary.symbols if symbol not in reserved and not _NEUTRAL.fullmatch(symbol)]
+    names = meaningful_symbols(dictionary)
     if not names:
         return None
     for kind, sign, share in _SIGNS:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -66,6 +66,24 @@ def current_rows(dictionary: Dictionary) -> dict[str, int]:
         Row by symbol.
     """
     return {symbol: row for row, symbol in enumerate(dictionary.symbols)}
+
+
+def name_rows(dictionary: Dictionary, reached: Container[str]) -> tuple[str, ...]:
+    """Return the tokens of a dictionary's rows, for tokenizers whose texts have no token with a space.
+
+    Args:
+        dictionary: fairseq's dictionary.
+        reached: the symbols that a text can become.
+
+    Returns:
+        The symbols that texts reach; in the other rows (of symbols overwritten, empty, with white space, or of another
+        tokenizer) a name with a space, which none reaches.
+    """
+    rows = current_rows(dictionary)
+    return tuple(
+        symbol if rows[symbol] == row and symbol in reached else f"{symbol} {row}"
+        for row, symbol in enumerate(dictionary.symbols)
+    )
 
 
 def frame(tokenizer: Tokenizer) -> None:

@@ -9,21 +9,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from prenorm.errors import UsageProblem
 from prenorm.tokenization.dictionary import SPECIAL_TOKENS, UNK, Dictionary
-from prenorm.tokenization.kinds import DictionaryKind, kind_of
-from prenorm.tokenization.vocabulary import Tokenization, TokenizationKind, Vocabulary, current_rows, frame
+from prenorm.tokenization.kinds import DictionaryKind, refuse_other_kind
+from prenorm.tokenization.vocabulary import Tokenization, TokenizationKind, Vocabulary, current_rows, frame, name_rows
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 # str.isspace, as the inside of a character class
 WHITE_SPACE = r"\x{9}-\x{D}\x{1C}-\x{20}\x{85}\x{A0}\x{1680}\x{2000}-\x{200A}\x{2028}\x{2029}\x{202F}\x{205F}\x{3000}"
-
-_ADVICE = {
-    DictionaryKind.NUMBERS: "Give the BPE's encoder.json and vocab.bpe with --bpe-dir, or leave --words out",
-    DictionaryKind.PIECES: "Give the sentencepiece model with --sentencepiece, or leave --words out",
-}
 
 
 def plan_words(dictionary: Dictionary) -> Tokenization:
@@ -38,20 +32,14 @@ def plan_words(dictionary: Dictionary) -> Tokenization:
     Raises:
         UsageProblem: if the dictionary's lines are no words, so that every word of a text would be `<unk>`.
     """
-    kind = kind_of(dictionary)
-    if kind not in (DictionaryKind.WORDS, None):
-        raise UsageProblem(
-            f"the dictionary holds {kind}, so it belongs to another tokenizer than --words makes",
-            subject=dictionary.path,
-            advice=_ADVICE.get(kind, "Leave --words out: the folder then has no tokenizer"),
-        )
+    refuse_other_kind(dictionary, "--words", DictionaryKind.WORDS)
     rows = current_rows(dictionary)
-    # A row that was overwritten is reached by no text: no word has a space in it.
-    tokens = tuple(
-        symbol if rows[symbol] == row else f"{symbol} {row}" for row, symbol in enumerate(dictionary.symbols)
-    )
+    reached = {symbol: row for symbol, row in rows.items() if symbol and not any(map(str.isspace, symbol))}
+    tokens = name_rows(dictionary, reached)
     vocabulary = Vocabulary(tokens, 0)
-    return Tokenization(TokenizationKind.WORDS, dictionary, vocabulary, dict(rows), lambda: build_words(vocabulary), {})
+    return Tokenization(
+        TokenizationKind.WORDS, dictionary, vocabulary, dict(reached), lambda: build_words(vocabulary), {}
+    )
 
 
 def build_words(vocabulary: Vocabulary) -> Tokenizer:

@@ -22,6 +22,8 @@ from prenorm.folder.card.names import PublicNames, is_plain
 from prenorm.reports import SUFFIXES, read
 from prenorm_model.torch import embeddings
 
+pytestmark = pytest.mark.slow
+
 MARK = "xyzzy"
 CLASSIFICATION = FIXTURES / "dinkytrain-classification" / "checkpoint.pt"
 SECRETS = (
@@ -148,7 +150,6 @@ def test_secrets_in_the_names_of_heads(task: str, machine: Path) -> None:
     assert len(set(re.findall(r"classification_heads\.unnamed-(\d)\.", report))) == len(HEADS)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("verdict", ["passed", "failed"])
 def test_reports_of_the_command_withhold_the_names_of_heads(
     verdict: str, machine: Path, monkeypatch: pytest.MonkeyPatch

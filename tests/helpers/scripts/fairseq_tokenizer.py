@@ -1,7 +1,8 @@
 """Runs under real fairseq: one request a line in, one answer a line out, both JSON, until the input ends.
 
-`train`: a sentencepiece model from lines of text. `load`: a tokenizer, from fairseq's own classes. `encode`, `decode`: with
-the hub interface's own methods; a model without a BPE, which the hub interface has nothing for, as its task encodes it.
+`train`: a sentencepiece model from lines of text. `load`: a tokenizer, from fairseq's own classes; `attempt`: the same, where
+fairseq may refuse the files. `encode`, `decode`: with the hub interface's own methods; a model without a BPE, which the hub
+interface has nothing for, as its task encodes it.
 """
 
 import json
@@ -40,14 +41,22 @@ def load(name, kind, dictionary, source=None):
     return known.symbols
 
 
+def attempt(**request):
+    """The rows of the dictionary, or None: fairseq cannot load the files."""
+    try:
+        return load(**request)
+    except Exception:
+        return None
+
+
 def encode_one(hub, text):
-    """The ids, or None: it is no text (sentencepiece answers a lone surrogate with a RuntimeError)."""
+    """The ids, or None: no text (sentencepiece answers a lone surrogate with a RuntimeError), or encoder.json lacks it."""
     try:
         if hub.bpe is not None:
             return RobertaHubInterface.encode(hub, text).tolist()
         known = hub.task.source_dictionary
         return [known.bos(), *known.encode_line(text, add_if_not_exist=False).tolist()]
-    except (UnicodeEncodeError, RuntimeError):
+    except (UnicodeEncodeError, RuntimeError, KeyError):
         return None
 
 
@@ -73,7 +82,7 @@ def as_tensor(ids):
 
 def main() -> None:
     """Answers until the input ends."""
-    work = {"train": train, "load": load, "encode": encode, "decode": decode}
+    work = {"train": train, "load": load, "attempt": attempt, "encode": encode, "decode": decode}
     for line in sys.stdin:
         request = json.loads(line)
         print(json.dumps(work[request.pop("do")](**request)), flush=True)

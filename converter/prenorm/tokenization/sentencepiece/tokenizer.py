@@ -20,15 +20,16 @@ Differences from fairseq:
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Container, Iterator
 from typing import TYPE_CHECKING
 
 from prenorm.errors import UsageProblem
 from prenorm.tokenization.dictionary import MASK_TOKEN, SPECIAL_TOKENS, UNK, Dictionary
+from prenorm.tokenization.kinds import DictionaryKind, kind_of, meaningful_symbols, refuse_other_kind
 from prenorm.tokenization.sentencepiece.charsmap import read_charsmap
 from prenorm.tokenization.sentencepiece.model import BPE, BYTE, NORMAL, SPACE, USER_DEFINED, SentencePieceModel
 from prenorm.tokenization.sentencepiece.normalization import Normalization, inside, longest_of, normalization
-from prenorm.tokenization.vocabulary import Tokenization, TokenizationKind, Vocabulary, current_rows, frame
+from prenorm.tokenization.vocabulary import Tokenization, TokenizationKind, Vocabulary, current_rows, frame, name_rows
 from prenorm.tokenization.words import WHITE_SPACE
 
 if TYPE_CHECKING:
@@ -36,7 +37,9 @@ if TYPE_CHECKING:
 
 _RESERVED = (*SPECIAL_TOKENS, MASK_TOKEN)
 _UNKNOWN_CHARACTER = "\U000e0ffe"  # unassigned, so in no piece
-_LEAST_SHARE = 0.1  # of the dictionary's tokens are the model's pieces; another tokenizer's have numbers in common
+# Of the dictionary's tokens, the share that the model can have made; another tokenizer's have letters and numbers in common
+# with it. Where hardly any token has a ▁, as in Chinese, the lines look like words, and nearly all must be the model's.
+_LEAST_SHARE, _LEAST_SHARE_OF_OTHERS = 0.5, 0.9
 _LONGEST_RUN = 16  # characters, of those that BPE gets all parts of
 
 
@@ -64,22 +67,11 @@ def plan_sentencepiece(dictionary: Dictionary, model: SentencePieceModel) -> Tok
             advice="Leave --sentencepiece out: the folder then has no tokenizer",
         )
     rows = current_rows(dictionary)
-    common = len(rows.keys() & pieces.keys())
-    if common < _LEAST_SHARE * len(dictionary):
-        raise UsageProblem(
-            f"only {common} of the dictionary's {len(dictionary)} tokens are pieces of {model.path.name}, so it belongs to "
-            "another tokenizer",
-            subject=dictionary.path,
-            advice="Leave --sentencepiece out, or give the dictionary's own model",
-        )
+    runs, unreachable = _unknown_runs(model, rows.keys() - pieces.keys() - {*_RESERVED, ""})
+    _refuse_foreign(dictionary, model, {*pieces, *runs, *unreachable})
     steps = _normalization(model)
-    runs, unreachable = _unknown_runs(model, rows.keys() - pieces.keys() - {*_RESERVED})
     known = {*pieces, *_RESERVED, *runs}
-    tokens = tuple(
-        # No normalized text has a space, so a name with one is reached by none.
-        symbol if rows[symbol] == row and symbol in known else f"{symbol} {row}"
-        for row, symbol in enumerate(dictionary.symbols)
-    )
+    tokens = name_rows(dictionary, known)
     parts = _parts(runs) if model.algorithm == BPE else []
     lacking = tuple(text for text in (*pieces, *parts) if text not in rows)
     vocabulary = Vocabulary((*tokens, *lacking), len(lacking), (*_merges(model), *_all_merges(parts)))
@@ -88,6 +80,23 @@ def plan_sentencepiece(dictionary: Dictionary, model: SentencePieceModel) -> Tok
         TokenizationKind.SENTENCEPIECE, dictionary, vocabulary, fairseq_rows,
         lambda: build_sentencepiece(vocabulary, model, steps, runs), {}, tuple(_notes(unreachable, steps)),
     )  # fmt: skip
+
+
+def _refuse_foreign(dictionary: Dictionary, model: SentencePieceModel, possible: Container[str]) -> None:
+    """Refuse a dictionary of which too little can be the model's output: pieces, or runs of unknown characters."""
+    kind = kind_of(dictionary)
+    names = meaningful_symbols(dictionary)
+    common = sum(name in possible for name in names)
+    least = _LEAST_SHARE if kind is DictionaryKind.PIECES else _LEAST_SHARE_OF_OTHERS
+    if names and common >= least * len(names):
+        return
+    refuse_other_kind(dictionary, "--sentencepiece", DictionaryKind.PIECES, DictionaryKind.WORDS)
+    raise UsageProblem(
+        f"only {common} of the dictionary's {len(dictionary)} tokens are pieces of {model.path.name}, so it belongs to "
+        "another tokenizer",
+        subject=dictionary.path,
+        advice="Leave --sentencepiece out, or give the dictionary's own model",
+    )
 
 
 def _normalization(model: SentencePieceModel) -> Normalization:
