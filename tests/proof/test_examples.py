@@ -21,7 +21,7 @@ from prenorm.proof.by_checkpoint import open_basis
 from prenorm.proof.prove import JudgedFolder
 from prenorm.proof.runtimes import BUNDLED, open_runtime
 from prenorm.reports import read
-from prenorm.reports.model import Example
+from prenorm.reports.details import Example
 from prenorm.reports.sentences import activation_sentences
 
 FRANCE = "The capital of France is <mask>."

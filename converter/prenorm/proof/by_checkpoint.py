@@ -37,7 +37,8 @@ from prenorm.proof.references import open_reference
 from prenorm.proof.references.builtin import BuiltinReference
 from prenorm.proof.references.settings import is_rounded, settings_of, tensors_as_stored
 from prenorm.proof.runtimes import BUNDLED, open_runtime
-from prenorm.reports.model import Audit, Check, Diagnosis, Example, Report, TensorDifference
+from prenorm.reports.details import Diagnosis, Example, TensorDifference
+from prenorm.reports.model import Audit, Check, Report
 from prenorm.tokenization import count_wrong_ids
 
 # The two forms of GELU that a checkpoint of DeepSpeed's kernels may have been trained with.

@@ -20,7 +20,8 @@ from prenorm.proof.hints.tensors import computing_order, tensor_behind, tensor_i
 from prenorm.proof.protocols import Runtime
 from prenorm.proof.prove import Findings, JudgedFolder
 from prenorm.proof.references.golden import Golden, GoldenReference
-from prenorm.reports.model import Audit, AuditRow, Check, Diagnosis, Example, TensorDifference
+from prenorm.reports.details import Diagnosis, Example, TensorDifference
+from prenorm.reports.model import Audit, AuditRow, Check
 
 
 class GoldenBasis:

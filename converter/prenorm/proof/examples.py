@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 
 from prenorm.files import TOKENIZER_FILE
 from prenorm.proof.protocols import Runtime, as_tensor
-from prenorm.reports.model import Answer, Example
+from prenorm.reports.details import Answer, Example
 from prenorm.tokenization.dictionary import MASK_TOKEN, SPECIAL_TOKENS, UNK
 
 _ANSWERS = 3

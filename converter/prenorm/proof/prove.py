@@ -21,8 +21,9 @@ from prenorm.proof.comparison import Comparison
 from prenorm.proof.computation import Computation
 from prenorm.proof.protocols import ReferenceModel, Runtime
 from prenorm.proof.runtimes import BUNDLED, open_runtime
+from prenorm.reports.details import Diagnosis, Example, TensorDifference
 from prenorm.reports.making import report_of_proof
-from prenorm.reports.model import Audit, Check, Diagnosis, Example, Report, TensorDifference
+from prenorm.reports.model import Audit, Check, Report
 
 # What a runtime raises for a folder that does not load, or that computes other stages than the reference.
 UNCOMPUTABLE = (ValueError, RuntimeError, IndexError, OSError, KeyError)

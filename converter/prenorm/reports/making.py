@@ -4,18 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from prenorm.reports.details import Diagnosis, Example, NoiseFloor, PositionLines, TensorDifference
 from prenorm.reports.environment import environment
-from prenorm.reports.model import (
-    Audit,
-    Check,
-    Diagnosis,
-    Example,
-    ModuleLine,
-    NoiseFloor,
-    PositionLines,
-    Report,
-    TensorDifference,
-)
+from prenorm.reports.model import Audit, Check, ModuleLine, Report
 from prenorm.reports.text import Outcome
 
 
