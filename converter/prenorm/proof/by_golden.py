@@ -15,6 +15,8 @@ from safetensors import safe_open
 from prenorm.checkpoint.tensors import tensor_bytes
 from prenorm.folder.published import Published
 from prenorm.proof.checks.config import check_config
+from prenorm.proof.checks.folder_tokenizer import FolderTokenizer
+from prenorm.proof.checks.recorded_tokenizer import tokenizer_by_recording
 from prenorm.proof.comparison import Comparison
 from prenorm.proof.hints.tensors import computing_order, tensor_behind, tensor_in_words
 from prenorm.proof.protocols import Runtime
@@ -45,7 +47,7 @@ class GoldenBasis:
         self.source: Mapping[str, object] = golden.facts["source"]
 
     def check_files(self, published: Published, findings: Findings) -> None:
-        """Check the config, and the state of the files.
+        """Check the config, the tokenizer, and the state of the files.
 
         Args:
             published: anybody's folder.
@@ -53,10 +55,24 @@ class GoldenBasis:
         """
         counts = Counter(item.dtype for item in published.tensors.values())
         findings.add_sentences("config", list(check_config(published.config, self._golden.config, counts)))
+        tokenizer = self.tokenizer_of(published).check(published.path, 0)
+        if tokenizer is not None:
+            findings.add(*tokenizer)
         findings.disagreements += published.damage
 
+    def tokenizer_of(self, published: Published) -> FolderTokenizer:
+        """Find out what a folder's tokenizer is judged by.
+
+        Args:
+            published: anybody's folder.
+
+        Returns:
+            What was recorded of one, else nothing.
+        """
+        return tokenizer_by_recording(published.path, self._golden.facts.get("tokenizer"))
+
     def check_written(self, path: Path) -> list[Check]:
-        """Return nothing: a golden file knows no tokenizer.
+        """Return nothing: what was just written is proven by its checkpoint.
 
         Args:
             path: a folder.

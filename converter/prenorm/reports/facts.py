@@ -107,7 +107,7 @@ def properties(report: Report) -> Iterator[tuple[str, str]]:
     if report.runtimes:
         yield "runtimes", ", ".join(report.runtimes)
     yield "compute_dtype", report.compute_dtype
-    yield "verdict", report.outcome.value
+    yield "verdict", report.words
 
 
 def _named(values: Mapping[str, object]) -> Facts:

@@ -46,8 +46,11 @@ Passed = Annotated[
 Verdict = Annotated[
     str,
     Meta(
-        description="'not judged': all that could be compared agrees, and some values are NaN or infinite.",
-        extra_json_schema={"enum": ["passed", "failed", "not judged"]},
+        description=(
+            "'not judged': all that could be compared agrees, and some values are NaN or infinite. "
+            "'passed, ... not judged' names the parts of the folder that change what its readers compute and were not judged."
+        ),
+        extra_json_schema={"pattern": "^(passed|passed, .* not judged|failed|not judged)$"},
     ),
 ]
 Reference = Annotated[

@@ -80,6 +80,7 @@ def render(report: Report) -> str:
             style=Markup(style),
             script=Markup(script),
             outcomes=_OUTCOMES,
+            verdict=_verdict(report),
             passed=Outcome.PASSED,
             failed=Outcome.FAILED,
             fates=_FATES,
@@ -97,6 +98,15 @@ def render(report: Report) -> str:
             zip=zip,
         )
     )
+
+
+def _verdict(report: Report) -> Shown:
+    """Return the verdict, in the colour of a doubt where a part of the folder that counts was not judged."""
+    plain = _OUTCOMES[report.outcome]
+    if report.outcome is Outcome.PASSED and report.unjudged_parts:
+        doubt = _OUTCOMES[Outcome.NOT_JUDGED]
+        return Shown(doubt.colour, doubt.symbol, report.words.replace(plain.word.lower(), plain.word, 1))
+    return plain
 
 
 def _policy(script: str) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from msgspec import structs
+
 from prenorm.reports.details import Diagnosis, Example, NoiseFloor, PositionLines, TensorDifference
 from prenorm.reports.environment import environment
 from prenorm.reports.model import Audit, Check, ModuleLine, Report
@@ -79,6 +81,20 @@ def report_of_proof(
         tensors=audit.rows,
         environment=environment(),
     )
+
+
+def with_unjudged(report: Report, rows: Sequence[Check]) -> Report:
+    """Add what was not judged to a report; a verdict that was passed names what of it counts.
+
+    Args:
+        report: the report of a proof or a trial.
+        rows: made by `Check.not_judged`.
+
+    Returns:
+        The report with these rows behind its checks.
+    """
+    longer = structs.replace(report, checks=(*report.checks, *rows))
+    return structs.replace(longer, verdict=longer.words) if longer.outcome is Outcome.PASSED else longer
 
 
 def report_of_trial(

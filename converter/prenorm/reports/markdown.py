@@ -53,7 +53,7 @@ def render(report: Report) -> str:
         .get_template("report.md.jinja")
         .render(
             report=report,
-            headline=_HEADLINES[report.outcome].format(noun(report)),
+            headline=_headline(report),
             file=file_name(report),
             model=fact(report.target.get("model_type", "a folder")),
             summary=summary(report),
@@ -70,6 +70,13 @@ def render(report: Report) -> str:
         )
     )
     return text.rstrip("\n") + "\n"
+
+
+def _headline(report: Report) -> str:
+    """Return the verdict, marked as a doubt where a part of the folder that counts was not judged."""
+    if report.outcome is Outcome.PASSED and report.unjudged_parts:
+        return f"⚠️ {noun(report)} {report.words}"
+    return _HEADLINES[report.outcome].format(noun(report))
 
 
 def _facts(report: Report) -> list[tuple[str, str]]:

@@ -45,7 +45,8 @@ def summary(report: Report) -> str:
         return _fitness_summary(report)
     checks, failed = report.checks, report.failed_checks
     if report.outcome is Outcome.PASSED:
-        return f"The folder computes what the checkpoint computes: {count(len(checks), 'check')}, all passed."
+        made = count(len(report.checks_run), "check")
+        return f"The folder computes what the checkpoint computes: {made}, all passed{_left_out(report)}."
     if report.outcome is Outcome.NOT_JUDGED:
         if not checks:
             return "The report holds no check, so it shows nothing."
@@ -56,7 +57,7 @@ def summary(report: Report) -> str:
         return "The report contradicts itself, so its verdict is not believed."
     return (
         "The folder does not compute what the checkpoint computes: "
-        f"{len(failed)} of {count(len(checks), 'check')} failed{_listed(failed)}."
+        f"{len(failed)} of {count(len(report.checks_run), 'check')} failed{_listed(failed)}."
     )
 
 
@@ -93,14 +94,20 @@ def _fitness_summary(report: Report) -> str:
         return "The report contradicts itself, so its verdict is not believed."
     if not run:
         return "No check was run, so the report shows nothing."
-    left_out = len(report.checks) - len(run)
+    left_out = sum(check.outcome is Outcome.NOT_RUN for check in report.checks)
     also = f"; {left_out} more could not be run here" if left_out else ""
     if report.outcome is Outcome.PASSED:
-        return f"The folder works where it is used: {count(len(run), 'check')}, all passed{also}."
+        return f"The folder works where it is used: {count(len(run), 'check')}, all passed{also}{_left_out(report)}."
     if report.outcome is Outcome.FAILED:
         counted = f"{len(failed)} of {count(len(run), 'check')} failed"
         return f"The folder does not work everywhere it is used: {counted}{_listed(failed)}{also}."
     return f"The report's verdict is '{report.verdict}'."
+
+
+def _left_out(report: Report) -> str:
+    """Return the end of a sentence that names what was not judged."""
+    names = [check.name for check in report.checks if check.counts is not None]
+    return f"; not judged: {', '.join(names)}" if names else ""
 
 
 def _listed(names: list[str]) -> str:
