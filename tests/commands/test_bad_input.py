@@ -13,6 +13,7 @@ import torch
 from helpers.checkpoints import save_edited
 from helpers.commands import run_command, run_main
 from helpers.paths import BPE, FIXTURES, MLM
+from prenorm import inspect
 
 Content = dict[str, Any]
 FC1 = "encoder.sentence_encoder.layers.1.fc1.bias"
@@ -62,7 +63,6 @@ CASES: dict[str, tuple[Callable[[Path], Path], int, str]] = {
     "unknown tensor": (edited(lambda content: content["model"].update(surprise=torch.zeros(5))), 3, "'surprise'"),
     "NaN": (edited(lambda content: content["model"][FC1].fill_(float("nan"))), 4, "--allow-nonfinite"),
     "infinity": (edited(lambda content: content["model"][FC1].fill_(float("inf"))), 4, f"'{FC1}'"),
-    "dictionary too short": (wrong_dictionary, 2, "3 fewer than the embedding's 433 rows"),
     "heads nowhere": (edited(no_heads), 2, "--attention-heads"),
     "contradiction": (edited(contradiction), 4, "encoder_ffn_embed_dim=3072 in the arguments, 96 in the tensors"),
     "other activation": (set_argument("activation_fn", "relu"), 3, "activation_fn=relu"),
@@ -92,6 +92,28 @@ def test_bad_checkpoint(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("named", ["--words", "--dict"])
+def test_a_dictionary_that_is_asked_for_has_to_fit(
+    named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = wrong_dictionary(tmp_path)
+    options = [named] if named == "--words" else [named, str(tmp_path / "dict.txt")]
+    assert run_main(monkeypatch, "convert", path, tmp_path / "out", *options) == 2
+    assert "3 fewer than the embedding's 433 rows" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("lines", [None, "a 1\n", "no count\n", "a 1\na 1\n", "\x00"])
+def test_one_that_only_lies_there_is_warned_of(lines: str | None, tmp_path: Path) -> None:
+    path = wrong_dictionary(tmp_path)
+    if lines is not None:
+        (tmp_path / "dict.txt").write_text(lines)
+    found = inspect(path)
+    assert found.refusal is None
+    (text,) = [text for text in found.warnings if "beside the checkpoint is not used" in text]
+    assert "dictionary" in text
+
+
 def test_nonfinite_weights_convert_unjudged_when_that_is_wanted(tmp_path: Path) -> None:
     path = save_edited(tmp_path / "nan.pt", lambda content: content["model"][FC1][:1].fill_(float("nan")))
     done = run_command("convert", path, tmp_path / "out", "--allow-nonfinite")

@@ -12,7 +12,7 @@ from prenorm.cli.signals import resumable_push
 from prenorm.errors import ExitCode
 
 if TYPE_CHECKING:
-    from prenorm.cli.output import ConsoleOptions, JsonOptions, ReportOptions
+    from prenorm.cli.output import ConsoleOptions, JsonOptions, JudgementOptions, ReportOptions
     from prenorm.options import (
         ConvertOptions,
         FolderOnlyOptions,
@@ -96,7 +96,7 @@ def convert(options: ConvertOptions, output: ReportOptions) -> None:
         conversion.print_conversion(result)
 
 
-def verify(options: VerifyOptions | GoldenOptions | FolderOnlyOptions, output: ReportOptions) -> ExitCode:
+def verify(options: VerifyOptions | GoldenOptions | FolderOnlyOptions, output: JudgementOptions) -> ExitCode:
     """Judge a folder, local or a repo id of the Hub, against CHECKPOINT. It reads only, and lists all that disagrees.
 
     Args:
@@ -104,7 +104,7 @@ def verify(options: VerifyOptions | GoldenOptions | FolderOnlyOptions, output: R
         output: what is shown and written.
 
     Returns:
-        Whether the folder passed.
+        Whether the folder passed, and with --strict whether all that counts was judged.
     """
     from prenorm.cli import console, judgement
     from prenorm.commands.verify import verify as run
@@ -117,7 +117,7 @@ def verify(options: VerifyOptions | GoldenOptions | FolderOnlyOptions, output: R
         console.print_json(report.to_dict())
     elif not output.quiet:
         judgement.print_judgement(report)
-    return ExitCode.DONE if report.passed else ExitCode.PARITY_FAILED
+    return output.exit_code(report)
 
 
 def record(options: RecordOptions, output: JsonOptions) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from prenorm.cli.console import escape, stdout, table
+from prenorm.reports.sentences import activation_sentences
 from prenorm.reports.table import parity_rows
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from prenorm.reports.model import Report
 
 _MOST_SHOWN = 20
+_STYLES = {"passed": "green", "not judged": "yellow"}
 _MOST_CAUSES = 5
 
 
@@ -38,8 +40,8 @@ def print_parity(report: Report) -> None:
     title = f"Parity ({report.reference}, {report.compute_dtype})"
     rows = table("check", "largest difference", "tolerance", "", title=title)
     for name, difference, tolerance, outcome in parity_rows(report):
-        style = "green" if outcome == "passed" else "bold red"
-        rows.add_row(name, difference, tolerance, f"[{style}]{outcome}[/{style}]")
+        style = _STYLES.get(outcome, "bold red")
+        rows.add_row(name, escape(difference), tolerance, f"[{style}]{outcome}[/{style}]")
     stdout().print(rows)
 
 
@@ -66,7 +68,21 @@ def print_verification(report: Report) -> None:
             f"What {cost['dtype']} costs (not judged): same best token {float(cost['top1_agreement']):.2%}, "
             f"KL divergence {float(cost['kl_mean']):.1e} on average and {float(cost['kl_max']):.1e} at most"
         )
+    print_examples(report)
     print_verdict(report)
+
+
+def print_examples(report: Report) -> None:
+    """Print what a masked LM fills in, and how far the other form of GELU is; neither is judged.
+
+    Args:
+        report: the report.
+    """
+    console = stdout()
+    for example in report.examples or ():
+        console.print(f"Fills in: {escape(example.sentence)}", soft_wrap=True)
+    for text in activation_sentences(report):
+        console.print(escape(text), soft_wrap=True)
 
 
 def print_verdict(report: Report) -> None:
@@ -75,7 +91,14 @@ def print_verdict(report: Report) -> None:
     Args:
         report: the report.
     """
-    stdout().print(f"Verdict: {report.verdict}", style="green" if report.passed else "bold red")
+    stdout().print(f"Verdict: {report.words}", style=_verdict_style(report))
+
+
+def _verdict_style(report: Report) -> str:
+    """Return green for what passed and left nothing that counts, yellow for what did leave something."""
+    if not report.passed:
+        return "bold red"
+    return "yellow" if report.unjudged_parts else "green"
 
 
 def print_fitness(report: Report) -> None:
@@ -94,7 +117,7 @@ def print_fitness(report: Report) -> None:
     _print_disagreements(console, report.disagreements)
     not_run = sum(check.outcome == "not run" for check in report.checks)
     suffix = f" ({not_run} not run)" if not_run else ""
-    console.print(f"Verdict: {report.verdict}{suffix}", style="green" if report.passed else "bold red")
+    console.print(f"Verdict: {report.words}{suffix}", style=_verdict_style(report))
 
 
 def _first(texts: Sequence[str], most: int) -> list[str]:

@@ -16,9 +16,10 @@ from prenorm.folder.files import row_nbytes, write_bytes, write_json, write_text
 from prenorm.mapping.understood import Prepared
 from prenorm.options import ConvertOptions
 from prenorm.progress import Progress
-from prenorm.proof import JudgedFolder, prove_by_checkpoint
+from prenorm.proof import NO_TOKENIZER, JudgedFolder, not_judged, prove_by_checkpoint
 from prenorm.reports import render
 from prenorm.reports.failure import ParityFailed
+from prenorm.reports.making import with_unjudged
 from prenorm.reports.model import Report
 from prenorm.tokenization import tokenizer_config
 
@@ -78,7 +79,10 @@ def _prove(prepared: Prepared, staging: Path, options: ConvertOptions) -> tuple[
     """Return the report, and the SHA-256 of each file in the staging folder."""
     folder = JudgedFolder.staged(staging, prepared.plan)
     with Digests(prepared.checkpoint) as digests:
-        return prove_by_checkpoint(prepared, folder, options, digests, progress=options.listener)
+        report, file_digests = prove_by_checkpoint(prepared, folder, options, digests, progress=options.listener)
+    if prepared.tokenization is None:
+        report = with_unjudged(report, [not_judged(NO_TOKENIZER)])
+    return report, file_digests
 
 
 def _complete(

@@ -19,8 +19,10 @@ from prenorm.proof import (
     prove,
     read_golden,
     record_golden,
+    unjudged_parts,
     write_golden,
 )
+from prenorm.reports.making import with_unjudged
 from prenorm.reports.model import Report
 
 
@@ -28,7 +30,8 @@ from prenorm.reports.model import Report
 def record(options: RecordOptions) -> Golden:
     """Store what the checkpoint computes in the file `golden`, so that `verify` needs neither it nor fairseq.
 
-    With `bpe_dir` the golden file expects a folder with that tokenizer's extra rows.
+    With a tokenizer option the golden file expects a folder with that tokenizer, and with its extra rows. Without one, the
+    folder's tokenizer is not judged by it.
 
     Args:
         options: the arguments and keywords.
@@ -72,4 +75,5 @@ def verify_golden(options: GoldenOptions) -> Report:
         published = open_folder(options.folder, Path(scratch), options.revision, options.listener)
         runtimes = CHOICES[options.runtime]
         options.listener.stage("Proving", basis.computation.stage_count * len(runtimes))
-        return prove(JudgedFolder.opened(published), basis, runtimes, tick=options.listener.advance)
+        report = prove(JudgedFolder.opened(published), basis, runtimes, tick=options.listener.advance)
+        return with_unjudged(report, unjudged_parts(published, basis.tokenizer_of(published)))

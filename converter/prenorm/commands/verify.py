@@ -59,7 +59,15 @@ def _verify_by_checkpoint(options: VerifyOptions) -> Report:
     options.listener.stage("Reading", 1)
     checkpoint = open_source(options.checkpoint, options.listener)
     with Digests(checkpoint) as digests, tempfile.TemporaryDirectory(prefix="prenorm-") as scratch:
-        from prenorm.proof import CHOICES, JudgedFolder, prove_by_checkpoint, vocabulary_rows
+        from prenorm.proof import (
+            CHOICES,
+            JudgedFolder,
+            prove_by_checkpoint,
+            tokenizer_by_dictionary,
+            unjudged_parts,
+            vocabulary_rows,
+        )
+        from prenorm.reports.making import with_unjudged
 
         published = open_folder(options.folder, Path(scratch), options.revision, options.listener)
         understood = replace(options, task=published.kind.value) if options.task == AUTO else options
@@ -68,6 +76,7 @@ def _verify_by_checkpoint(options: VerifyOptions) -> Report:
         if foreign is not None:
             options.listener.warn(foreign)
         facts = {"task": prepared.plan.task.kind.value, "notes": list(published.notes)}
+        tokenizer = tokenizer_by_dictionary(published.path, prepared.tokenization, prepared.dictionary)
         report, _ = prove_by_checkpoint(
             prepared,
             JudgedFolder.opened(published, facts),
@@ -76,5 +85,6 @@ def _verify_by_checkpoint(options: VerifyOptions) -> Report:
             CHOICES[options.runtime],
             compute=options.compute,
             progress=options.listener,
+            tokenizer=tokenizer,
         )
-    return report
+        return with_unjudged(report, unjudged_parts(published, tokenizer))

@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prenorm.commands.opening import open_folder
+from prenorm.files import TOKENIZER_CONFIG_FILE, TOKENIZER_FILE
 from prenorm.options import FolderOnlyOptions
+from prenorm.reports.model import Check
 
 if TYPE_CHECKING:
+    from prenorm.folder.published import Published
     from prenorm.reports.model import Report
 
 
@@ -30,6 +33,26 @@ def verify_folder(options: FolderOnlyOptions) -> Report:
     from prenorm.fitness import judge_folder, require_transformers
 
     require_transformers()
+    from prenorm.reports.making import with_unjudged
+
     options.listener.stage("Trying out", 1)
     with tempfile.TemporaryDirectory(prefix="prenorm-") as scratch:
-        return judge_folder(open_folder(options.folder, Path(scratch), options.revision, options.progress))
+        published = open_folder(options.folder, Path(scratch), options.revision, options.progress)
+        report = judge_folder(published)
+        return with_unjudged(report, _unjudged(published))
+
+
+def _unjudged(published: Published) -> list[Check]:
+    """Return what a trial cannot judge: the values themselves, the tokenizer's ids, and the files that no reader tries."""
+    from prenorm.proof import NO_TOKENIZER, not_judged, unjudged_files
+
+    values = (
+        "nothing here says what the checkpoint computes, and what its tokenizer makes of a text; give CHECKPOINT, or a file "
+        "of prenorm record with --golden"
+    )
+    rows = [Check.not_judged("parity", values, counts=False)]
+    has_tokenizer = (published.path / TOKENIZER_FILE).is_file()
+    if not has_tokenizer:
+        rows.append(not_judged(NO_TOKENIZER))
+    judged = (TOKENIZER_FILE, TOKENIZER_CONFIG_FILE, "special_tokens_map.json") if has_tokenizer else ()
+    return [*rows, *unjudged_files(published, judged)]

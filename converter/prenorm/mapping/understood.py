@@ -8,6 +8,7 @@ from pathlib import Path
 from prenorm.checkpoint import Checkpoint
 from prenorm.checkpoint.tensors import SourceTensor
 from prenorm.errors import UsageProblem
+from prenorm.mapping.neighbour import unfit_neighbour
 from prenorm.mapping.plan import ConversionPlan, plan_conversion
 from prenorm.mapping.task import choose_task
 from prenorm.mapping.warnings import warnings
@@ -21,7 +22,7 @@ from prenorm.source.layers import keep_layers
 from prenorm.source.layouts import Canonical, normalize
 from prenorm.source.positions import USUAL_PAD_ID
 from prenorm.tokenization import Tokenization, named_options, plan_tokenization
-from prenorm.tokenization.dictionary import check_rows, fill_up, find_dictionary, read_dictionary
+from prenorm.tokenization.dictionary import Dictionary, check_rows, fill_up, find_dictionary, read_dictionary
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Prepared:
     tokenization: Tokenization | None
     plan: ConversionPlan
     warnings: tuple[str, ...]
+    dictionary: Dictionary | None = None
 
 
 def prepare(checkpoint: Checkpoint, options: SourceOptions, rows: int | None = None) -> Prepared:
@@ -62,7 +64,11 @@ def prepare(checkpoint: Checkpoint, options: SourceOptions, rows: int | None = N
     )  # fmt: skip
     task = choose_task(description, options.task, options.head, as_path(options.label_dict))
     multiple = vocabulary_multiple(arguments)
-    tokenization = prepare_tokenization(checkpoint.file.path, options, description, multiple)
+    dictionary = prepare_dictionary(checkpoint.file.path, options, description, multiple)
+    tokenization = None
+    if dictionary is not None:
+        bpe_dir, sentencepiece = as_path(options.bpe_dir), as_path(options.sentencepiece)
+        tokenization = plan_tokenization(dictionary, bpe_dir, sentencepiece, options.words)
     extra_rows = max((rows or 0) - description.vocab_size, 0)
     if tokenization is not None:
         extra_rows = tokenization.vocabulary.extra_rows
@@ -76,13 +82,14 @@ def prepare(checkpoint: Checkpoint, options: SourceOptions, rows: int | None = N
         tokenization,
         plan,
         tuple(warnings(checkpoint, plan, tokenization)),
+        dictionary,
     )
 
 
-def prepare_tokenization(
+def prepare_dictionary(
     source: Path, options: SourceOptions, description: SourceDescription, multiple: int = 1
-) -> Tokenization | None:
-    """Plan the tokenizer, if there is a dictionary and its kind is named; refuse a dictionary that does not fit.
+) -> Dictionary | None:
+    """Read the dictionary, if there is one; refuse one that does not fit, and options that need one.
 
     Args:
         source: the checkpoint's path, beside which the dictionary is looked for.
@@ -91,13 +98,12 @@ def prepare_tokenization(
         multiple: what fairseq filled the dictionary up to a multiple of, for this model.
 
     Returns:
-        The tokenizer, or None.
+        The dictionary with a symbol for each of the embedding's rows, or None.
 
     Raises:
-        UsageProblem: if the dictionary or the tokenizer's files are missing or do not fit.
+        UsageProblem: if the dictionary is missing where an option needs it, or does not fit.
     """
-    bpe_dir, sentencepiece = as_path(options.bpe_dir), as_path(options.sentencepiece)
-    named = named_options(bpe_dir, sentencepiece, options.words)
+    named = named_options(as_path(options.bpe_dir), as_path(options.sentencepiece), options.words)
     if description.pad_id != USUAL_PAD_ID:
         if named or options.dictionary is not None:
             raise UsageProblem(
@@ -107,6 +113,9 @@ def prepare_tokenization(
             )
         return None
     path = find_dictionary(source, as_path(options.dictionary))
+    # One that nobody named is no reason to refuse a folder without a tokenizer; a warning says what is wrong with it.
+    if not named and options.dictionary is None and unfit_neighbour(source, description.vocab_size, multiple):
+        return None
     if path is None:
         if named:
             raise UsageProblem(
@@ -116,4 +125,4 @@ def prepare_tokenization(
         return None
     dictionary = fill_up(read_dictionary(path), description.vocab_size, multiple)
     check_rows(dictionary, description.vocab_size)
-    return plan_tokenization(dictionary, bpe_dir, sentencepiece, options.words)
+    return dictionary

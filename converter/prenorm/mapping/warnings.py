@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from prenorm.checkpoint import Checkpoint, Risk
+from prenorm.mapping.neighbour import unfit_neighbour
 from prenorm.mapping.plan import ConversionPlan
 from prenorm.options import TaskKind
+from prenorm.parts.model_parallel import vocabulary_multiple
+from prenorm.source.arguments import find_arguments
 from prenorm.source.positions import USUAL_PAD_ID
 from prenorm.tokenization import Tokenization, TokenizationKind
 
@@ -30,6 +33,10 @@ def warnings(checkpoint: Checkpoint, plan: ConversionPlan, tokenization: Tokeniz
     yield from _task(plan)
     yield from _source(plan)
     if tokenization is None and plan.description.pad_id == USUAL_PAD_ID:
+        multiple = vocabulary_multiple(find_arguments(checkpoint.content))
+        fault = unfit_neighbour(checkpoint.file.path, plan.description.vocab_size, multiple)
+        if fault is not None:
+            yield f"dict.txt beside the checkpoint is not used: {fault}"
         yield (
             "the folder gets no tokenizer: give --bpe-dir, --sentencepiece or --words (and --dict, if dict.txt is not beside "
             "the checkpoint)"

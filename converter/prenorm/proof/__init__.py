@@ -3,6 +3,8 @@
 from prenorm.proof.by_checkpoint import CheckpointBasis, prove_by_checkpoint
 from prenorm.proof.by_golden import GoldenBasis
 from prenorm.proof.checks.config import check_dtype
+from prenorm.proof.checks.files import unjudged_files, unjudged_parts
+from prenorm.proof.checks.folder_tokenizer import NO_TOKENIZER, not_judged, tokenizer_by_dictionary
 from prenorm.proof.checks.weights import vocabulary_rows
 from prenorm.proof.computation import Computation
 from prenorm.proof.protocols import ReferenceModel, Runtime
@@ -13,7 +15,8 @@ from prenorm.proof.references.recording import record_golden
 from prenorm.proof.runtimes import CHOICES, open_runtime
 
 __all__ = [
-    "CHOICES", "Basis", "CheckpointBasis", "Computation", "Golden", "GoldenBasis", "JudgedFolder", "ReferenceModel",
-    "Runtime", "check_dtype", "open_reference", "open_runtime", "prove", "prove_by_checkpoint", "read_golden",
-    "record_golden", "vocabulary_rows", "write_golden",
+    "CHOICES", "NO_TOKENIZER", "Basis", "CheckpointBasis", "Computation", "Golden", "GoldenBasis", "JudgedFolder",
+    "ReferenceModel", "Runtime", "check_dtype", "not_judged", "open_reference", "open_runtime", "prove",
+    "prove_by_checkpoint", "read_golden", "record_golden", "tokenizer_by_dictionary", "unjudged_files",
+    "unjudged_parts", "vocabulary_rows", "write_golden",
 ]  # fmt: skip

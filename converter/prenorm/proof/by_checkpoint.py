@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+import torch
 from msgspec import structs
 
 from prenorm.checkpoint.tensors import SourceTensor
-from prenorm.files import TOKENIZER_FILE
+from prenorm.files import CONFIG_FILE, TOKENIZER_CONFIG_FILE, TOKENIZER_FILE
 from prenorm.folder.card.names import PublicNames
 from prenorm.folder.digests import Digests
 from prenorm.folder.published import Published
@@ -22,21 +24,26 @@ from prenorm.options import ReferenceOptions, TaskKind
 from prenorm.progress import Progress
 from prenorm.proof.checks.audit import audit
 from prenorm.proof.checks.config import ExpectedConfig, check_config
-from prenorm.proof.checks.tokenizer import check_tokenizer
+from prenorm.proof.checks.folder_tokenizer import FolderTokenizer
 from prenorm.proof.checks.weights import PlannedWeights, expected_weights
 from prenorm.proof.comparison import Comparison
 from prenorm.proof.computation import Computation
+from prenorm.proof.examples import fill_mask
 from prenorm.proof.facts import source_digests, source_facts
 from prenorm.proof.hints import diagnose
 from prenorm.proof.hints.tensors import different_tensors
-from prenorm.proof.protocols import ReferenceModel
+from prenorm.proof.protocols import ReferenceModel, Runtime
 from prenorm.proof.prove import UNCOMPUTABLE, Findings, JudgedFolder, prove
 from prenorm.proof.references import open_reference
 from prenorm.proof.references.builtin import BuiltinReference
 from prenorm.proof.references.settings import is_rounded, settings_of, tensors_as_stored
 from prenorm.proof.runtimes import BUNDLED, open_runtime
-from prenorm.reports.model import Audit, Check, Diagnosis, Report, TensorDifference
-from prenorm.tokenization import count_wrong_ids
+from prenorm.reports.details import Diagnosis, Example, TensorDifference
+from prenorm.reports.model import Audit, Check, Report
+from prenorm.tokenization import count_wrong_ids, tokenizer_config
+
+# The two forms of GELU that a checkpoint of DeepSpeed's kernels may have been trained with.
+_FORMS = {"gelu": "gelu_new", "gelu_new": "gelu"}
 
 
 @dataclass(frozen=True)
@@ -47,11 +54,13 @@ class CheckpointBasis:
         prepared: the checkpoint and its plan.
         reference: what computes as fairseq does.
         expected: the tensors that the folder must hold.
+        tokenizer: what its tokenizer is judged by; None: by what the options name, if they name one.
     """
 
     prepared: Prepared
     reference: ReferenceModel
     expected: PlannedWeights
+    tokenizer: FolderTokenizer | None = None
 
     @cached_property
     def computation(self) -> Computation:
@@ -81,26 +90,34 @@ class CheckpointBasis:
             published: anybody's folder.
             findings: takes in what is found.
         """
-        plan, tokenization = self.prepared.plan, self.prepared.tokenization
+        plan = self.prepared.plan
         counts = Counter(item.dtype for item in published.tensors.values())
         findings.add_sentences("config", list(check_config(published.config, ExpectedConfig.of(plan), counts)))
-        if tokenization is not None:
-            findings.add(*check_tokenizer(published.path, tokenization, plan.description.longest_input))
+        tokenizer = self.tokenizer or FolderTokenizer(self.prepared.tokenization)
+        if (judged := tokenizer.check(published.path, plan.description.longest_input)) is not None:
+            findings.add(*judged)
         findings.disagreements += [*published.damage, *self.expected.problems]
 
     def check_written(self, path: Path) -> list[Check]:
-        """Check that every token of a written tokenizer has its row of the dictionary as its id.
+        """Check that config and tokenizer are on the disk as planned, and that every token has its row of the dictionary.
 
         Args:
             path: the staging folder.
 
         Returns:
-            The check, if there is a tokenizer.
+            The check of the tokenizer, if there is one; a failed one of the config, if it is not what was planned.
         """
-        if self.prepared.tokenization is None:
-            return []
-        tokens, wrong = count_wrong_ids(path / TOKENIZER_FILE, self.prepared.tokenization)
-        return [Check("tokenizer ids", wrong == 0, {"tokens": tokens, "wrong": wrong})]
+        plan, tokenization = self.prepared.plan, self.prepared.tokenization
+        config = [] if _holds(path / CONFIG_FILE, plan.config) else [Check("config", False, {"disagreements": 1})]
+        if tokenization is None:
+            return config
+        settings = tokenizer_config(tokenization, plan.description.longest_input)
+        expected: object = json.loads(tokenization.build().to_str())
+        if not (_holds(path / TOKENIZER_FILE, expected) and _holds(path / TOKENIZER_CONFIG_FILE, settings)):
+            tokens = len(tokenization.fairseq_rows)
+            return [*config, Check("tokenizer ids", False, {"tokens": tokens, "wrong": 0, "disagreements": 1})]
+        tokens, wrong = count_wrong_ids(path / TOKENIZER_FILE, tokenization)
+        return [*config, Check("tokenizer ids", wrong == 0, {"tokens": tokens, "wrong": wrong})]
 
     def audit(self, folder: JudgedFolder) -> tuple[Audit, list[str]]:
         """Account for every source tensor and every target tensor, and compare them bit by bit.
@@ -170,10 +187,61 @@ class CheckpointBasis:
             return None  # said already, by the comparison that is judged
         return {"dtype": stored, **comparison.logits.metrics()}
 
+    def other_activation(self, folder: JudgedFolder) -> dict[str, float | int | str] | None:
+        """Measure how far the logits are from those with the other form of GELU: DeepSpeed's kernels computed one of them.
+
+        Args:
+            folder: the folder, which computes what the reference does.
+
+        Returns:
+            Both names, and the metrics of the logits, which are not judged; None for any other model.
+        """
+        plan = self.prepared.plan
+        activation = plan.description.activation
+        if not plan.description.deepspeed_kernels or activation not in _FORMS or plan.task.kind is TaskKind.ENCODER:
+            return None
+        settings = replace(settings_of(plan.description), activation=_FORMS[activation])
+        try:
+            runtime = open_runtime(BUNDLED, folder.path, plan.target, plan.task.kind)
+            comparison = Comparison(self.computation, BuiltinReference(self.tensors, settings), runtime).run()
+        except UNCOMPUTABLE:
+            return None  # said already, by the comparison that is judged
+        return {"activation": activation, "other": _FORMS[activation], **comparison.logits.metrics()}
+
+    def examples(self, folder: JudgedFolder, runtime: Runtime) -> list[Example]:
+        """Let the folder fill in a sentence.
+
+        Args:
+            folder: the folder.
+            runtime: what computes it, and was compared.
+
+        Returns:
+            What it fills in; empty unless it is a masked LM with a tokenizer.
+        """
+        plan = self.prepared.plan
+        if plan.task.kind is not TaskKind.MASKED_LM or self.prepared.tokenization is None:
+            return []
+        with torch.inference_mode():
+            example = fill_mask(folder.path, runtime, plan.description.vocab_size, plan.description.longest_input)
+        return [] if example is None else [example]
+
+
+def _holds(path: Path, expected: object) -> bool:
+    """Return whether a file that was just written is the JSON of a value."""
+    try:
+        stored: object = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return bool(stored == json.loads(json.dumps(expected)))
+
 
 @contextmanager
 def open_basis(
-    prepared: Prepared, published: Published | None, options: ReferenceOptions, compute: str = "float64"
+    prepared: Prepared,
+    published: Published | None,
+    options: ReferenceOptions,
+    compute: str = "float64",
+    tokenizer: FolderTokenizer | None = None,
 ) -> Iterator[CheckpointBasis]:
     """Open a checkpoint's reference for a folder.
 
@@ -182,6 +250,7 @@ def open_basis(
         published: anybody's folder; None for one that was written from the plan.
         options: which reference.
         compute: what the folder computes in.
+        tokenizer: what its tokenizer is judged by; None: by what the options name.
 
     Yields:
         What the folder is judged by.
@@ -192,7 +261,7 @@ def open_basis(
     plan = prepared.plan
     expected = PlannedWeights.of(plan) if published is None else expected_weights(plan, published.tensors)
     with open_reference(prepared, expected.dtype, options, compute) as reference:
-        yield CheckpointBasis(prepared, reference, expected)
+        yield CheckpointBasis(prepared, reference, expected, tokenizer)
 
 
 def prove_by_checkpoint(
@@ -204,6 +273,7 @@ def prove_by_checkpoint(
     *,
     compute: str = "float64",
     progress: Progress,
+    tokenizer: FolderTokenizer | None = None,
 ) -> tuple[Report, dict[str, str]]:
     """Judge a folder by its checkpoint, while the checksums of both are computed.
 
@@ -215,6 +285,7 @@ def prove_by_checkpoint(
         runtimes: what computes the folder, by name.
         compute: what it computes in.
         progress: receives every stage that was compared.
+        tokenizer: what the folder's tokenizer is judged by; None: by what the options name.
 
     Returns:
         The report with the checkpoint's checksums, without the names that no folder tells; and the checksums of a staging
@@ -226,7 +297,7 @@ def prove_by_checkpoint(
         ValueError: if a staging folder's files do not fit the model.
     """
     progress.stage("Proving", Computation.of(prepared.plan).stage_count * len(runtimes))
-    with open_basis(prepared, folder.published, options, compute) as basis:
+    with open_basis(prepared, folder.published, options, compute, tokenizer) as basis:
         digests.check(prepared.tensors.values())
         if folder.published is None:
             digests.hash_folder(folder.path)

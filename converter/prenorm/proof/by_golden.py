@@ -15,11 +15,15 @@ from safetensors import safe_open
 from prenorm.checkpoint.tensors import tensor_bytes
 from prenorm.folder.published import Published
 from prenorm.proof.checks.config import check_config
+from prenorm.proof.checks.folder_tokenizer import FolderTokenizer
+from prenorm.proof.checks.recorded_tokenizer import tokenizer_by_recording
 from prenorm.proof.comparison import Comparison
 from prenorm.proof.hints.tensors import computing_order, tensor_behind, tensor_in_words
+from prenorm.proof.protocols import Runtime
 from prenorm.proof.prove import Findings, JudgedFolder
 from prenorm.proof.references.golden import Golden, GoldenReference
-from prenorm.reports.model import Audit, AuditRow, Check, Diagnosis, TensorDifference
+from prenorm.reports.details import Diagnosis, Example, TensorDifference
+from prenorm.reports.model import Audit, AuditRow, Check
 
 
 class GoldenBasis:
@@ -43,7 +47,7 @@ class GoldenBasis:
         self.source: Mapping[str, object] = golden.facts["source"]
 
     def check_files(self, published: Published, findings: Findings) -> None:
-        """Check the config, and the state of the files.
+        """Check the config, the tokenizer, and the state of the files.
 
         Args:
             published: anybody's folder.
@@ -51,10 +55,24 @@ class GoldenBasis:
         """
         counts = Counter(item.dtype for item in published.tensors.values())
         findings.add_sentences("config", list(check_config(published.config, self._golden.config, counts)))
+        tokenizer = self.tokenizer_of(published).check(published.path, 0)
+        if tokenizer is not None:
+            findings.add(*tokenizer)
         findings.disagreements += published.damage
 
+    def tokenizer_of(self, published: Published) -> FolderTokenizer:
+        """Find out what a folder's tokenizer is judged by.
+
+        Args:
+            published: anybody's folder.
+
+        Returns:
+            What was recorded of one, else nothing.
+        """
+        return tokenizer_by_recording(published.path, self._golden.facts.get("tokenizer"))
+
     def check_written(self, path: Path) -> list[Check]:
-        """Return nothing: a golden file knows no tokenizer.
+        """Return nothing: what was just written is proven by its checkpoint.
 
         Args:
             path: a folder.
@@ -136,6 +154,25 @@ class GoldenBasis:
         Args:
             folder: any folder.
         """
+
+    def other_activation(self, folder: JudgedFolder) -> None:
+        """Return None: a golden file records one computation.
+
+        Args:
+            folder: any folder.
+        """
+
+    def examples(self, folder: JudgedFolder, runtime: Runtime) -> list[Example]:
+        """Return nothing: a golden file knows no tokenizer.
+
+        Args:
+            folder: any folder.
+            runtime: what computes it.
+
+        Returns:
+            An empty list.
+        """
+        return []
 
 
 def _digest(file: Path, name: str) -> str:

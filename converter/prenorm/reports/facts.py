@@ -100,10 +100,14 @@ def properties(report: Report) -> Iterator[tuple[str, str]]:
     for file, _, digest in target_files(report):
         yield f"target.files.{file}.sha256", digest
     yield "reference", report.reference
+    for example in report.examples or ():
+        yield "example", example.sentence
+    for name, value in (report.other_activation or {}).items():
+        yield f"other_activation.{name}", exact(value)
     if report.runtimes:
         yield "runtimes", ", ".join(report.runtimes)
     yield "compute_dtype", report.compute_dtype
-    yield "verdict", report.outcome.value
+    yield "verdict", report.words
 
 
 def _named(values: Mapping[str, object]) -> Facts:

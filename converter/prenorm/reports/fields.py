@@ -46,8 +46,11 @@ Passed = Annotated[
 Verdict = Annotated[
     str,
     Meta(
-        description="'not judged': all that could be compared agrees, and some values are NaN or infinite.",
-        extra_json_schema={"enum": ["passed", "failed", "not judged"]},
+        description=(
+            "'not judged': all that could be compared agrees, and some values are NaN or infinite. "
+            "'passed, ... not judged' names the parts of the folder that change what its readers compute and were not judged."
+        ),
+        extra_json_schema={"pattern": "^(passed|passed, .* not judged|failed|not judged)$"},
     ),
 ]
 Reference = Annotated[
@@ -97,6 +100,23 @@ CostOfType = Annotated[
     Meta(
         description="How far the numbers moved when the weights were rounded to another type than the checkpoint's.",
         extra_json_schema={"required": ["dtype"], "properties": {"dtype": _TEXT}, "additionalProperties": _NUMBER},
+    ),
+]
+Examples = Meta(
+    description="What the masked LM fills into a sentence, the best answers first; absent without a tokenizer. Not judged."
+)
+OtherActivation = Annotated[
+    dict[str, Any] | None,
+    Meta(
+        description=(
+            "Of a model trained with DeepSpeed's kernels: how far the logits of the folder, which computes 'activation', are "
+            "on the probe from those with the 'other' form of GELU. Not judged."
+        ),
+        extra_json_schema={
+            "required": ["activation", "other"],
+            "properties": {"activation": _TEXT, "other": _TEXT},
+            "additionalProperties": _NUMBER,
+        },
     ),
 ]
 Versions = Annotated[dict[str, Any], Meta(extra_json_schema={"additionalProperties": _TEXT})]

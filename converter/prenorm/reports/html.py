@@ -17,7 +17,7 @@ from markupsafe import Markup
 from prenorm.reports import plots
 from prenorm.reports.facts import Facts, environment_facts, proof_facts, source_facts, target_facts, target_files
 from prenorm.reports.model import AuditRow, Report
-from prenorm.reports.sentences import file_name, noun, summary
+from prenorm.reports.sentences import activation_sentences, file_name, noun, summary
 from prenorm.reports.series import describe_grid, describe_points, grid, points
 from prenorm.reports.templating import html_environment
 from prenorm.reports.text import Outcome, exact, fact, label
@@ -75,10 +75,12 @@ def render(report: Report) -> str:
             noun=noun(report),
             file=file_name(report),
             summary=summary(report),
+            activation=activation_sentences(report),
             policy=_policy(script),
             style=Markup(style),
             script=Markup(script),
             outcomes=_OUTCOMES,
+            verdict=_verdict(report),
             passed=Outcome.PASSED,
             failed=Outcome.FAILED,
             fates=_FATES,
@@ -96,6 +98,15 @@ def render(report: Report) -> str:
             zip=zip,
         )
     )
+
+
+def _verdict(report: Report) -> Shown:
+    """Return the verdict, in the colour of a doubt where a part of the folder that counts was not judged."""
+    plain = _OUTCOMES[report.outcome]
+    if report.outcome is Outcome.PASSED and report.unjudged_parts:
+        doubt = _OUTCOMES[Outcome.NOT_JUDGED]
+        return Shown(doubt.colour, doubt.symbol, report.words.replace(plain.word.lower(), plain.word, 1))
+    return plain
 
 
 def _policy(script: str) -> str:

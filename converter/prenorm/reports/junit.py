@@ -54,6 +54,8 @@ def _add_case(suite: Element, report: Report, check: Check) -> None:
         failure.text = "\n".join(map(visible, _failure(report, check)))
     elif check.outcome is Outcome.NOT_RUN:
         SubElement(case, "skipped", message=_short(f"not run: {check.finding}"))
+    elif check.counts is not None:
+        SubElement(case, "skipped", message=_short(f"not judged: {check.finding}"))
     elif check.outcome is Outcome.NOT_JUDGED:
         SubElement(case, "error", type="NotJudged", message="NaN or infinity: agreement could not be judged")
     metrics = [f"{name}: {exact(value)}" for name, value in check.figures.items()]

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from prenorm.reports.facts import environment_facts, proof_facts, source_facts, target_facts, target_files
 from prenorm.reports.model import Report
-from prenorm.reports.sentences import file_name, noun, summary
+from prenorm.reports.sentences import activation_sentences, file_name, noun, summary
 from prenorm.reports.templating import markdown_environment
 from prenorm.reports.text import Outcome, count, fact, label
 
@@ -53,10 +53,11 @@ def render(report: Report) -> str:
         .get_template("report.md.jinja")
         .render(
             report=report,
-            headline=_HEADLINES[report.outcome].format(noun(report)),
+            headline=_headline(report),
             file=file_name(report),
             model=fact(report.target.get("model_type", "a folder")),
             summary=summary(report),
+            activation=activation_sentences(report),
             outcomes=_OUTCOMES,
             within=_within,
             checks=sorted(report.checks, key=lambda check: check.outcome is not Outcome.FAILED),
@@ -69,6 +70,13 @@ def render(report: Report) -> str:
         )
     )
     return text.rstrip("\n") + "\n"
+
+
+def _headline(report: Report) -> str:
+    """Return the verdict, marked as a doubt where a part of the folder that counts was not judged."""
+    if report.outcome is Outcome.PASSED and report.unjudged_parts:
+        return f"⚠️ {noun(report)} {report.words}"
+    return _HEADLINES[report.outcome].format(noun(report))
 
 
 def _facts(report: Report) -> list[tuple[str, str]]:

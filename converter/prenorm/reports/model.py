@@ -11,6 +11,8 @@ from typing import Annotated, Any
 
 from msgspec import Struct, to_builtins
 
+from prenorm.reports.check import Check as Check
+from prenorm.reports.details import Diagnosis, Example, NoiseFloor, PositionLines, TensorDifference
 from prenorm.reports.fields import (
     SCHEMA_VERSION,
     ComputeType,
@@ -18,85 +20,22 @@ from prenorm.reports.fields import (
     DifferentTensors,
     Disagreements,
     Equal,
+    Examples,
     FirstDivergence,
     Kind,
-    Metrics,
+    OtherActivation,
     Passed,
     Probe,
     Reference,
     Runtimes,
     Size,
-    Sizes,
     Source,
     Target,
     Verdict,
     Version,
     Versions,
 )
-from prenorm.reports.text import Outcome, as_number, count, fact, label, number
-
-
-class Check(Struct, frozen=True):
-    """One thing that was checked: its metrics, the tolerance they were held against, and whether all values were numbers.
-
-    In the file the metrics stand beside the other keys. `run` and `detail` belong to a check of fitness: whether it could be
-    made, and what it found, or why it was not run.
-    """
-
-    name: str
-    passed: bool
-    metrics: Metrics = {}
-    tolerance: Size | None = None
-    judged: bool = True
-    run: bool = True
-    detail: str | None = None
-
-    @property
-    def outcome(self) -> Outcome:
-        """How the check ended: a failed check failed, whatever of it was judged; one that was not run did neither."""
-        if not self.run:
-            return Outcome.NOT_RUN
-        if not self.passed:
-            return Outcome.FAILED
-        return Outcome.PASSED if self.judged else Outcome.NOT_JUDGED
-
-    @property
-    def difference(self) -> float | None:
-        """The largest absolute difference, where the check measures one."""
-        return as_number(self.metrics.get("max_abs_diff"))
-
-    @property
-    def figures(self) -> dict[str, Any]:
-        """All that the check has to show, its detail first."""
-        return self.metrics if self.detail is None else {"detail": self.detail, **self.metrics}
-
-    @property
-    def finding(self) -> str:
-        """What the check found, in a few words."""
-        if self.detail is not None:
-            return self.detail
-        if self.difference is not None:
-            return number(self.difference)
-        metrics = self.metrics
-        if "compared_bit_by_bit" in metrics:
-            unequal = f"{fact(metrics.get('unequal'))} of {fact(metrics['compared_bit_by_bit'])} differ in a bit"
-            problems = as_number(metrics.get("problems"))
-            return f"{unequal}, {count(int(problems), 'problem')}" if problems and problems < 1e15 else unequal
-        others = [name for name in metrics if name != "wrong"]
-        if "wrong" in metrics and len(others) == 1:
-            return f"{fact(metrics['wrong'])} of {fact(metrics[others[0]])} wrong"
-        return ", ".join(f"{label(name)} {fact(value)}" for name, value in metrics.items())
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the check as it stands in the file, its metrics beside its other keys.
-
-        Returns:
-            Plain data: `outcome` and `detail` for a check of fitness, `tolerance` where there is one.
-        """
-        fitness = {} if self.detail is None else {"outcome": self.outcome.value, "detail": self.detail}
-        limit = {} if self.tolerance is None else {"tolerance": self.tolerance}
-        verdict = {"judged": self.judged, "passed": self.passed}
-        return {"name": self.name, **fitness, **self.metrics, **limit, **verdict}
+from prenorm.reports.text import Outcome, count, says_passed, verdict_in_words
 
 
 class ModuleLine(Struct, frozen=True):
@@ -136,64 +75,6 @@ class Audit(Struct, frozen=True):
         return not self.problems and all(row.equal is not False for row in self.rows)
 
 
-class TensorDifference(Struct, frozen=True):
-    """A target tensor with other bits than the plan makes: how many of its values differ, and what it is nearest to.
-
-    `differing` and `first`, the index of the first value that differs, are None where they were not counted; `nearest` is
-    None where no known change gives the values.
-    """
-
-    target: str
-    source: str | None
-    operation: str
-    values: int
-    differing: int | None = None
-    first: tuple[int, ...] | None = None
-    nearest: str | None = None
-
-    @property
-    def brief(self) -> str:
-        """What the tensor is, in a few words behind its name."""
-        if self.nearest is not None:
-            return f"'{self.target}' {self.nearest}"
-        if self.differing is None:
-            return f"'{self.target}' has other bytes"
-        place = "" if self.first is None else f", the first at [{', '.join(map(str, self.first))}]"
-        return f"'{self.target}' differs in {self.differing:,} of {count(self.values, 'value')}{place}"
-
-    @property
-    def sentence(self) -> str:
-        """What the tensor is, and what it should be."""
-        planned = f"'{self.source}', {self.operation}" if self.source else self.operation
-        return f"{self.brief} (planned: {planned})"
-
-
-class Diagnosis(Struct, frozen=True):
-    """The first module that is further apart than its tolerance, the rule that made what differs, and what it looks like.
-
-    The rule is that of the tensor that differs; where none does, that of the module's own tensor. None: a setting is wrong.
-    """
-
-    module: str
-    rule: str | None = None
-    hint: str | None = None
-
-
-class NoiseFloor(Struct, frozen=True):
-    """How far float32 is from float64 on the same side, by module, and for the logits."""
-
-    modules: Sizes = {}
-    logits: Size | None = None
-
-
-class PositionLines(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The largest difference by module and token position, one row per module; `length` counts the tokens behind a row."""
-
-    length: int | None = None
-    modules: tuple[str, ...]
-    max_abs_diff: tuple[tuple[Size, ...], ...]
-
-
 def _with_lists(value: Any) -> Any:
     """Return plain data as a JSON reader makes it, with lists for tuples."""
     if isinstance(value, dict):
@@ -204,7 +85,7 @@ def _with_lists(value: Any) -> Any:
 # What the file of a proof of parity has, even where it is null, and that of a trial of fitness has not.
 _OF_PARITY = {"divergence", "runtimes", "noise_floor", "cost_of_type", "positions"}
 # What is in a file only where it says something.
-_RARE = {"kind", "probe", "different_tensors"}
+_RARE = {"kind", "probe", "different_tensors", "examples", "other_activation"}
 
 
 class Report(Struct, frozen=True, kw_only=True):
@@ -230,6 +111,8 @@ class Report(Struct, frozen=True, kw_only=True):
     runtimes: Runtimes = ()
     noise_floor: NoiseFloor | None = None
     cost_of_type: CostOfType = None
+    other_activation: OtherActivation = None
+    examples: Annotated[tuple[Example, ...] | None, Examples] = None
     positions: PositionLines | None = None
     probe: Probe = None
     problems: tuple[str, ...]
@@ -244,7 +127,22 @@ class Report(Struct, frozen=True, kw_only=True):
     @property
     def judged(self) -> bool:
         """Whether all values were numbers; where some were not, agreement says nothing about them."""
-        return all(check.judged for check in self.checks)
+        return all(check.judged or check.counts is not None for check in self.checks)
+
+    @property
+    def unjudged_parts(self) -> list[str]:
+        """The parts of the folder that were not judged, and change what its readers compute; the verdict names them."""
+        return [check.name for check in self.checks if check.counts]
+
+    @property
+    def not_judged(self) -> list[str]:
+        """Every check that was not made: its name, why, and what to give for it, a sentence each."""
+        return [f"{check.name}: {check.detail or check.outcome.value}" for check in self.checks if not check.is_made]
+
+    @property
+    def words(self) -> str:
+        """The verdict as people read it, with what was not judged; never better than what the report's own lines say."""
+        return verdict_in_words(self.outcome, self.unjudged_parts)
 
     @property
     def agrees(self) -> bool:
@@ -259,7 +157,7 @@ class Report(Struct, frozen=True, kw_only=True):
         if self.failed_checks:
             return Outcome.FAILED
         run = self.checks_run
-        sound = self.passed and self.verdict == Outcome.PASSED.value and len(run) > 0
+        sound = self.passed and says_passed(self.verdict) and len(run) > 0
         return Outcome.PASSED if sound and all(check.judged for check in run) else Outcome.NOT_JUDGED
 
     @property
@@ -268,7 +166,7 @@ class Report(Struct, frozen=True, kw_only=True):
         if self.verdict == Outcome.FAILED.value and not self.passed:
             return []
         stated = f"the report's verdict is '{self.verdict}'"
-        if self.passed != (self.verdict == Outcome.PASSED.value):
+        if self.passed != says_passed(self.verdict):
             return [f"{stated}, and its 'passed' is {str(self.passed).lower()}"]
         against = [f"{stated}, and its check '{item.name}' failed" for item in self.checks_run if not item.passed]
         against += [f"{stated}, and its module '{item.name}' diverges" for item in self.modules if not item.passed]
@@ -298,7 +196,7 @@ class Report(Struct, frozen=True, kw_only=True):
     @property
     def checks_run(self) -> list[Check]:
         """The checks but for those that could not be made."""
-        return [check for check in self.checks if check.run]
+        return [check for check in self.checks if check.is_made]
 
     @property
     def failed_checks(self) -> list[str]:
@@ -337,5 +235,7 @@ class Report(Struct, frozen=True, kw_only=True):
         """
         content: dict[str, Any] = _with_lists(to_builtins(self))
         content["checks"] = [check.to_dict() for check in self.checks]
+        if self.not_judged:
+            content["not_judged"] = self.not_judged
         absent = {key for key in _RARE if content[key] is None} | (_OF_PARITY if self.is_fitness else set())
         return {key: value for key, value in content.items() if key not in absent}

@@ -15,7 +15,7 @@ from prenorm.reports.model import Report
 from prenorm.reports.text import Outcome, as_number
 
 # A check's keys that are fields; its other keys are metrics.
-_FIELDS_OF_A_CHECK = {"name", "passed", "tolerance", "judged", "detail"}
+_FIELDS_OF_A_CHECK = {"name", "passed", "tolerance", "judged", "detail", "counts"}
 _NUMBERS = {"max_abs_diff", "range", "tolerance"}
 _PROBLEM = re.compile(r"(?P<problem>.*?)(?: - at `(?P<path>.*)`)?", re.DOTALL)
 _EXPECTED = re.compile(r"Expected `(?P<type>\w+)[^`]*`.*")

@@ -15,8 +15,16 @@ _DESCRIPTION = (
     "works where it is used. Optional keys may be added within schema_version 1."
 )
 _OUTCOME = {
-    "enum": [Outcome.PASSED.value, Outcome.FAILED.value, Outcome.NOT_RUN.value],
-    "description": "Of the kind 'fitness'. What was not run has neither been judged nor passed.",
+    "enum": [Outcome.PASSED.value, Outcome.FAILED.value, Outcome.NOT_RUN.value, Outcome.NOT_JUDGED.value],
+    "description": (
+        "Of the kind 'fitness', and of a part of the folder that was not judged (see 'counts'). What was not run has neither "
+        "been judged nor passed."
+    ),
+}
+_NOT_JUDGED = {
+    "type": "array",
+    "items": {"type": "string"},
+    "description": "Every check that was not made, and why, a sentence each; absent where all were made.",
 }
 
 
@@ -37,6 +45,7 @@ def schema() -> dict[str, object]:
     check["required"] = ["name", "judged", "passed"]
     report["required"] = [key for key in report["properties"] if key in (*report["required"], "schema_version")]
     report["properties"]["checks"]["minItems"] = 1
+    report["properties"]["not_judged"] = _NOT_JUDGED
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **report,
@@ -47,7 +56,7 @@ def schema() -> dict[str, object]:
         "else": {
             "properties": {
                 "source": {"required": ["file", "bytes", "sha256"]},
-                "checks": {"items": {"properties": {"outcome": False}}},
+                "checks": {"items": {"properties": {"outcome": {"const": Outcome.NOT_JUDGED.value}}}},
             }
         },
         "$defs": definitions,

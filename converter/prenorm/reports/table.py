@@ -29,6 +29,8 @@ def _outcome(check: Check) -> str:
 
 def _worst(check: Check) -> str:
     metrics = check.metrics
+    if check.detail is not None:
+        return check.detail
     if "max_abs_diff" in metrics:
         return f"{metrics['max_abs_diff']:.1e}"
     if "compared_bit_by_bit" in metrics:

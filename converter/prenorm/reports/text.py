@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import Enum
 
 # Controls (C0, DEL, C1), line and paragraph separators, zero-width and direction marks, byte-order mark, surrogates,
@@ -43,6 +43,35 @@ class Outcome(str, Enum):
 
     def __str__(self) -> str:
         return self.value
+
+
+def verdict_in_words(outcome: Outcome, unjudged: Sequence[str]) -> str:
+    """Write a verdict with the parts of the folder that it does not cover.
+
+    Args:
+        outcome: how the proof ended.
+        unjudged: the parts that were not judged.
+
+    Returns:
+        Such as 'passed, tokenizer and code not judged'; of an outcome that is not passed, the outcome alone.
+    """
+    if outcome is not Outcome.PASSED or not unjudged:
+        return outcome.value
+    *others, last = unjudged
+    return f"{outcome.value}, {', '.join(others)}{' and ' if others else ''}{last} {Outcome.NOT_JUDGED.value}"
+
+
+def says_passed(verdict: str) -> bool:
+    """Return whether a stored verdict is that of a proof that passed, whatever it did not cover.
+
+    Args:
+        verdict: as it stands in a report.
+
+    Returns:
+        True for 'passed', and for 'passed, ... not judged'.
+    """
+    start, end = f"{Outcome.PASSED.value}, ", f" {Outcome.NOT_JUDGED.value}"
+    return verdict == Outcome.PASSED.value or (verdict.startswith(start) and verdict.endswith(end))
 
 
 def visible(text: str, limit: int | None = None) -> str:

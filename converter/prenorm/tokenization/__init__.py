@@ -6,6 +6,7 @@ from pathlib import Path
 
 from prenorm.errors import UsageProblem
 from prenorm.tokenization.bytelevel import plan_bytelevel, read_bpe
+from prenorm.tokenization.derived import Derived, derive_tokenization
 from prenorm.tokenization.dictionary import MASK_TOKEN, Dictionary, refuse_overwritten_specials
 from prenorm.tokenization.kinds import DictionaryKind, kind_of
 from prenorm.tokenization.sentencepiece.model import read_sentencepiece
@@ -14,10 +15,13 @@ from prenorm.tokenization.vocabulary import Tokenization, TokenizationKind
 from prenorm.tokenization.words import plan_words
 
 __all__ = [
+    "Derived",
+    "Dictionary",
     "DictionaryKind",
     "Tokenization",
     "TokenizationKind",
     "count_wrong_ids",
+    "derive_tokenization",
     "kind_of",
     "named_options",
     "plan_tokenization",

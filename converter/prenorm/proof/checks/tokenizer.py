@@ -10,12 +10,13 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from prenorm.files import TOKENIZER_CONFIG_FILE, TOKENIZER_FILE
+from prenorm.files import TOKENIZER_FILE
+from prenorm.proof.checks.tokenizer_companions import check_companions
 from prenorm.reports.model import Check
-from prenorm.tokenization import Tokenization, TokenizationKind, count_wrong_ids
+from prenorm.tokenization import Tokenization, TokenizationKind, count_wrong_ids, tokenizer_config
 from prenorm.tokenization.dictionary import MASK_TOKEN, SPECIAL_TOKENS
 
-_TEXTS = (
+CORPUS = (
     "",
     " ",
     "Hello world",
@@ -64,7 +65,7 @@ def check_tokenizer(folder: Path, parts: Tokenization, longest: int) -> tuple[Ch
         [f"tokenizer: {wrong} of {tokens} tokens have not the dictionary's row as their id"] if wrong else []
     )
     disagreements += _compare(actual, parts.build(), parts)
-    disagreements += _check_settings(folder, longest, parts)
+    disagreements += check_companions(folder, tokenizer_config(parts, longest), actual)
     return Check(
         "tokenizer ids", not disagreements, {"tokens": tokens, "wrong": wrong, "disagreements": len(disagreements)}
     ), disagreements
@@ -75,18 +76,20 @@ def _compare(actual: Tokenizer, wanted: Tokenizer, parts: Tokenization) -> Itera
     mine, theirs = (json.loads(tokenizer.to_str())["model"] for tokenizer in (wanted, actual))
     if mine["type"] != theirs["type"]:
         yield f"tokenizer: its model is {theirs['type']} and must be {mine['type']}"
-    elif _merges(mine) != _merges(theirs):
-        yield (f"tokenizer: it has {len(_merges(theirs))} merges and must have {len(_merges(mine))}, in their order")
+    elif merges_of(mine) != merges_of(theirs):
+        yield (
+            f"tokenizer: it has {len(merges_of(theirs))} merges and must have {len(merges_of(mine))}, in their order"
+        )
     elif mine["type"] == "Unigram":
         expected, actual_scores = (
-            {token: _single(score) for token, score in model["vocab"]} for model in (mine, theirs)
+            {token: single_precision(score) for token, score in model["vocab"]} for model in (mine, theirs)
         )
         other = sum(
             expected.get(token) != actual_scores.get(token) for token in parts.fairseq_rows if token not in _RESERVED
         )
         if other:
             yield f"tokenizer: {other} of {len(parts.fairseq_rows)} pieces have another score, or are missing"
-    texts = (*_TEXTS, *_texts_of(parts, wanted))
+    texts = (*CORPUS, *_texts_of(parts, wanted))
     apart = [
         text
         for text in texts
@@ -101,13 +104,27 @@ def _compare(actual: Tokenizer, wanted: Tokenizer, parts: Tokenization) -> Itera
 _RESERVED = (*SPECIAL_TOKENS, MASK_TOKEN)
 
 
-def _single(score: float) -> bytes:
-    """Return a score in sentencepiece's 32 bits: `tokenizers` rounds the last bit of 64 when it reads a file."""
+def single_precision(score: float) -> bytes:
+    """Return a score in sentencepiece's 32 bits: `tokenizers` rounds the last bit of 64 when it reads a file.
+
+    Args:
+        score: of a piece.
+
+    Returns:
+        Four bytes.
+    """
     return struct.pack("<f", score)
 
 
-def _merges(model: dict[str, Any]) -> list[list[str]]:
-    """Return a model's merges as pairs, in whichever of the library's forms they are."""
+def merges_of(model: dict[str, Any]) -> list[list[str]]:
+    """Return a model's merges as pairs, in whichever of the library's forms they are.
+
+    Args:
+        model: the part `model` of tokenizer.json.
+
+    Returns:
+        The pairs by falling priority.
+    """
     return [item.split(" ") if isinstance(item, str) else list(item) for item in model.get("merges", [])]
 
 
@@ -124,16 +141,3 @@ def _texts_of(parts: Tokenization, plain: Tokenizer) -> Iterator[str]:
     else:
         yield from (" ".join(decoded[at : at + _TOGETHER]) for at in range(0, len(decoded), _TOGETHER))
         yield from ("".join(decoded[at : at + _TOGETHER]) for at in range(0, len(decoded), _TOGETHER))
-
-
-def _check_settings(folder: Path, longest: int, parts: Tokenization) -> Iterator[str]:
-    """Yield a sentence for each setting of tokenizer_config.json with which texts become other ids."""
-    path = folder / TOKENIZER_CONFIG_FILE
-    settings = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    if settings.get("add_prefix_space") and parts.kind is TokenizationKind.BYTE_LEVEL:
-        yield "tokenizer: add_prefix_space is true; fairseq adds no space before a text"
-    if settings.get("clean_up_tokenization_spaces"):
-        yield "tokenizer: clean_up_tokenization_spaces is true, which changes what is decoded"
-    limit = settings.get("model_max_length")
-    if isinstance(limit, int | float) and limit > longest and limit < 1e9:
-        yield f"tokenizer: model_max_length is {limit}, and the model takes {longest} tokens"

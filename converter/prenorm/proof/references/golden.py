@@ -1,8 +1,9 @@
 """Golden outputs: what a checkpoint's model computes on the probe, stored once, so that a folder can be judged without it.
 
 The file is a plain `.npz`. It holds the probe, a sketch of every stage's output (`sketch.py`), the SHA-256 of every tensor
-that the folder must have, what config.json must say, and where all that comes from; and the SHA-256 of all of it, so that
-a golden file that was changed is noticed.
+that the folder must have, what config.json must say, what the tokenizer makes of some texts (if one was recorded: the key
+`tokenizer` is in no older file, and no older prenorm minds it), and where all that comes from; and the SHA-256 of all of it,
+so that a golden file that was changed is noticed.
 """
 
 from __future__ import annotations

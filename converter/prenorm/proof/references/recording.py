@@ -16,6 +16,7 @@ from prenorm.mapping.plan import ConversionPlan
 from prenorm.mapping.understood import Prepared
 from prenorm.options import TaskKind
 from prenorm.proof.checks.config import ExpectedConfig
+from prenorm.proof.checks.recorded_tokenizer import tokenizer_facts
 from prenorm.proof.computation import Computation
 from prenorm.proof.numbers.sketch import sketch
 from prenorm.proof.protocols import ReferenceModel
@@ -39,7 +40,7 @@ def record_golden(prepared: Prepared, reference: ReferenceModel, tick: Callable[
     """
     plan, computation = prepared.plan, Computation.of(prepared.plan)
     outputs = _outputs(reference, computation, tick)
-    facts = {
+    facts: dict[str, object] = {
         "schema_version": SCHEMA_VERSION,
         "source": {
             "file": prepared.checkpoint.file.name,
@@ -62,6 +63,8 @@ def record_golden(prepared: Prepared, reference: ReferenceModel, tick: Callable[
             for row in plan.rows
         ],
     }  # fmt: skip
+    if prepared.tokenization is not None:
+        facts["tokenizer"] = tokenizer_facts(prepared.tokenization, plan.description.longest_input)
     return Golden(facts, outputs)
 
 
