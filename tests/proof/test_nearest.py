@@ -20,7 +20,7 @@ from prenorm.parts import open_checkpoint
 from prenorm.proof.checks.audit import audit
 from prenorm.proof.hints.nearest import nearest
 from prenorm.proof.hints.tensors import computing_order, different_tensors, tensor_behind
-from prenorm.reports.model import TensorDifference
+from prenorm.reports.details import TensorDifference
 
 AT = "roberta_prelayernorm."
 LAYER = f"{AT}encoder.layer."

@@ -201,6 +201,14 @@ def test_merges_out_of_order_are_refused(tmp_path: Path) -> None:
         read_bpe(tmp_path)
 
 
+def test_of_a_merge_that_comes_twice_the_later_line_counts(tmp_path: Path) -> None:
+    """fairseq's table of ranks is a dict: "abc" becomes "a bc"."""
+    ids = {token: number for number, token in enumerate(["a", "b", "c", "ab", "bc"])}
+    (tmp_path / "encoder.json").write_text(json.dumps(ids))
+    (tmp_path / "vocab.bpe").write_text("#version: 0.2\na b\nb c\na b\n")
+    assert read_bpe(tmp_path).merges == (("b", "c"), ("a", "b"))
+
+
 @pytest.mark.slow
 def test_special_tokens_in_encoder_json_are_never_emitted(fairseq: Fairseq, tmp_path: Path) -> None:
     bpe = TRAINED / "bpe"

@@ -222,11 +222,15 @@ def test_every_cut_of_a_model_is_refused_or_reads_as_another(tmp_path: Path) -> 
     assert refused >= 50
 
 
-def test_model_of_another_dictionary_is_refused() -> None:
+def test_model_of_another_dictionary_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageProblem, match="numbers of GPT-2's byte-level BPE, so it belongs to another tokenizer"):
+        planned(KINDS["gpt2"][0] / "dict.txt", sentencepiece=MODELS[UNIGRAM])
+    pieces = tmp_path / "dict.txt"
+    pieces.write_text("".join(f"\u2581unseen{number} 1\n" for number in range(428)), encoding="utf-8")
     with pytest.raises(
         UsageProblem, match=r"only \d+ of the dictionary's 433 tokens are pieces of sentencepiece.model"
     ):
-        planned(KINDS["gpt2"][0] / "dict.txt", sentencepiece=MODELS[UNIGRAM])
+        planned(pieces, sentencepiece=MODELS[UNIGRAM])
 
 
 def test_two_kinds_at_once_are_refused(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from prenorm.cli import console
-from prenorm.cli.judgement import print_parity, print_verdict, print_verification
+from prenorm.cli.judgement import print_examples, print_parity, print_verdict, print_verification
 from prenorm.cli.output import ReportOptions
 from prenorm.cli.signals import resumable_push
 from prenorm.commands.convert import Conversion
@@ -98,6 +98,7 @@ def print_conversion(result: Conversion) -> None:
     print_parity(result.report)
     files = result.report.target.get("files", [])
     assert isinstance(files, list)
+    print_examples(result.report)
     digests = {item["name"]: str(item["sha256"])[:16] for item in files}
     table = console.table("file", "bytes", "sha256", title=str(result.output))
     for path in sorted(result.output.iterdir()):

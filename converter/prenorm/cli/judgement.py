@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from prenorm.cli.console import escape, stdout, table
+from prenorm.reports.sentences import activation_sentences
 from prenorm.reports.table import parity_rows
 
 if TYPE_CHECKING:
@@ -67,7 +68,21 @@ def print_verification(report: Report) -> None:
             f"What {cost['dtype']} costs (not judged): same best token {float(cost['top1_agreement']):.2%}, "
             f"KL divergence {float(cost['kl_mean']):.1e} on average and {float(cost['kl_max']):.1e} at most"
         )
+    print_examples(report)
     print_verdict(report)
+
+
+def print_examples(report: Report) -> None:
+    """Print what a masked LM fills in, and how far the other form of GELU is; neither is judged.
+
+    Args:
+        report: the report.
+    """
+    console = stdout()
+    for example in report.examples or ():
+        console.print(f"Fills in: {escape(example.sentence)}", soft_wrap=True)
+    for text in activation_sentences(report):
+        console.print(escape(text), soft_wrap=True)
 
 
 def print_verdict(report: Report) -> None:

@@ -7,10 +7,11 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+import torch
 from msgspec import structs
 
 from prenorm.checkpoint.tensors import SourceTensor
@@ -27,17 +28,22 @@ from prenorm.proof.checks.folder_tokenizer import FolderTokenizer
 from prenorm.proof.checks.weights import PlannedWeights, expected_weights
 from prenorm.proof.comparison import Comparison
 from prenorm.proof.computation import Computation
+from prenorm.proof.examples import fill_mask
 from prenorm.proof.facts import source_digests, source_facts
 from prenorm.proof.hints import diagnose
 from prenorm.proof.hints.tensors import different_tensors
-from prenorm.proof.protocols import ReferenceModel
+from prenorm.proof.protocols import ReferenceModel, Runtime
 from prenorm.proof.prove import UNCOMPUTABLE, Findings, JudgedFolder, prove
 from prenorm.proof.references import open_reference
 from prenorm.proof.references.builtin import BuiltinReference
 from prenorm.proof.references.settings import is_rounded, settings_of, tensors_as_stored
 from prenorm.proof.runtimes import BUNDLED, open_runtime
-from prenorm.reports.model import Audit, Check, Diagnosis, Report, TensorDifference
+from prenorm.reports.details import Diagnosis, Example, TensorDifference
+from prenorm.reports.model import Audit, Check, Report
 from prenorm.tokenization import count_wrong_ids, tokenizer_config
+
+# The two forms of GELU that a checkpoint of DeepSpeed's kernels may have been trained with.
+_FORMS = {"gelu": "gelu_new", "gelu_new": "gelu"}
 
 
 @dataclass(frozen=True)
@@ -180,6 +186,44 @@ class CheckpointBasis:
         except UNCOMPUTABLE:
             return None  # said already, by the comparison that is judged
         return {"dtype": stored, **comparison.logits.metrics()}
+
+    def other_activation(self, folder: JudgedFolder) -> dict[str, float | int | str] | None:
+        """Measure how far the logits are from those with the other form of GELU: DeepSpeed's kernels computed one of them.
+
+        Args:
+            folder: the folder, which computes what the reference does.
+
+        Returns:
+            Both names, and the metrics of the logits, which are not judged; None for any other model.
+        """
+        plan = self.prepared.plan
+        activation = plan.description.activation
+        if not plan.description.deepspeed_kernels or activation not in _FORMS or plan.task.kind is TaskKind.ENCODER:
+            return None
+        settings = replace(settings_of(plan.description), activation=_FORMS[activation])
+        try:
+            runtime = open_runtime(BUNDLED, folder.path, plan.target, plan.task.kind)
+            comparison = Comparison(self.computation, BuiltinReference(self.tensors, settings), runtime).run()
+        except UNCOMPUTABLE:
+            return None  # said already, by the comparison that is judged
+        return {"activation": activation, "other": _FORMS[activation], **comparison.logits.metrics()}
+
+    def examples(self, folder: JudgedFolder, runtime: Runtime) -> list[Example]:
+        """Let the folder fill in a sentence.
+
+        Args:
+            folder: the folder.
+            runtime: what computes it, and was compared.
+
+        Returns:
+            What it fills in; empty unless it is a masked LM with a tokenizer.
+        """
+        plan = self.prepared.plan
+        if plan.task.kind is not TaskKind.MASKED_LM or self.prepared.tokenization is None:
+            return []
+        with torch.inference_mode():
+            example = fill_mask(folder.path, runtime, plan.description.vocab_size, plan.description.longest_input)
+        return [] if example is None else [example]
 
 
 def _holds(path: Path, expected: object) -> bool:

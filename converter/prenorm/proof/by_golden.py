@@ -19,9 +19,11 @@ from prenorm.proof.checks.folder_tokenizer import FolderTokenizer
 from prenorm.proof.checks.recorded_tokenizer import tokenizer_by_recording
 from prenorm.proof.comparison import Comparison
 from prenorm.proof.hints.tensors import computing_order, tensor_behind, tensor_in_words
+from prenorm.proof.protocols import Runtime
 from prenorm.proof.prove import Findings, JudgedFolder
 from prenorm.proof.references.golden import Golden, GoldenReference
-from prenorm.reports.model import Audit, AuditRow, Check, Diagnosis, TensorDifference
+from prenorm.reports.details import Diagnosis, Example, TensorDifference
+from prenorm.reports.model import Audit, AuditRow, Check
 
 
 class GoldenBasis:
@@ -152,6 +154,25 @@ class GoldenBasis:
         Args:
             folder: any folder.
         """
+
+    def other_activation(self, folder: JudgedFolder) -> None:
+        """Return None: a golden file records one computation.
+
+        Args:
+            folder: any folder.
+        """
+
+    def examples(self, folder: JudgedFolder, runtime: Runtime) -> list[Example]:
+        """Return nothing: a golden file knows no tokenizer.
+
+        Args:
+            folder: any folder.
+            runtime: what computes it.
+
+        Returns:
+            An empty list.
+        """
+        return []
 
 
 def _digest(file: Path, name: str) -> str:

@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from prenorm.reports.model import NoiseFloor
+from prenorm.reports.details import NoiseFloor
 
 Ids: TypeAlias = NDArray[np.int64]
 # An array of any framework that numpy can take over.

@@ -19,10 +19,11 @@ from prenorm.mapping.plan import ConversionPlan
 from prenorm.proof.checks.numbers import comparison_checks, tensors_check
 from prenorm.proof.comparison import Comparison
 from prenorm.proof.computation import Computation
-from prenorm.proof.protocols import ReferenceModel
+from prenorm.proof.protocols import ReferenceModel, Runtime
 from prenorm.proof.runtimes import BUNDLED, open_runtime
+from prenorm.reports.details import Diagnosis, Example, TensorDifference
 from prenorm.reports.making import report_of_proof
-from prenorm.reports.model import Audit, Check, Diagnosis, Report, TensorDifference
+from prenorm.reports.model import Audit, Check, Report
 
 # What a runtime raises for a folder that does not load, or that computes other stages than the reference.
 UNCOMPUTABLE = (ValueError, RuntimeError, IndexError, OSError, KeyError)
@@ -232,6 +233,27 @@ class Basis(Protocol):
             The metrics of the logits, which are not judged; None if nothing was rounded.
         """
 
+    def other_activation(self, folder: JudgedFolder) -> dict[str, float | int | str] | None:
+        """Measure how far the logits are from those with the other form of GELU, where it is open which was trained.
+
+        Args:
+            folder: the folder.
+
+        Returns:
+            Both names, and the metrics of the logits, which are not judged; None where nothing is open.
+        """
+
+    def examples(self, folder: JudgedFolder, runtime: Runtime) -> list[Example]:
+        """Let the folder fill in a sentence.
+
+        Args:
+            folder: the folder.
+            runtime: what computes it, and was compared.
+
+        Returns:
+            What it fills in; empty unless it is a masked LM with a tokenizer.
+        """
+
 
 def prove(
     folder: JudgedFolder,
@@ -294,6 +316,7 @@ def _report(folder: JudgedFolder, basis: Basis, findings: Findings, audited: Aud
     """Fill the report; of several comparisons it shows the first that diverges."""
     worst = next((item for item in findings.comparisons if item.divergence), None)
     comparison = worst or next(iter(findings.comparisons), None)
+    bundled = next((item.runtime for item in findings.comparisons if item.runtime.name == BUNDLED), None)
     with torch.inference_mode():
         different = basis.different_tensors(folder, audited)
     return report_of_proof(
@@ -311,4 +334,6 @@ def _report(folder: JudgedFolder, basis: Basis, findings: Findings, audited: Aud
         disagreements=[*findings.disagreements, *findings.symptoms],
         noise_floor=basis.reference.floor(),
         cost_of_type=basis.cost_of_type(folder),
+        other_activation=None if worst else basis.other_activation(folder),
+        examples=[] if worst or bundled is None else basis.examples(folder, bundled),
     )

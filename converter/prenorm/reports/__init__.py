@@ -14,17 +14,9 @@ from typing import TYPE_CHECKING
 from prenorm.errors import UsageProblem
 
 if TYPE_CHECKING:
+    from prenorm.reports.details import Diagnosis, NoiseFloor, PositionLines
     from prenorm.reports.failure import ParityFailed
-    from prenorm.reports.model import (
-        Audit,
-        AuditRow,
-        Check,
-        Diagnosis,
-        ModuleLine,
-        NoiseFloor,
-        PositionLines,
-        Report,
-    )
+    from prenorm.reports.model import Audit, AuditRow, Check, ModuleLine, Report
     from prenorm.reports.reading import read
     from prenorm.reports.schema import schema
 
@@ -111,6 +103,7 @@ def write_report(path: Path, report: Report) -> None:
 def __getattr__(name: str) -> object:
     """Import a public name when it is first used: `prenorm --help` must not wait for the data model."""
     homes = {"ParityFailed": "failure", "read": "reading", "schema": "schema"}
+    homes |= dict.fromkeys(("Diagnosis", "NoiseFloor", "PositionLines"), "details")
     if name not in __all__:
         raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
     return getattr(import_module(f"{__name__}.{homes.get(name, 'model')}"), name)

@@ -100,6 +100,10 @@ def properties(report: Report) -> Iterator[tuple[str, str]]:
     for file, _, digest in target_files(report):
         yield f"target.files.{file}.sha256", digest
     yield "reference", report.reference
+    for example in report.examples or ():
+        yield "example", example.sentence
+    for name, value in (report.other_activation or {}).items():
+        yield f"other_activation.{name}", exact(value)
     if report.runtimes:
         yield "runtimes", ", ".join(report.runtimes)
     yield "compute_dtype", report.compute_dtype

@@ -102,6 +102,23 @@ CostOfType = Annotated[
         extra_json_schema={"required": ["dtype"], "properties": {"dtype": _TEXT}, "additionalProperties": _NUMBER},
     ),
 ]
+Examples = Meta(
+    description="What the masked LM fills into a sentence, the best answers first; absent without a tokenizer. Not judged."
+)
+OtherActivation = Annotated[
+    dict[str, Any] | None,
+    Meta(
+        description=(
+            "Of a model trained with DeepSpeed's kernels: how far the logits of the folder, which computes 'activation', are "
+            "on the probe from those with the 'other' form of GELU. Not judged."
+        ),
+        extra_json_schema={
+            "required": ["activation", "other"],
+            "properties": {"activation": _TEXT, "other": _TEXT},
+            "additionalProperties": _NUMBER,
+        },
+    ),
+]
 Versions = Annotated[dict[str, Any], Meta(extra_json_schema={"additionalProperties": _TEXT})]
 Metrics = Annotated[dict[str, Any], Meta(extra_json_schema={"additionalProperties": _METRIC})]
 Size = Annotated[float, Meta(description="An absolute value.", extra_json_schema=_SIZE)]

@@ -17,7 +17,7 @@ from markupsafe import Markup
 from prenorm.reports import plots
 from prenorm.reports.facts import Facts, environment_facts, proof_facts, source_facts, target_facts, target_files
 from prenorm.reports.model import AuditRow, Report
-from prenorm.reports.sentences import file_name, noun, summary
+from prenorm.reports.sentences import activation_sentences, file_name, noun, summary
 from prenorm.reports.series import describe_grid, describe_points, grid, points
 from prenorm.reports.templating import html_environment
 from prenorm.reports.text import Outcome, exact, fact, label
@@ -75,6 +75,7 @@ def render(report: Report) -> str:
             noun=noun(report),
             file=file_name(report),
             summary=summary(report),
+            activation=activation_sentences(report),
             policy=_policy(script),
             style=Markup(style),
             script=Markup(script),

@@ -6,17 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import structs
 
+from prenorm.reports.details import Diagnosis, Example, NoiseFloor, PositionLines, TensorDifference
 from prenorm.reports.environment import environment
-from prenorm.reports.model import (
-    Audit,
-    Check,
-    Diagnosis,
-    ModuleLine,
-    NoiseFloor,
-    PositionLines,
-    Report,
-    TensorDifference,
-)
+from prenorm.reports.model import Audit, Check, ModuleLine, Report
 from prenorm.reports.text import Outcome
 
 
@@ -36,6 +28,8 @@ def report_of_proof(
     disagreements: Sequence[str] = (),
     noise_floor: NoiseFloor | None = None,
     cost_of_type: Mapping[str, object] | None = None,
+    other_activation: Mapping[str, object] | None = None,
+    examples: Sequence[Example] = (),
 ) -> Report:
     """Make the report of a proof; the verdict follows from its checks and disagreements.
 
@@ -54,6 +48,8 @@ def report_of_proof(
         disagreements: a sentence for everything that disagrees.
         noise_floor: how far float32 is from float64 on the reference's side, where it was measured.
         cost_of_type: what rounding to the folder's type cost, where it was rounded.
+        other_activation: how far the other form of GELU is, for a model of which that may be asked.
+        examples: what a masked LM fills in.
 
     Returns:
         The report, with the versions of this environment.
@@ -78,6 +74,8 @@ def report_of_proof(
         runtimes=tuple(runtimes),
         noise_floor=noise_floor,
         cost_of_type=None if cost_of_type is None else dict(cost_of_type),
+        other_activation=None if other_activation is None else dict(other_activation),
+        examples=tuple(examples) or None,
         positions=positions,
         problems=audit.problems,
         tensors=audit.rows,

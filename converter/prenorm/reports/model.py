@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from msgspec import Struct, to_builtins
 
 from prenorm.reports.check import Check as Check
+from prenorm.reports.details import Diagnosis, Example, NoiseFloor, PositionLines, TensorDifference
 from prenorm.reports.fields import (
     SCHEMA_VERSION,
     ComputeType,
@@ -19,14 +20,15 @@ from prenorm.reports.fields import (
     DifferentTensors,
     Disagreements,
     Equal,
+    Examples,
     FirstDivergence,
     Kind,
+    OtherActivation,
     Passed,
     Probe,
     Reference,
     Runtimes,
     Size,
-    Sizes,
     Source,
     Target,
     Verdict,
@@ -73,64 +75,6 @@ class Audit(Struct, frozen=True):
         return not self.problems and all(row.equal is not False for row in self.rows)
 
 
-class TensorDifference(Struct, frozen=True):
-    """A target tensor with other bits than the plan makes: how many of its values differ, and what it is nearest to.
-
-    `differing` and `first`, the index of the first value that differs, are None where they were not counted; `nearest` is
-    None where no known change gives the values.
-    """
-
-    target: str
-    source: str | None
-    operation: str
-    values: int
-    differing: int | None = None
-    first: tuple[int, ...] | None = None
-    nearest: str | None = None
-
-    @property
-    def brief(self) -> str:
-        """What the tensor is, in a few words behind its name."""
-        if self.nearest is not None:
-            return f"'{self.target}' {self.nearest}"
-        if self.differing is None:
-            return f"'{self.target}' has other bytes"
-        place = "" if self.first is None else f", the first at [{', '.join(map(str, self.first))}]"
-        return f"'{self.target}' differs in {self.differing:,} of {count(self.values, 'value')}{place}"
-
-    @property
-    def sentence(self) -> str:
-        """What the tensor is, and what it should be."""
-        planned = f"'{self.source}', {self.operation}" if self.source else self.operation
-        return f"{self.brief} (planned: {planned})"
-
-
-class Diagnosis(Struct, frozen=True):
-    """The first module that is further apart than its tolerance, the rule that made what differs, and what it looks like.
-
-    The rule is that of the tensor that differs; where none does, that of the module's own tensor. None: a setting is wrong.
-    """
-
-    module: str
-    rule: str | None = None
-    hint: str | None = None
-
-
-class NoiseFloor(Struct, frozen=True):
-    """How far float32 is from float64 on the same side, by module, and for the logits."""
-
-    modules: Sizes = {}
-    logits: Size | None = None
-
-
-class PositionLines(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The largest difference by module and token position, one row per module; `length` counts the tokens behind a row."""
-
-    length: int | None = None
-    modules: tuple[str, ...]
-    max_abs_diff: tuple[tuple[Size, ...], ...]
-
-
 def _with_lists(value: Any) -> Any:
     """Return plain data as a JSON reader makes it, with lists for tuples."""
     if isinstance(value, dict):
@@ -141,7 +85,7 @@ def _with_lists(value: Any) -> Any:
 # What the file of a proof of parity has, even where it is null, and that of a trial of fitness has not.
 _OF_PARITY = {"divergence", "runtimes", "noise_floor", "cost_of_type", "positions"}
 # What is in a file only where it says something.
-_RARE = {"kind", "probe", "different_tensors"}
+_RARE = {"kind", "probe", "different_tensors", "examples", "other_activation"}
 
 
 class Report(Struct, frozen=True, kw_only=True):
@@ -167,6 +111,8 @@ class Report(Struct, frozen=True, kw_only=True):
     runtimes: Runtimes = ()
     noise_floor: NoiseFloor | None = None
     cost_of_type: CostOfType = None
+    other_activation: OtherActivation = None
+    examples: Annotated[tuple[Example, ...] | None, Examples] = None
     positions: PositionLines | None = None
     probe: Probe = None
     problems: tuple[str, ...]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from prenorm.reports.model import Report
-from prenorm.reports.text import Outcome, count, fact
+from prenorm.reports.text import Outcome, as_number, count, fact, number
 
 
 def noun(report: Report) -> str:
@@ -59,6 +59,32 @@ def summary(report: Report) -> str:
         "The folder does not compute what the checkpoint computes: "
         f"{len(failed)} of {count(len(report.checks_run), 'check')} failed{_listed(failed)}."
     )
+
+
+_FORMS_OF_GELU = {"gelu": "the exact GELU", "gelu_new": "GELU in its tanh form"}
+
+
+def activation_sentences(report: Report) -> list[str]:
+    """Return which form of GELU the folder computes, how far the other one is, and how to get that.
+
+    Args:
+        report: the report.
+
+    Returns:
+        One sentence each for a model that was trained with DeepSpeed's kernels; nothing for any other.
+    """
+    measured = report.other_activation
+    if measured is None:
+        return []
+    activation, other = fact(measured.get("activation")), fact(measured.get("other"))
+    apart = [f"the logits differ by up to {number(as_number(measured.get('max_abs_diff')))}"]
+    if "kl_mean" in measured:
+        apart.append(f"KL divergence {number(as_number(measured['kl_mean']))} nats on average")
+    return [
+        f"This folder computes {_FORMS_OF_GELU.get(activation, activation)} ({activation}), and parity is about that.",
+        f"With {_FORMS_OF_GELU.get(other, other)} ({other}) instead, {', '.join(apart)} on the probe; "
+        f"--activation {other} converts to it.",
+    ]
 
 
 def _fitness_summary(report: Report) -> str:

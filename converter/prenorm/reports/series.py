@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from prenorm.reports.model import NoiseFloor, Report
+from prenorm.reports.details import NoiseFloor
+from prenorm.reports.model import Report
 from prenorm.reports.text import count, number, visible
 
 _LAYER = re.compile(r"(?:^|\.)layers?\.(\d{1,6})(?:\.(.+))?$")

@@ -41,6 +41,9 @@ class Outcome(str, Enum):
     NOT_JUDGED = "not judged"
     NOT_RUN = "not run"
 
+    def __str__(self) -> str:
+        return self.value
+
 
 def verdict_in_words(outcome: Outcome, unjudged: Sequence[str]) -> str:
     """Write a verdict with the parts of the folder that it does not cover.

@@ -11,6 +11,7 @@ from prenorm.mapping.plan import ConversionPlan
 from prenorm.options import AUTO_CLASSES, TaskKind
 from prenorm.reports.environment import package_version
 from prenorm.reports.model import Report
+from prenorm.reports.sentences import activation_sentences
 from prenorm.reports.series import plot_description
 from prenorm.reports.table import parity_rows
 from prenorm.reports.templating import markdown_environment
@@ -73,6 +74,7 @@ def model_card(
             source=source_rows(plan, report.source, names),
             training=training_rows(plan.description.training),
             report=report,
+            activation_sentences=activation_sentences(report),
             parity=parity_rows(report),
             plot_description=plot_description(report),
             plot_file=PLOT_FILE,

@@ -20,7 +20,7 @@ from prenorm.proof.hints.tensors import computing_order, tensor_behind
 from prenorm.proof.references.builtin import BuiltinReference, ReferenceSettings
 from prenorm.proof.references.settings import settings_of
 from prenorm.proof.runtimes import BUNDLED
-from prenorm.reports.model import Diagnosis, TensorDifference
+from prenorm.reports.details import Diagnosis, TensorDifference
 
 # A mistake explains a divergence if it leaves no more than this share of the values' range; mistakes differ by far more.
 _EXPLAINED = 1e-6

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from prenorm.mapping.plan import ConversionPlan
 from prenorm.proof.hints.nearest import OtherTensor, differing, nearest
-from prenorm.reports.model import AuditRow, TensorDifference
+from prenorm.reports.details import TensorDifference
+from prenorm.reports.model import AuditRow
 from prenorm.reports.series import place_of
 from prenorm.rules.rows import Row
 

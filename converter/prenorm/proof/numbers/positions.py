@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from prenorm.reports.model import PositionLines
+from prenorm.reports.details import PositionLines
 
 COLUMNS = 64  # a longer row is shown in so many stretches, each by its largest difference
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from prenorm.checkpoint.tensors import SourceTensor
 from prenorm.proof.protocols import Stage
 from prenorm.proof.references.builtin import BuiltinReference, ReferenceSettings
-from prenorm.reports.model import NoiseFloor
+from prenorm.reports.details import NoiseFloor
 
 # Of 200 random models, chaotic ones among them, the worst place was 8.1 times as far from float64 in the folder's order of
 # operations as in the reference's; the tolerance takes NOISE_FACTOR times this.

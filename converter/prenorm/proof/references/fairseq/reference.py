@@ -22,7 +22,7 @@ from prenorm.proof.references.fairseq.exchange import read_stage, write_tensors
 from prenorm.proof.references.fairseq.model import FairseqModel
 from prenorm.proof.references.fairseq.process import FairseqRefused, FairseqWorker
 from prenorm.proof.references.float32 import UNLUCKY
-from prenorm.reports.model import NoiseFloor
+from prenorm.reports.details import NoiseFloor
 
 _LAYER_PARTS = frozenset({"q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2", "out"})
 
