@@ -65,7 +65,7 @@ $(FAIRSEQ_VENV)/.installed: pyproject.toml constraints.txt
 $(OLD_VENV)/.installed: constraints-transformers-4.57.txt
 	test -x $(OLD_VENV)/bin/python || $(PYTHON) -m venv $(OLD_VENV)
 	$(OLD_VENV)/bin/python -m pip install --quiet --constraint constraints-transformers-4.57.txt torch
-	$(OLD_VENV)/bin/python -m pip install --quiet --constraint constraints-transformers-4.57.txt transformers safetensors accelerate onnx onnxruntime onnxscript
+	$(OLD_VENV)/bin/python -m pip install --quiet --constraint constraints-transformers-4.57.txt transformers safetensors msgspec accelerate onnx onnxruntime onnxscript
 	touch $@
 
 # The last huggingface_hub 1, without torch: what pushing imports, and no more.
