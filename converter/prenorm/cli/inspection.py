@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from prenorm.checkpoint import Risk
 from prenorm.cli.console import escape, stdout, table
+from prenorm.errors import printable
 from prenorm.source.positions import PositionKind
 from prenorm.source.training import UNKNOWN, Producer
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from prenorm.commands.inspect import Inspection, TensorLine
     from prenorm.source.description import SourceDescription
 
+_MOST_TABLE_ROWS = 2000  # a checkpoint of 100 layers has fewer tensors
 _RISK_STYLES = {Risk.PLAIN: "", Risk.FOREIGN: "yellow", Risk.CODE: "bold red"}
 
 
@@ -32,16 +34,30 @@ def print_inspection(result: Inspection) -> None:
         facts.add_row(name, escape(value))
     console.print(facts)
     fates = ["becomes"] if any(map(_fate, result.tensors)) else []
-    tensors = table("tensor", "type", "shape", *fates, title=f"{len(result.tensors)} tensors")
-    for line in result.tensors:
-        shape = " x ".join(map(str, line.shape)) or "scalar"
-        tensors.add_row(escape(line.name), line.dtype, shape, *([escape(_fate(line))] if fates else []))
-    console.print(tensors)
-    globals_table = table("global", "", title=f"{len(result.globals)} pickle globals (none was imported or run)")
-    for item in result.globals:
-        style, label = _RISK_STYLES[item.risk], escape(item.risk.value)
-        globals_table.add_row(escape(f"{item.module}.{item.name}"), f"[{style}]{label}[/{style}]" if style else label)
-    console.print(globals_table)
+    tensors = [
+        (line.name, line.dtype, " x ".join(map(str, line.shape)) or "scalar", *([_fate(line)] if fates else []))
+        for line in result.tensors
+    ]
+    title = f"{len(tensors)} tensors"
+    _print_rows(console, title, ("tensor", "type", "shape", *fates), [(row, "") for row in tensors])
+    title = f"{len(result.globals)} pickle globals (none was imported or run)"
+    named = [((f"{item.module}.{item.name}", item.risk.value), _RISK_STYLES[item.risk]) for item in result.globals]
+    _print_rows(console, title, ("global", ""), named)
+
+
+def _print_rows(
+    console: Console, title: str, columns: Sequence[str], rows: Sequence[tuple[Sequence[str], str]]
+) -> None:
+    """Print rows, each with the style of its last cell, as a table; a great many without its lines, which take seconds."""
+    if len(rows) > _MOST_TABLE_ROWS:
+        console.print(title, style="bold")
+        text = "\n".join("  ".join(map(printable, cells)) for cells, _ in rows)
+        console.file.write(f"{text}\n")
+        return
+    made = table(*columns, title=title)
+    for (*cells, last), style in rows:
+        made.add_row(*map(escape, cells), f"[{style}]{escape(last)}[/{style}]" if style else escape(last))
+    console.print(made)
 
 
 def _print_summary(console: Console, result: Inspection) -> None:

@@ -111,7 +111,7 @@ def test_the_parts_of_a_card(tmp_path: Path) -> None:
     card = card_of(made("masked-lm", tmp_path))
     assert headings(card) == [
         "RoBERTa with pre-LayerNorm: masked language model, converted from fairseq",
-        "Use", "Source", "Training", "Parity", "Reproduce", "What is not in it", "Limits",
+        "Use", "Example", "Source", "Training", "Parity", "Reproduce", "What is not in it", "Limits",
     ]  # fmt: skip
     known = facts(card)
     assert known["File"] == "checkpoint.pt, 1,117,121 bytes"
@@ -162,7 +162,10 @@ def test_a_checkpoint_that_records_nothing(tmp_path: Path) -> None:
         ("regression", ["Use", "Output", "Source"], ["the logits are one number for each text"]),
         ("ranking", ["Use", "Source"], ["No masked-LM head", "No tokenizer"]),
         ("encoder", ["Use", "Source"], ["No masked-LM head", "No pooler: fairseq's RoBERTa has none."]),
-        ("DeepSpeed", ["Use", "Source"], ["compute GELU in its tanh form; this folder says `hidden_act: gelu`", "float16"]),
+        (
+            "DeepSpeed", ["Use", "Example", "Source"],
+            ["compute GELU in its tanh form; this folder says `hidden_act: gelu`", "float16"],
+        ),
     ],
 )  # fmt: skip
 def test_each_task_has_its_own(name: str, sections: list[str], said: list[str], tmp_path: Path) -> None:

@@ -167,7 +167,9 @@ def _matches(actual: Tensor, expected: Tensor) -> list[int | None]:
 
 def _rows_as_bytes(values: Tensor) -> Iterator[memoryview]:
     """Yield the bytes of each row of dimension 0; -0.0 is not told from 0.0."""
-    raw = (values + 0.0).contiguous().reshape(len(values), -1).view(torch.uint8).numpy()
+    # `contiguous` leaves the strides of dimensions of one element as they are, which a view as bytes does not take.
+    rows = torch.empty(values.shape, dtype=values.dtype).copy_(values + 0.0)
+    raw = rows.reshape(len(values), -1).view(torch.uint8).numpy()
     return map(memoryview, raw)
 
 
