@@ -13,7 +13,7 @@ import torch
 from helpers.checkpoints import load_trusted, save_edited
 from helpers.paths import CONVERTIBLE, FIXTURES, MLM
 from prenorm.checkpoint import LazyTensor
-from prenorm.checkpoint.tensors import contiguous_stride, is_same_place
+from prenorm.checkpoint.tensors import contiguous_stride, is_same_place, tensor_bytes
 from prenorm.errors import PrenormError, UnreadableCheckpoint, UsageProblem
 from prenorm.parts import open_checkpoint
 from prenorm.source.contents import model_tensors
@@ -196,3 +196,20 @@ def test_a_tensor_must_lie_in_its_storage(claims: dict[str, Any], sound: bool, t
     else:
         with pytest.raises(PrenormError, match="outside its storage"):
             open_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        torch.tensor([1.5, 2.5, 3.5, 4.5])[3:].as_strided((1, 1), (4, 4)),
+        torch.arange(32.0).as_strided((1, 3), (9, 2)),
+        torch.arange(6.0).reshape(2, 3).T,
+        torch.arange(3, dtype=torch.bfloat16),
+        torch.tensor(2.5),
+        torch.empty(0, 4),
+    ],
+)
+def test_bytes_are_in_row_major_order_whatever_the_strides(tensor: torch.Tensor) -> None:
+    """A dimension of one element may have any stride in a tensor that torch calls contiguous."""
+    plain = torch.empty(tensor.shape, dtype=tensor.dtype).copy_(tensor)
+    assert bytes(tensor_bytes(tensor)) == bytes(plain.reshape(-1).view(torch.uint8).numpy().data)

@@ -225,7 +225,8 @@ def tensor_bytes(tensor: torch.Tensor) -> memoryview:
     """
     import torch
 
-    flat: memoryview = tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data
+    # `contiguous` leaves the strides of dimensions of one element as they are, which a view as bytes does not take.
+    flat: memoryview = tensor.contiguous().as_strided((tensor.numel(),), (1,)).view(torch.uint8).numpy().data
     return flat
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from prenorm.checkpoint.tensors import tensor_bytes
 from prenorm.proof.hints.permutations import moved_heads, moves
 
 # How much of a tensor's range an arithmetic change may leave: some roundings of float32, and of a narrower type its own.
@@ -153,7 +154,7 @@ def _order_in_words(order: Tensor, what: str, heads: int | None) -> str:
 
 def _matches(actual: Tensor, expected: Tensor) -> list[int | None]:
     """Return for every row the row of `expected` with the same bytes, its own if that has them; each is used once."""
-    one, other = (list(map(bytes, _rows_as_bytes(values))) for values in (actual, expected))
+    one, other = (_rows_as_bytes(values) for values in (actual, expected))
     matches: list[int | None] = [n if n < len(other) and row == other[n] else None for n, row in enumerate(one)]
     free: defaultdict[bytes, list[int]] = defaultdict(list)
     for n in reversed(range(len(other))):
@@ -165,12 +166,11 @@ def _matches(actual: Tensor, expected: Tensor) -> list[int | None]:
     return matches
 
 
-def _rows_as_bytes(values: Tensor) -> Iterator[memoryview]:
-    """Yield the bytes of each row of dimension 0; -0.0 is not told from 0.0."""
-    # `contiguous` leaves the strides of dimensions of one element as they are, which a view as bytes does not take.
-    rows = torch.empty(values.shape, dtype=values.dtype).copy_(values + 0.0)
-    raw = rows.reshape(len(values), -1).view(torch.uint8).numpy()
-    return map(memoryview, raw)
+def _rows_as_bytes(values: Tensor) -> list[bytes]:
+    """Return the bytes of each row of dimension 0; -0.0 is not told from 0.0."""
+    raw = tensor_bytes(values + 0.0)
+    size = len(raw) // max(len(values), 1)
+    return [bytes(raw[row * size : (row + 1) * size]) for row in range(len(values))]
 
 
 def _shift(matches: Sequence[int | None]) -> int | None:
