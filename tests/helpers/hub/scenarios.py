@@ -86,6 +86,8 @@ _OTHERWISE = {
     ("lfs-verify", "connection dropped without end"): 0,
 }
 
+_HELD_UNTIL_THE_NEXT = {("commit", "branch"), ("lfs-upload", "branch")}
+
 
 @dataclass(frozen=True)
 class Scenario:
@@ -99,9 +101,12 @@ class Scenario:
 
     @property
     def action(self) -> Action:
-        """What goes wrong. A commit that is worked on too late races with the next commit, not with a look for the first."""
-        if self.fault.name == "worked on too late" and (self.phase, self.mode) == ("commit", "branch"):
-            return Hold("commit")
+        """What goes wrong.
+
+        A commit or an upload that is worked on too late races with the next one, not with the client's look for the first.
+        """
+        if self.fault.name == "worked on too late" and (self.phase, self.mode) in _HELD_UNTIL_THE_NEXT:
+            return Hold(self.phase)
         return self.fault.action
 
     @property
