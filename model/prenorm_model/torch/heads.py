@@ -21,6 +21,7 @@ from prenorm_model.torch.losses import next_token_loss, token_loss
 from prenorm_model.torch.masks import labels_reach_pads
 from prenorm_model.torch.modeling import RobertaPreLayerNormModel
 from prenorm_model.torch.positional import in_documented_orders
+from prenorm_model.torch.resizing import resized
 
 if TYPE_CHECKING:
     from typing import Unpack  # from Python 3.11 on
@@ -82,17 +83,29 @@ class LanguageModel(PretrainedModel):
         return tied
 
     def get_output_embeddings(self) -> nn.Linear:
-        """Return the head's map onto the vocabulary."""
+        """Return the map onto the vocabulary."""
         return self.lm_head.decoder
 
-    def _resize_head(self, new_num_tokens: int) -> None:
-        """Resize bias and matrix, and leave it to `tie_weights` to tie them again."""
-        head = self.lm_head
-        head.bias = nn.Parameter(self._resized(head.bias, new_num_tokens, 0.0))
-        if not self.config.tie_word_embeddings:
-            spread = self.config.initializer_range
-            head.decoder.weight = nn.Parameter(self._resized(head.decoder.weight, new_num_tokens, spread))
-        head.decoder.out_features = new_num_tokens
+    def set_output_embeddings(self, new_embeddings: nn.Linear) -> None:
+        """Replace the map onto the vocabulary.
+
+        Args:
+            new_embeddings: the new one, from hidden to vocab. Another matrix than the word embeddings' unties the two.
+        """
+        self.lm_head.decoder = new_embeddings
+        if new_embeddings.bias is not None:
+            self.lm_head.bias = new_embeddings.bias
+        self.config.tie_word_embeddings = new_embeddings.weight is self.get_input_embeddings().weight
+        self.tie_weights()
+
+    def _resize_head(self, rows: int, *, mean_resizing: bool) -> None:
+        """Let bias and matrix follow. As in transformers, a tied head's bias is zero for new tokens in any case."""
+        head, is_tied = self.lm_head, self.config.tie_word_embeddings
+        head.bias = resized(head.bias, rows, None if mean_resizing and not is_tied else 0.0)
+        if not is_tied:
+            spread = None if mean_resizing else self.config.initializer_range
+            head.decoder.weight = resized(head.decoder.weight, rows, spread)
+        head.decoder.out_features = rows
 
 
 class RobertaPreLayerNormForMaskedLM(LanguageModel):
