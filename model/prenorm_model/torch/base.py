@@ -10,6 +10,7 @@ from torch import Tensor
 
 from prenorm_model.config import RobertaPreLayerNormConfig
 from prenorm_model.outputs import ModelOutput
+from prenorm_model.torch.conversion import ConvertibleModule
 from prenorm_model.torch.inspection import InspectableModule
 from prenorm_model.torch.loading import load
 from prenorm_model.torch.resizing import ResizableModule
@@ -18,7 +19,7 @@ from prenorm_model.torch.saving import save
 ModelT = TypeVar("ModelT", bound="PretrainedModel")
 
 
-class PretrainedModel(ResizableModule, InspectableModule):
+class PretrainedModel(ResizableModule, InspectableModule, ConvertibleModule):
     """A model that loads from, and saves to, a folder.
 
     Args:

@@ -25,7 +25,7 @@ OLD_WEIGHTS_FILE, OLD_INDEX_FILE = "pytorch_model.bin", "pytorch_model.bin.index
 ModuleT = TypeVar("ModuleT", bound=ConfiguredModule)
 
 
-class _NoInitialization(TorchFunctionMode):
+class NoInitialization(TorchFunctionMode):
     """Makes `torch.nn.init` leave tensors as they are.
 
     On the meta device there is nothing to fill, yet `normal_` there imports torch's compiler, most of a second.
@@ -108,7 +108,7 @@ def _without_weights(
         config = RobertaPreLayerNormConfig.from_pretrained(source, revision=revision, **fields)
     elif fields:
         raise ValueError(f"{', '.join(fields)}: change the config that is given, or leave it out")
-    with torch.device("meta"), _NoInitialization():
+    with torch.device("meta"), NoInitialization():
         return cls(config, **arguments)
 
 
