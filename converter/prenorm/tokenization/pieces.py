@@ -54,9 +54,9 @@ def piece_problems(dictionary: Dictionary, tokenizer: Tokenizer) -> list[str]:
 
 def _named(sentence: str, pieces: Sequence[str], wrong: Iterator[str] | set[str]) -> Iterator[str]:
     """Yield a sentence with two numbers and an example, if there are any."""
-    found = sorted(wrong)
-    if found:
-        yield f"{sentence.format(len(found), len(pieces))}, such as '{found[0][:40]}'"
+    ordered = sorted(wrong)
+    if ordered:
+        yield f"{sentence.format(len(ordered), len(pieces))}, such as '{ordered[0][:40]}'"
 
 
 def _text(piece: str) -> str:
