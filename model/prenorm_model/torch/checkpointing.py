@@ -142,8 +142,8 @@ class CheckpointingModule(ConfiguredModule):
 
     def _checkpointing(self) -> Checkpointing | None:
         """Return how the encoder checkpoints; None: it does not."""
-        found: Checkpointing | None = self.base_model.get_submodule("encoder").checkpointing  # type: ignore[assignment]
-        return found
+        plan: Checkpointing | None = self.base_model.get_submodule("encoder").checkpointing  # type: ignore[assignment]
+        return plan
 
     def _set_checkpointing(self, checkpointing: Checkpointing | None) -> None:
         """Let the encoder checkpoint, or not."""
