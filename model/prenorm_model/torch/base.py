@@ -1,4 +1,4 @@
-"""What all models share: loading and saving, gradient checkpointing."""
+"""What all models share: loading and saving, and what other people's tools look for."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from prenorm_model.config import RobertaPreLayerNormConfig
 from prenorm_model.outputs import ModelOutput
+from prenorm_model.torch.checkpointing import CheckpointingModule
 from prenorm_model.torch.conversion import ConvertibleModule
 from prenorm_model.torch.inspection import InspectableModule
 from prenorm_model.torch.loading import load
@@ -19,12 +20,20 @@ from prenorm_model.torch.saving import save
 ModelT = TypeVar("ModelT", bound="PretrainedModel")
 
 
-class PretrainedModel(ResizableModule, InspectableModule, ConvertibleModule):
+class PretrainedModel(ResizableModule, InspectableModule, CheckpointingModule, ConvertibleModule):
     """A model that loads from, and saves to, a folder.
+
+    Attributes:
+        accepts_loss_kwargs: whether the loss divides by `num_items_in_batch`; where it does not, `Trainer` divides it by
+            the number of batches whose gradients it adds.
 
     Args:
         config: the model's configuration.
     """
+
+    accepts_loss_kwargs = False
+    _keys_to_ignore_on_save = None  # `Trainer` looks at it where a checkpoint lacks a weight
+    _no_split_modules = ("Layer",)  # what FSDP wraps and a map of devices keeps whole
 
     @classmethod
     def from_pretrained(
@@ -84,11 +93,3 @@ class PretrainedModel(ResizableModule, InspectableModule, ConvertibleModule):
             The output, or a tuple of its fields that are not None.
         """
         return output if (self.config.return_dict if return_dict is None else return_dict) else output.to_tuple()
-
-    def gradient_checkpointing_enable(self) -> None:
-        """Compute each layer twice in training, and keep only its input in between."""
-        self.base_model.get_submodule("encoder").gradient_checkpointing = True  # type: ignore[assignment]
-
-    def gradient_checkpointing_disable(self) -> None:
-        """Keep what the layers computed, as usual."""
-        self.base_model.get_submodule("encoder").gradient_checkpointing = False  # type: ignore[assignment]

@@ -14,9 +14,9 @@ from prenorm_model.naming import BASE_PREFIX
 from prenorm_model.outputs import CausalLMOutputWithCrossAttentions, MaskedLMOutput
 from prenorm_model.torch.activations import gelu
 from prenorm_model.torch.base import PretrainedModel
-from prenorm_model.torch.cache import PastKeyValues
+from prenorm_model.torch.cache import KeyValueCache, PastKeyValues
 from prenorm_model.torch.generation import GenerationMixin
-from prenorm_model.torch.inputs import DecoderOptions, OutputOptions
+from prenorm_model.torch.inputs import DecoderOptions, NextTokenOptions
 from prenorm_model.torch.losses import next_token_loss, token_loss
 from prenorm_model.torch.masks import labels_reach_pads
 from prenorm_model.torch.modeling import RobertaPreLayerNormModel
@@ -164,9 +164,16 @@ class RobertaPreLayerNormForMaskedLM(LanguageModel):
 class RobertaPreLayerNormForCausalLM(LanguageModel, GenerationMixin):
     """The decoder with the LM head: each position predicts the next token. Needs `is_decoder=True`.
 
+    Attributes:
+        accepts_loss_kwargs: tells `Trainer` that the loss divides by `num_items_in_batch`.
+        loss_type: tells `Trainer` that the labels are shifted in here.
+
     Args:
         config: the model's configuration.
     """
+
+    accepts_loss_kwargs = True
+    loss_type = "ForCausalLM"
 
     def __init__(self, config: RobertaPreLayerNormConfig) -> None:
         super().__init__(config)
@@ -192,7 +199,8 @@ class RobertaPreLayerNormForCausalLM(LanguageModel, GenerationMixin):
         logits_to_keep: int | Tensor = 0,
         *,
         return_dict: bool | None = None,
-        **options: Unpack[OutputOptions],
+        num_items_in_batch: Tensor | int | None = None,
+        **options: Unpack[NextTokenOptions],
     ) -> Any:
         """Score every token of the vocabulary as the one that follows each position.
 
@@ -210,7 +218,10 @@ class RobertaPreLayerNormForCausalLM(LanguageModel, GenerationMixin):
             cache_position: [length], the places of the tokens behind those in the cache.
             logits_to_keep: compute the last so many positions only, or those of an index [positions]; 0: all.
             return_dict: whether to return an output object, and not a tuple; default: the config's.
-            **options: other arguments of `RobertaPreLayerNormModel.forward`.
+            num_items_in_batch: divide the loss by this, and not by the number of labels; so that the gradients of several
+                batches can be added.
+            **options: `shift_labels` [batch, length], each position's own target in place of `labels`, which must be there
+                too; and other arguments of `RobertaPreLayerNormModel.forward`.
 
         Returns:
             `CausalLMOutputWithCrossAttentions` with logits [batch, positions, vocab], or a tuple.
@@ -218,6 +229,7 @@ class RobertaPreLayerNormForCausalLM(LanguageModel, GenerationMixin):
         Raises:
             ValueError: naming the argument, its value and the limit.
         """
+        shift_labels = options.pop("shift_labels", None)
         if labels is not None and use_cache is None:
             use_cache = False
         decoded = self.roberta_prelayernorm(
@@ -230,8 +242,34 @@ class RobertaPreLayerNormForCausalLM(LanguageModel, GenerationMixin):
         elif logits_to_keep:
             hidden = hidden[:, -logits_to_keep:]
         logits = self.lm_head(hidden)
-        loss = None if labels is None else next_token_loss(logits, labels)
+        loss = None if labels is None else next_token_loss(logits, labels, num_items_in_batch, shift_labels)
         output = CausalLMOutputWithCrossAttentions(
             loss, logits, decoded.past_key_values, decoded.hidden_states, decoded.attentions, decoded.cross_attentions
         )
         return self.result(output, return_dict)
+
+    def prepare_inputs_for_generation(
+        self,
+        input_ids: Tensor,
+        past_key_values: KeyValueCache | None = None,
+        attention_mask: Tensor | None = None,
+        use_cache: bool | None = None,
+    ) -> dict[str, Any]:
+        """Return the arguments of the next forward of a generation; adapters of causal language models ask for it.
+
+        Args:
+            input_ids: [batch, length], the text so far.
+            past_key_values: the cache that the last forward returned.
+            attention_mask: [batch, length], non-zero where to attend.
+            use_cache: whether to return a cache.
+
+        Returns:
+            The arguments by name; of `input_ids` those that the cache does not hold yet.
+        """
+        past = 0 if past_key_values is None else past_key_values.get_seq_length()
+        return {
+            "input_ids": input_ids[:, past:],
+            "attention_mask": attention_mask,
+            "past_key_values": past_key_values,
+            "use_cache": use_cache,
+        }
