@@ -142,11 +142,7 @@ def _transformers() -> Any:
 
 
 def _share(module: nn.Module, weights: dict[str, nn.Parameter], device: torch.device, name: str) -> None:
-    """Put parameters into a module that is on the meta device, and make the buffers that no file holds.
-
-    Raises:
-        ValueError: if both do not have the same parameters.
-    """
+    """Put parameters into a module that is on the meta device, and make its buffers; refuse where they do not fit."""
     known = dict(module.named_parameters(remove_duplicate=False))
     if known.keys() != weights.keys():
         unfit = sorted(known.keys() ^ weights.keys())
