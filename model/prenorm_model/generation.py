@@ -90,12 +90,12 @@ class GenerationOptions:
             )
 
     @classmethod
-    def of(cls, generation_config: object, given: Mapping[str, object]) -> GenerationOptions:
+    def of(cls, generation_config: object, options: Mapping[str, object]) -> GenerationOptions:
         """Return what a call asks for.
 
         Args:
             generation_config: transformers' `GenerationConfig`, or a mapping of options; None: nothing.
-            given: the call's own options, which go before; None is no word on an option.
+            options: the call's own options, which go before; None is no word on an option.
 
         Returns:
             The options.
@@ -103,13 +103,14 @@ class GenerationOptions:
         Raises:
             ValueError: naming an option that is left to transformers, or that cannot be.
         """
-        asked = {**_stated(generation_config), **given}
+        stated = _stated(generation_config)
+        asked = {**stated, **{key: value for key, value in options.items() if value is not None or key not in stated}}
         known = {item.name for item in fields(cls)}
         for name, value in asked.items():
             if name not in known and not _asks_for_nothing(name, value):
-                shown = f"{name}={value!r}" if isinstance(value, int | float | str) else name
+                option = f"{name}={value!r}" if isinstance(value, int | float | str) else name
                 raise ValueError(
-                    f"generate does not know {shown}; what transformers can do beyond it, "
+                    f"generate does not know {option}; what transformers can do beyond it, "
                     "model.to_transformers().generate(...) does with the same weights"
                 )
         chosen: dict[str, Any] = {key: value for key, value in asked.items() if key in known and value is not None}

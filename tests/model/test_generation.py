@@ -153,7 +153,7 @@ def test_a_generation_config_says_the_same_and_the_call_goes_before() -> None:
     expected = theirs.generate(ids, config)
     assert torch.equal(ours.generate(ids, config), expected)
     assert torch.equal(ours.generate(ids, generation_config=options), expected)
-    assert torch.equal(ours.generate(input_ids=ids, generation_config=config), expected)
+    assert torch.equal(ours.generate(input_ids=ids, generation_config=config, max_new_tokens=None), expected)
     assert ours.generate(ids, config, max_new_tokens=3, eos_token_id=-1).shape[1] == 7
     assert torch.equal(ours.generate(ids, theirs.generation_config), theirs.generate(ids))
     with pytest.raises(ValueError, match="generate does not know num_beams=4"):

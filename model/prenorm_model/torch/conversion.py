@@ -68,9 +68,9 @@ class ConvertibleModule(ConfiguredModule):
             ValueError: if it is of another class, or has weights that the class has no place for.
         """
         config = RobertaPreLayerNormConfig.from_dict(model.config.to_dict())
-        expected, found = architecture(cls.__name__, config), type(model).__name__
-        if found != expected:
-            raise ValueError(f"{cls.__name__} is made of transformers' {expected}; this is a {found}")
+        expected = architecture(cls.__name__, config)
+        if type(model).__name__ != expected:
+            raise ValueError(f"{cls.__name__} is made of transformers' {expected}; this is a {type(model).__name__}")
         has_pooler = {} if cls.base_prefix else {"add_pooling_layer": model.pooler is not None}
         with torch.device("meta"), NoInitialization():
             ours = cls(config, **has_pooler)
