@@ -30,7 +30,7 @@ class GenerationMixin:
         top_k: int = 0,
         top_p: float = 1.0,
         seed: int | None = None,
-        eos_token_id: int | None = None,
+        eos_token_id: int | list[int] | None = None,
         encoder_hidden_states: Tensor | None = None,
         encoder_attention_mask: Tensor | None = None,
         head_mask: Tensor | None = None,
@@ -46,7 +46,7 @@ class GenerationMixin:
             top_k: draw from the k best tokens only; 0: from all.
             top_p: draw from the smallest set of tokens that has this probability only; 1: from all.
             seed: for draws that can be repeated; default: torch's generator as it is.
-            eos_token_id: the token that ends a text; default: the config's.
+            eos_token_id: the token that ends a text, or several of which any does; default: the config's.
             encoder_hidden_states: [batch, encoder length, hidden], for cross-attention.
             encoder_attention_mask: [batch, encoder length].
             head_mask: [heads] or [layers, heads], multiplied with the attention weights.
@@ -71,10 +71,16 @@ class GenerationMixin:
         return torch.cat([input_ids, *islice(tokens, max_new_tokens)], dim=1)
 
     def _continue(
-        self, input_ids: Tensor, mask: Tensor, choose: Callable[[Tensor], Tensor], end: int, **options: Tensor | None
+        self,
+        input_ids: Tensor,
+        mask: Tensor,
+        choose: Callable[[Tensor], Tensor],
+        end: int | list[int] | None,
+        **options: Tensor | None,
     ) -> Iterator[Tensor]:
         """Yield the next token of every text, [batch, 1], until all texts have their end; pads behind it."""
         pad = self.config.pad_token_id
+        ends = torch.tensor([] if end is None else end, dtype=input_ids.dtype, device=input_ids.device)
         is_full = bool(mask.all())
         positions = (mask.cumsum(dim=1) * mask) + pad
         ended = torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)
@@ -86,7 +92,7 @@ class GenerationMixin:
             )  # fmt: skip
             cache = output.past_key_values
             chosen = torch.where(ended, pad, choose(output.logits[:, -1]))
-            ended = ended | (chosen == end)
+            ended = ended | torch.isin(chosen, ends)
             new = chosen[:, None]
             yield new
             positions = positions[:, -1:] + 1
