@@ -276,18 +276,21 @@ def check_class_labels(name: str, labels: ArrayFacts, shape: Shape, classes: int
     _check_range(name, labels, classes, f" (or {IGNORED}, to be ignored)")
 
 
-def check_value_labels(name: str, labels: ArrayFacts, shapes: tuple[Shape, ...]) -> None:
-    """Check that labels are numbers: floating point, of one of the given shapes.
+def check_value_labels(
+    name: str, labels: ArrayFacts, shapes: tuple[Shape, ...], *, may_be_integers: bool = False
+) -> None:
+    """Check that labels are numbers of one of the given shapes.
 
     Args:
         name: the argument's name.
         labels: the facts of the labels.
         shapes: the shapes that they may have.
+        may_be_integers: whether they need not be floating point.
 
     Raises:
         ValueError: naming argument, type or shape, and what it must be.
     """
-    if not labels.is_floating:
+    if not labels.is_floating and not may_be_integers:
         raise ValueError(f"{name} has type {labels.dtype}; this problem_type needs floating-point labels")
     if labels.shape not in shapes:
         raise ValueError(

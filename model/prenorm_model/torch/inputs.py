@@ -29,9 +29,16 @@ class OutputOptions(TypedDict, total=False):
     output_hidden_states: bool | None
 
 
-class DecoderOptions(OutputOptions, total=False):
-    """`OutputOptions`, and the cache of a decoder."""
+class NextTokenOptions(OutputOptions, total=False):
+    """`OutputOptions`, and the causal LM's targets; by a name of its own, `Trainer` would take them for its labels."""
 
+    shift_labels: Tensor | None
+
+
+class DecoderOptions(OutputOptions, total=False):
+    """`OutputOptions`, the cache of a decoder, and what transformers' `Trainer` passes on to a loss."""
+
+    num_items_in_batch: Tensor | int | None
     past_key_values: PastKeyValues | None
     use_cache: bool | None
     cache_position: Tensor | None

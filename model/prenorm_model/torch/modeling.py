@@ -80,6 +80,7 @@ class RobertaPreLayerNormModel(PretrainedModel):
         output_attentions: bool | None = None,
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
+        num_items_in_batch: Tensor | int | None = None,
         every_position: bool = False,
     ) -> Any:
         """Encode a batch, or as a decoder continue one.
@@ -102,6 +103,7 @@ class RobertaPreLayerNormModel(PretrainedModel):
             output_attentions: whether to return attention weights; default: the config's.
             output_hidden_states: whether to return every layer's output; default: the config's.
             return_dict: whether to return an output object, and not a tuple; default: the config's.
+            num_items_in_batch: taken, as transformers does, and not looked at: no loss but the causal LM's divides by it.
             every_position: compute the outputs at masked positions too, even where leaving them out would be faster.
 
         Returns:
@@ -131,7 +133,7 @@ class RobertaPreLayerNormModel(PretrainedModel):
         """Return the cache to use: the one that was given, else a new one where a decoder is to return one."""
         if past_key_values is not None or not self.config.is_decoder:
             return past_key_values
-        if self.encoder.gradient_checkpointing and self.training:
+        if self.encoder.checkpointing is not None and self.training:
             return None  # each layer runs twice, and must not add its keys twice
         return KeyValueCache() if (self.config.use_cache if use_cache is None else use_cache) else None
 

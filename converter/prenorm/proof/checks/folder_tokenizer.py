@@ -23,7 +23,7 @@ class FolderTokenizer:
 
     Attributes:
         tokenization: the tokenizer that the folder must have; None if there is none to compare with.
-        problem: why the folder's cannot be right, where that is known without one.
+        problem: why the folder's cannot be right, where that is known without comparing; empty: nothing is.
         recorded: the check against what was recorded, and its sentences, where that was done.
         rows: what is not judged, for the report.
     """
@@ -49,7 +49,7 @@ class FolderTokenizer:
             The check and its sentences; None if it is not judged.
         """
         if self.tokenization is not None:
-            return check_tokenizer(folder, self.tokenization, longest)
+            return check_tokenizer(folder, self.tokenization, longest, self.problem)
         return failed(self.problem) if self.problem else self.recorded
 
 
