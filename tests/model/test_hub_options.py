@@ -94,7 +94,7 @@ def test_a_repo_is_read_with_every_option(tmp_path: Path) -> None:
         path for path in tmp_path.joinpath("cache").rglob("*") if path.is_file() and token.encode() in path.read_bytes()
     ]
     gone = ask(
-        environment,
+        {**environment, "HF_HUB_OFFLINE": "1"},
         [load("lab/private", **here), load("lab/public", NET), load("lab/private", **here, revision=first.oid)],
     )
     assert [answer.get("sum") for answer in gone] == [2.0, None, 1.0]
