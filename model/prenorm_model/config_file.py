@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from prenorm_model.config_attributes import CheckedAttributes
-from prenorm_model.hub import CommitOptions, Location, PushOptions, check_push, upload
+from prenorm_model.hub import CommitOptions, Location, UploadOptions, check_push, upload
 from prenorm_model.options import (
     IGNORED_LOADING,
     UNSUPPORTED_LOADING,
@@ -230,14 +230,14 @@ class ConfigFile(CheckedAttributes):
         return cls._read(path, return_unused_kwargs, changes)
 
     def save_pretrained(
-        self, save_directory: str | Path, push_to_hub: bool = False, **options: Unpack[PushOptions]
+        self, save_directory: str | Path, push_to_hub: bool = False, **options: Unpack[UploadOptions]
     ) -> None:
         """Write config.json.
 
         Args:
             save_directory: the folder; made if it does not exist.
             push_to_hub: commit the file to the Hub too.
-            **options: where and how; see `PushOptions`.
+            **options: where and how; see `UploadOptions`.
 
         Raises:
             ValueError: if the configuration cannot work, or cannot be written as JSON; then nothing is written.
@@ -261,7 +261,7 @@ class ConfigFile(CheckedAttributes):
         Returns:
             The commit's address.
         """
-        push = PushOptions(repo_id=repo_id, **options)
+        push = UploadOptions(repo_id=repo_id, **options)
         check_push(f"{type(self).__name__}.push_to_hub", True, push)
         with tempfile.TemporaryDirectory() as folder:
             self.save_pretrained(folder)

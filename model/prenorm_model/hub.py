@@ -52,7 +52,7 @@ class CommitOptions(TypedDict, total=False):
     create_pr: bool
 
 
-class PushOptions(CommitOptions, total=False):
+class UploadOptions(CommitOptions, total=False):
     """`CommitOptions`, and where it goes.
 
     Attributes:
@@ -163,20 +163,20 @@ def check_push(call: str, push_to_hub: bool, options: Mapping[str, object]) -> N
         TypeError: naming all unknown ones.
         ValueError: naming those that need a push.
     """
-    refuse_unknown(call, options, PushOptions.__annotations__)
+    refuse_unknown(call, options, UploadOptions.__annotations__)
     needless = sorted(name for name, value in options.items() if value not in (None, False) and name != "token")
     if needless and not push_to_hub:
         raise ValueError(f"{call} takes {', '.join(needless)} with push_to_hub=True only")
 
 
-def upload(folder: Path, names: Iterable[str], stale: Iterable[str], **options: Unpack[PushOptions]) -> str:
+def upload(folder: Path, names: Iterable[str], stale: Iterable[str], **options: Unpack[UploadOptions]) -> str:
     """Commit files of a folder to a repo on the Hub, which is made if it does not exist.
 
     Args:
         folder: the folder.
         names: the files.
         stale: patterns of the repo's files that go if they are not among those; a loader could take them for these.
-        **options: see `PushOptions`.
+        **options: see `UploadOptions`.
 
     Returns:
         The commit's address.

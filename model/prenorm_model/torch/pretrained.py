@@ -14,7 +14,7 @@ from torch import Tensor
 
 from prenorm_model.config import RobertaPreLayerNormConfig
 from prenorm_model.folder import weight_patterns
-from prenorm_model.hub import CommitOptions, HubOptions, Location, PushOptions, check_push, upload
+from prenorm_model.hub import CommitOptions, HubOptions, Location, UploadOptions, check_push, upload
 from prenorm_model.options import (
     IGNORED_LOADING,
     IGNORED_SAVING,
@@ -156,7 +156,7 @@ class SavedModule(ConfiguredModule):
             max_shard_size: above it, the weights are cut into files of at most that size, with an index.
             safe_serialization: write safetensors; there is no other way.
             variant: a part of the weight files' names, as in `model.fp16.safetensors`.
-            **options: where and how to push; see `PushOptions`.
+            **options: where and how to push; see `UploadOptions`.
 
         Raises:
             TypeError: naming all unknown arguments at once.
@@ -197,7 +197,7 @@ class SavedModule(ConfiguredModule):
         Returns:
             The commit's address.
         """
-        push = PushOptions(repo_id=repo_id, **options)
+        push = UploadOptions(repo_id=repo_id, **options)
         check_push(f"{type(self).__name__}.push_to_hub", True, push)
         with tempfile.TemporaryDirectory() as folder:
             names = save(self, Path(folder), max_shard_size, variant)
