@@ -8,12 +8,13 @@ from torch import Tensor
 
 from prenorm_model.outputs import ModelOutput
 from prenorm_model.torch.checkpointing import CheckpointingModule
+from prenorm_model.torch.conversion import ConvertibleModule
 from prenorm_model.torch.inspection import InspectableModule
 from prenorm_model.torch.pretrained import SavedModule
 from prenorm_model.torch.resizing import ResizableModule
 
 
-class PretrainedModel(ResizableModule, InspectableModule, CheckpointingModule, SavedModule):
+class PretrainedModel(ResizableModule, InspectableModule, CheckpointingModule, ConvertibleModule, SavedModule):
     """A model: it loads and saves, resizes, and trains.
 
     Attributes:

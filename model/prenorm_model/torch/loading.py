@@ -26,7 +26,7 @@ OLD_WEIGHTS_FILE, OLD_INDEX_FILE = "pytorch_model.bin", "pytorch_model.bin.index
 ModuleT = TypeVar("ModuleT", bound=ConfiguredModule)
 
 
-class _NoInitialization(TorchFunctionMode):
+class NoInitialization(TorchFunctionMode):
     """Makes `torch.nn.init` leave tensors as they are.
 
     On the meta device there is nothing to fill, yet `normal_` there imports torch's compiler, most of a second.
@@ -133,7 +133,7 @@ def without_weights(
     Returns:
         The model.
     """
-    with torch.device("meta"), _NoInitialization():
+    with torch.device("meta"), NoInitialization():
         return cls(config, *arguments, **named_arguments)
 
 
