@@ -42,7 +42,7 @@ class ConvertibleModule(ConfiguredModule):
         name = architecture(type(self).__name__, self.config)
         has_pooler = {"add_pooling_layer": getattr(self, "pooler", None) is not None} if not self.base_prefix else {}
         config_class = transformers.CONFIG_MAPPING[self.config.model_type]
-        values = self.config.to_dict()
+        values = self.config.to_diff_dict()
         with torch.device("meta"), NoInitialization():
             theirs = getattr(transformers, name)(config_class.from_dict(values), **has_pooler)
         model_type = self.config.model_type
