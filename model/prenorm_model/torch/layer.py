@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -10,6 +12,7 @@ from prenorm_model.torch.activations import activation
 from prenorm_model.torch.attention import Attention, Projection
 from prenorm_model.torch.checkpointing import Checkpointing
 from prenorm_model.torch.context import Collected, Context
+from prenorm_model.torch.facts import are_values_known
 
 # On the CPU, blocks of memory above 32 MB are mapped from the system anew each time, page by page (glibc's malloc); below,
 # they are used again. Without gradients nothing has to be kept, so the feed-forward block stays below: a tenth faster.
@@ -76,8 +79,11 @@ class Layer(nn.Module):
     def _feed_forward(self, x: Tensor) -> Tensor:
         """x + output(intermediate(x)), in pieces where the wide values in between would be large."""
         width = self.intermediate.dense.out_features * x.element_size()
-        tokens = x.shape[:-1].numel()
-        if torch.is_grad_enabled() or x.device.type != "cpu" or tokens * width <= _WIDE_BYTES:
+        tokens = math.prod(x.shape[:-1])
+        is_fixed = (
+            torch.is_grad_enabled() or x.device.type != "cpu" or not are_values_known()
+        )  # a graph serves all sizes
+        if is_fixed or tokens * width <= _WIDE_BYTES:
             whole: Tensor = x + self.output(self.intermediate(x))
             return whole
         pieces = torch.split(x.reshape(tokens, -1), max(1, _WIDE_BYTES // width))

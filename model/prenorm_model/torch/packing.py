@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
+
+from prenorm_model.torch.facts import are_values_known
 
 # Below this many pads, and this share of them, gathering and looping cost more than the pads.
 _MIN_PADS = 256
@@ -65,7 +66,7 @@ def plan_packing(mask: Tensor | None) -> Packing | None:
     Returns:
         The packing; None where it would gain nothing.
     """
-    if mask is None or mask.dim() != 2 or mask.numel() < _MIN_PADS or torch.compiler.is_compiling():
+    if not are_values_known() or mask is None or mask.dim() != 2 or mask.numel() < _MIN_PADS:
         return None
     real = mask.bool()
     lengths = real.sum(dim=1).tolist()
