@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -10,6 +12,7 @@ from prenorm_model.torch.activations import activation
 from prenorm_model.torch.attention import Attention, Projection
 from prenorm_model.torch.checkpointing import Checkpointing
 from prenorm_model.torch.context import Collected, Context
+from prenorm_model.torch.facts import are_values_known
 
 # On the CPU, blocks of memory above 32 MB are mapped from the system anew each time, page by page (glibc's malloc); below,
 # they are used again. Without gradients nothing has to be kept, so the feed-forward block stays below: a tenth faster.
@@ -76,8 +79,10 @@ class Layer(nn.Module):
     def _feed_forward(self, x: Tensor, wide_bytes: int) -> Tensor:
         """x + output(intermediate(x)), in pieces where the wide values in between would be large."""
         width = self.intermediate.dense.out_features * x.element_size()
-        tokens = x.shape[:-1].numel()
-        if torch.is_grad_enabled() or x.device.type != "cpu" or tokens * width <= wide_bytes:
+        tokens = math.prod(x.shape[:-1])
+        # A graph serves all sizes, and is fixed.
+        is_fixed = torch.is_grad_enabled() or x.device.type != "cpu" or not are_values_known()
+        if is_fixed or tokens * width <= wide_bytes:
             whole: Tensor = x + self.output(self.intermediate(x))
             return whole
         pieces = torch.split(x.reshape(tokens, -1), max(1, wide_bytes // width))

@@ -143,6 +143,8 @@ class RobertaPreLayerNormModel(PretrainedModel):
             return past_key_values
         if self.encoder.checkpointing is not None and self.training:
             return None  # each layer runs twice, and must not add its keys twice
+        if use_cache is None and torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
+            return None  # a traced graph has tensors, and dictionaries and tuples of them, to return
         return KeyValueCache() if (self.config.use_cache if use_cache is None else use_cache) else None
 
     def _encode(
@@ -192,7 +194,7 @@ class RobertaPreLayerNormModel(PretrainedModel):
         past = 0 if cache is None else cache.get_seq_length()
         if mask is not None and mask.dim() == 2 and are_values_known() and bool(mask.all()):
             mask = None
-        is_causal = mask is None and past == 0 and queries > 1
+        is_causal = mask is None and bool(past == 0 and queries > 1)  # `bool`, for an exported size is none
         return causal_mask(mask, queries, past, self.LayerNorm.weight.device), is_causal
 
     def _packing(self, inputs: ModelInputs, keeps_weights: bool) -> Packing | None:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
+
+from prenorm_model.torch.facts import are_values_known
 
 # Below this many pads, and this share of them, gathering and looping cost more than the pads.
 MIN_PADS = 256
@@ -66,7 +67,7 @@ def plan_packing(mask: Tensor | None, min_pads: int = MIN_PADS) -> Packing | Non
     Returns:
         The packing; None where it would gain nothing.
     """
-    if mask is None or mask.dim() != 2 or mask.numel() < min_pads or torch.compiler.is_compiling():
+    if not are_values_known() or mask is None or mask.dim() != 2 or mask.numel() < min_pads:
         return None
     real = mask.bool()
     lengths = real.sum(dim=1).tolist()
