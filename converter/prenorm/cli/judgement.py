@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from prenorm.cli.console import escape, stdout, table
+from prenorm.reports.facts import parity_rows
 from prenorm.reports.sentences import activation_sentences
-from prenorm.reports.table import parity_rows
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -20,13 +20,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
 from torch import Tensor, nn
 
 from prenorm.errors import UsageProblem
 from prenorm.files import CONFIG_FILE, INDEX_FILE, TOKENIZER_CONFIG_FILE, TOKENIZER_SOURCES, TOKENIZER_SUPPLEMENTS
 from prenorm.fitness.finding import NotRun
-from prenorm.folder.published import Published
+from prenorm.folder.published import Published, read_stored
 from prenorm.options import AUTO_CLASSES, TaskKind
 
 # Keys of config.json and tokenizer_config.json that name code to be loaded from the folder or the Hub.
@@ -138,9 +137,7 @@ class Candidate:
         Returns:
             The tensor, as stored.
         """
-        with safe_open(self.published.tensors[name].file, framework="pt") as file:
-            tensor: Tensor = file.get_tensor(name)
-        return tensor
+        return read_stored(self.published.tensors[name].file, name)
 
     def find(self, ending: str) -> Tensor | None:
         """Read the tensor of the files whose name has an ending.

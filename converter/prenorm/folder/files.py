@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -82,25 +82,34 @@ def _shards(rows: Sequence[Row]) -> list[list[Row]]:
 
 
 def _write_safetensors(path: Path, rows: Sequence[Row], inspector: _Inspector, tick: Tick) -> None:
-    """Write one safetensors file: header length, JSON header, the tensors in the header's order (format: safetensors 0.x)."""
-    header: dict[str, object] = {"__metadata__": {"format": "pt"}}
-    at = 0
-    for row in rows:
-        header[row.target] = {
-            "dtype": SAFETENSORS_NAMES[row.dtype],
-            "shape": list(row.shape),
-            "data_offsets": [at, at + row_nbytes(row)],
-        }
-        at += row_nbytes(row)
-    raw = json.dumps(header, separators=(",", ":")).encode()
-    raw += b" " * (-len(raw) % 8)  # the data starts on a multiple of 8, as the reference writer does it
+    """Write one safetensors file: its header, and the tensors in the header's order."""
 
     def pieces() -> Iterator[bytes | memoryview]:
-        yield struct.pack("<Q", len(raw)) + raw
+        yield safetensors_header((row.target, row.dtype, row.shape) for row in rows)
         for row in rows:
             yield from _row_pieces(row, inspector)
 
     _write_file(path, pieces(), tick)
+
+
+def safetensors_header(tensors: Iterable[tuple[str, str, tuple[int, ...]]]) -> bytes:
+    """Return what a safetensors file begins with: the header's length, and the header in JSON (format: safetensors 0.x).
+
+    Args:
+        tensors: name, type and shape of each, in the order of their bytes.
+
+    Returns:
+        Bytes up to the first tensor's, which start on a multiple of 8, as the reference writer does it.
+    """
+    header: dict[str, object] = {"__metadata__": {"format": "pt"}}
+    at = 0
+    for name, dtype, shape in tensors:
+        end = at + byte_count(dtype, shape)
+        header[name] = {"dtype": SAFETENSORS_NAMES[dtype], "shape": list(shape), "data_offsets": [at, end]}
+        at = end
+    raw = json.dumps(header, separators=(",", ":")).encode()
+    raw += b" " * (-len(raw) % 8)
+    return struct.pack("<Q", len(raw)) + raw
 
 
 def _row_pieces(row: Row, inspector: _Inspector) -> Iterator[bytes | memoryview]:

@@ -29,11 +29,6 @@ class Producer(str, Enum):
     def __str__(self) -> str:
         return self.value
 
-    @property
-    def is_dinkytrain(self) -> bool:
-        """Whether it is DinkyTrain, in either form."""
-        return self in (Producer.DINKYTRAIN, Producer.DINKYTRAIN_DEEPSPEED)
-
 
 def plain_name(value: object) -> str:
     """Pass a name as programs give them: what a checkpoint says is shown and published.

@@ -8,7 +8,6 @@ looks for by its name, and what lies in a subfolder, is listed and does not coun
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -21,6 +20,8 @@ from prenorm.files import (
     TOKENIZER_FILE,
     TOKENIZER_SOURCES,
     TOKENIZER_SUPPLEMENTS,
+    pieces_of,
+    sha256_of,
 )
 from prenorm.folder.published import Published
 from prenorm.proof.checks.folder_tokenizer import FolderTokenizer
@@ -49,7 +50,6 @@ _TOKENIZER = {TOKENIZER_FILE, TOKENIZER_CONFIG_FILE, *TOKENIZER_SOURCES, *TOKENI
 _CODE_KEYS = ("auto_map", "custom_pipelines")
 _MOST_NAMED = 20
 _MOST_BYTES = 64 << 20
-_CHUNK = 4 << 20
 
 
 def unjudged_parts(published: Published, tokenizer: FolderTokenizer) -> list[Check]:
@@ -139,14 +139,11 @@ def _object(path: Path) -> Mapping[str, object]:
 
 
 def _digest(path: Path) -> str:
-    digest = hashlib.sha256()
+    """Return a file's SHA-256; nothing, if it cannot be read."""
     try:
-        with path.open("rb") as handle:
-            while piece := handle.read(_CHUNK):
-                digest.update(piece)
+        return sha256_of(pieces_of(path))
     except OSError:
         return ""
-    return digest.hexdigest()
 
 
 def _row(name: str, files: Iterable[str], why: str, *, counts: bool) -> Check:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from prenorm.errors import UsageProblem
+from prenorm.files import readable
 from prenorm.tokenization.sentencepiece.wire import Value, fields
 
 SPACE = "\u2581"  # what a space is in a piece
@@ -76,12 +77,8 @@ def read_sentencepiece(path: Path) -> SentencePieceModel:
     Raises:
         UsageProblem: if it cannot be read, is no sentencepiece model, or encodes in a way that `tokenizers` has nothing for.
     """
-    try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise UsageProblem("is too large for a sentencepiece model", subject=path, advice=_ADVICE)
+    with readable(path, _MOST_BYTES, "a sentencepiece model", _ADVICE):
         content = path.read_bytes()
-    except OSError as error:
-        raise UsageProblem(f"cannot be read ({error.strerror})", subject=path, advice=_ADVICE) from error
     try:
         model, trainer, normalizer = _parse(content)
         pieces = tuple(_piece(item) for item in model)
