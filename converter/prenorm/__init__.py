@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from prenorm.hub.push import Pushed
     from prenorm.progress import Progress
     from prenorm.proof.references.golden import Golden
-    from prenorm.reports.failure import ParityFailed
+    from prenorm.reports.failure import NotJudged, ParityFailed
     from prenorm.reports.model import Report
 
     __version__: str
@@ -40,6 +40,7 @@ __all__ = [
     "Golden",
     "HubProblem",
     "Inspection",
+    "NotJudged",
     "NotProven",
     "NotRepresentable",
     "ParityFailed",
@@ -61,6 +62,7 @@ _HOMES = {
     "Conversion": "prenorm.commands.convert",
     "Golden": "prenorm.proof.references.golden",
     "Inspection": "prenorm.commands.inspect",
+    "NotJudged": "prenorm.reports.failure",
     "ParityFailed": "prenorm.reports.failure",
     "Progress": "prenorm.progress",
     "Pushed": "prenorm.hub.push",

@@ -6,6 +6,7 @@ smallest and largest value, where values may be looked at (inside a trace there 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from prenorm_model.config import RobertaPreLayerNormConfig
@@ -115,40 +116,77 @@ def check_length(config: RobertaPreLayerNormConfig, name: str, tokens: int, past
         )
 
 
-def check_mask(name: str, mask: Shape, batch: int, queries: int, keys: int) -> None:
-    """Check that a mask is [batch, keys] or [batch, queries, keys].
+def check_mask(config: RobertaPreLayerNormConfig, name: str, mask: Shape, sizes: tuple[int, int, int]) -> None:
+    """Check that a mask is [batch, keys], [batch, queries, keys], or [batch or 1, heads or 1, queries, keys].
 
     Args:
+        config: the model's configuration.
         name: the argument's name.
         mask: the mask's shape.
-        batch: number of sequences.
-        queries: number of tokens that are computed.
-        keys: number of tokens that they attend to.
+        sizes: the numbers of sequences, of tokens that are computed, and of tokens that they attend to.
 
     Raises:
         ValueError: naming the argument, its shape and what it must be.
     """
-    if mask not in ((batch, keys), (batch, queries, keys)):
-        raise ValueError(f"{name} has shape {list(mask)}; it must be [{batch}, {keys}] or [{batch}, {queries}, {keys}]")
+    batch, queries, keys = sizes
+    heads = config.num_attention_heads
+    is_full = len(mask) == 4 and mask[0] in (1, batch) and mask[1] in (1, heads) and mask[2:] == (queries, keys)
+    if not is_full and mask not in ((batch, keys), (batch, queries, keys)):
+        raise ValueError(
+            f"{name} has shape {list(mask)}; it must be [{batch}, {keys}], [{batch}, {queries}, {keys}] or "
+            f"[{batch}, 1 or {heads}, {queries}, {keys}]"
+        )
 
 
-def check_cache(config: RobertaPreLayerNormConfig, cache: object, cache_class: type, use_cache: bool | None) -> None:
-    """Check that a cache is one, and that only a decoder has one.
+def check_cache(
+    config: RobertaPreLayerNormConfig, cache: Sequence[Shape] | None, use_cache: bool | None, batch: int
+) -> None:
+    """Check that a cache is the model's, and that only a decoder has one.
 
     Args:
         config: the model's configuration.
-        cache: `past_key_values` as the caller gave it.
-        cache_class: the framework's class of caches.
+        cache: the shapes of keys and values, layer by layer, empty before the first forward; None: there is no cache.
         use_cache: as the caller gave it.
+        batch: number of sequences.
 
     Raises:
-        ValueError: naming the argument and the setting that it needs.
+        ValueError: naming the argument and what it needs.
     """
-    if cache is not None and not isinstance(cache, cache_class):
-        raise ValueError(f"past_key_values is a {type(cache).__name__}; pass what an earlier forward returned")
     for name, is_given in (("past_key_values", cache is not None), ("use_cache", bool(use_cache))):
         if is_given and not config.is_decoder:
             raise ValueError(f"{name} was given to an encoder; a cache needs a config with is_decoder=True")
+    if not cache:
+        return
+    layers, heads = config.num_hidden_layers, config.num_attention_heads
+    expected = (batch, heads, cache[0][2], config.hidden_size // heads)
+    if len(cache) != 2 * layers or any(shape != expected for shape in cache):
+        wrong = next((shape for shape in cache if shape != expected), cache[0])
+        raise ValueError(
+            f"past_key_values has {len(cache) // 2} layers of {list(wrong)}; it must have {layers} of {list(expected)}"
+        )
+
+
+def check_cache_position(positions: ArrayFacts, past: int, length: int) -> None:
+    """Check that the places of the new tokens are those behind the tokens in the cache.
+
+    Args:
+        positions: the facts of the places.
+        past: how many tokens are in the cache.
+        length: how many come now.
+
+    Raises:
+        ValueError: naming the places that they must be.
+    """
+    ends = (positions.smallest, positions.largest)
+    if (
+        positions.shape != (length,)
+        or not positions.is_integer
+        or ends not in ((None, None), (past, past + length - 1))
+    ):
+        raise ValueError(
+            f"cache_position is {positions.dtype} {list(positions.shape)} from {ends[0]} to {ends[1]}; with this cache and "
+            f"these inputs it must be {past} to {past + length - 1}"
+        )
 
 
 def check_encoder_states(config: RobertaPreLayerNormConfig, states: Shape | None, has_mask: bool, batch: int) -> None:
@@ -238,18 +276,21 @@ def check_class_labels(name: str, labels: ArrayFacts, shape: Shape, classes: int
     _check_range(name, labels, classes, f" (or {IGNORED}, to be ignored)")
 
 
-def check_value_labels(name: str, labels: ArrayFacts, shapes: tuple[Shape, ...]) -> None:
-    """Check that labels are numbers: floating point, of one of the given shapes.
+def check_value_labels(
+    name: str, labels: ArrayFacts, shapes: tuple[Shape, ...], *, may_be_integers: bool = False
+) -> None:
+    """Check that labels are numbers of one of the given shapes.
 
     Args:
         name: the argument's name.
         labels: the facts of the labels.
         shapes: the shapes that they may have.
+        may_be_integers: whether they need not be floating point.
 
     Raises:
         ValueError: naming argument, type or shape, and what it must be.
     """
-    if not labels.is_floating:
+    if not labels.is_floating and not may_be_integers:
         raise ValueError(f"{name} has type {labels.dtype}; this problem_type needs floating-point labels")
     if labels.shape not in shapes:
         raise ValueError(

@@ -15,8 +15,12 @@ MODEL_TYPE = "roberta-prelayernorm"
 XL_MODEL_TYPE = "xlm-roberta-xl"  # the same model without the norm after the embeddings
 MODEL_TYPES = (MODEL_TYPE, XL_MODEL_TYPE)
 POSITION_TYPES = ("absolute", "relative_key", "relative_key_query")
-# The names that `hidden_act` can have; each framework has a function for every one of them.
-ACTIVATIONS = ("gelu", "gelu_new", "gelu_pytorch_tanh", "linear", "relu", "relu2", "silu", "tanh")
+# The names that `hidden_act` can have, all that transformers knows of functions that fairseq can train (and of the documented
+# silu); each framework has a function for every one of them.
+ACTIVATIONS = (
+    "gelu", "gelu_accurate", "gelu_fast", "gelu_new", "gelu_python", "gelu_python_tanh", "gelu_pytorch_tanh", "linear",
+    "relu", "relu2", "silu", "swish", "tanh",
+)  # fmt: skip
 PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")
 
 _SIZES = (

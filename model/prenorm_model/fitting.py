@@ -21,14 +21,14 @@ class ExpectedWeights:
     Attributes:
         shapes: the shape of every parameter, by the name under which it is saved.
         aliases: the names of tied parameters, each with the name under which it is saved.
-        optional_parts: the submodules that a folder may lack whole: heads and pooler.
+        optional_parts: groups of submodules, each of which a folder may lack whole: a head, the pooler, all cross-attention.
         has_head: whether the headless model lies below `BASE_PREFIX`.
         are_embeddings_tied: whether the LM head's matrix is the word embeddings.
     """
 
     shapes: Mapping[str, Shape]
     aliases: Mapping[str, str]
-    optional_parts: tuple[str, ...]
+    optional_parts: tuple[tuple[str, ...], ...]
     has_head: bool
     are_embeddings_tied: bool
 
@@ -64,7 +64,7 @@ def fit(stored: Mapping[str, Shape], expected: ExpectedWeights, *, ignore_mismat
     """
     available = _available(stored, expected)
     missing = expected.shapes.keys() - available.keys()
-    fresh = [part for part in expected.optional_parts if _is_missing_whole(part, expected, missing)]
+    fresh = [part for group in expected.optional_parts if _is_missing_whole(group, expected, missing) for part in group]
     whole = tuple(f"{part}." for part in fresh)
     problems = [
         f"missing: {name}, shape {list(expected.shapes[name])}" for name in missing if not name.startswith(whole)
@@ -111,9 +111,9 @@ def _with_prefix(names: Mapping[str, Shape], has_head: bool) -> Iterator[str]:
             yield name
 
 
-def _is_missing_whole(part: str, expected: ExpectedWeights, missing: set[str]) -> bool:
-    """Return whether the model has that part, and the folder has none of its weights."""
-    inside = {name for name in expected.shapes if name.startswith(f"{part}.")}
+def _is_missing_whole(group: tuple[str, ...], expected: ExpectedWeights, missing: set[str]) -> bool:
+    """Return whether the model has those parts, and the folder has none of their weights."""
+    inside = {name for name in expected.shapes if name.startswith(tuple(f"{part}." for part in group))}
     return bool(inside) and inside <= missing
 
 

@@ -58,6 +58,11 @@ CASES: dict[str, tuple[Callable[[Path], Path], int, str]] = {
     "zip that is no checkpoint": (written((FIXTURES / "dinkytrain-mlm" / "expected.npz").read_bytes()), 4, "zip"),
     "text file": (written(b"epoch 1 loss 2.0\n"), 4, "text file"),
     "no model": (edited(lambda content: content.pop("model")), 4, "no dictionary 'model'"),
+    "a checkpoint of PyTorch Lightning": (
+        edited(lambda content: content.update(state_dict=content.pop("model"))),
+        4,
+        "its tensors are in 'state_dict', where",
+    ),
     "missing tensor": (edited(lambda content: content["model"].pop(FC1)), 4, f"missing: '{FC1}'"),
     "wrong shape": (edited(lambda content: content["model"].update({FC1: torch.zeros(5)})), 4, "wrong shape: "),
     "unknown tensor": (edited(lambda content: content["model"].update(surprise=torch.zeros(5))), 3, "'surprise'"),

@@ -15,6 +15,8 @@ from torch import Tensor
 from helpers.commands import run_command
 from helpers.paths import MLM
 from prenorm import convert, record, verify
+from prenorm.reports import render
+from prenorm.reports.facts import parity_rows
 from prenorm.reports.model import Report
 
 pytestmark = pytest.mark.slow
@@ -72,6 +74,11 @@ def test_surplus_tensors_are_named_and_the_rest_is_computed(clean: Path, tmp_pat
     assert report.check("logits" + suffix).metrics["max_abs_diff"] < 1e-12
     assert report.check("modules" + suffix).passed
     assert not report.check("tensors").passed
+    compared = report.check("tensors").metrics["compared_bit_by_bit"]
+    row = next(row for row in parity_rows(report) if row[0] == "tensors")
+    assert row[1] == report.check("tensors").finding == f"0 of {compared} differ in a bit, {len(surplus)} surplus"
+    for form in (".md", ".html", ".xml"):
+        assert f"differ in a bit, {len(surplus)} surplus" in render(report, form)
 
 
 def test_the_command_names_the_surplus_tensor_and_has_numbers(clean: Path, tmp_path: Path) -> None:
@@ -89,6 +96,7 @@ def test_a_golden_file_names_it_and_has_numbers_too(clean: Path, tmp_path: Path)
     folder = spoiled(clean, tmp_path / "out", lambda tensors: tensors.update(surprise=torch.ones(3)))
     report = verify(folder, golden=tmp_path / "golden.npz")
     assert list(report.disagreements) == ["weights: target tensor 'surprise' is in the files and was not recorded"]
+    assert report.check("tensors").finding.endswith(" differ in a bit, 1 surplus")
     assert passed(report) == {"config": True, "logits": True, "modules": True, "tensors": False} | {
         name: True for name in passed(report) if name.startswith(("tokenizer", "other files"))
     }
@@ -120,6 +128,10 @@ def test_what_cannot_be_computed_says_why_in_a_whole_sentence(
     assert sentence.endswith(reason)
     assert "unexpected" not in sentence
     assert any(text.startswith("weights: ") for text in report.disagreements)
+    missing = sum("is not in the files" in text for text in report.problems)
+    surplus = sum("was not planned" in text for text in report.problems)
+    found = [f"{number} {name}" for number, name in ((surplus, "surplus"), (missing, "missing")) if number]
+    assert report.check("tensors").finding.split(", ")[1:] == found
 
 
 def test_many_faults_are_cut_and_counted(clean: Path, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ ENCODER, MASKED, CAUSAL, SEQUENCE, CHOICE, TOKEN, SPAN = (
     )
 )  # fmt: skip
 STATES = torch.zeros(2, 3, 24)
+PAST = ((torch.zeros(2, 4, 3, 6),) * 2,) * 2
 ZEROS = torch.zeros(2, dtype=torch.long)
 CASES: list[tuple[str, dict[str, Any], str]] = [
     (ENCODER, {"input_ids": IDS + 46}, "input_ids holds 53; its values go from 0 to 49"),
@@ -51,7 +52,28 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
     (ENCODER, {"input_ids": IDS, "use_cache": True}, "use_cache was given to an encoder"),
     (ENCODER, {"input_ids": IDS, "encoder_hidden_states": STATES}, "add_cross_attention=False"),
     (ENCODER, {"input_ids": IDS, "encoder_attention_mask": torch.ones(2, 3)}, "without encoder_hidden_states"),
-    (CAUSAL, {"input_ids": IDS, "past_key_values": ((STATES, STATES),)}, "past_key_values is a tuple"),
+    (CAUSAL, {"input_ids": IDS, "past_key_values": ((STATES, STATES),)}, "past_key_values[0] must be keys and values"),
+    (CAUSAL, {"input_ids": IDS, "past_key_values": {}}, "past_key_values is a dict; pass what an earlier forward"),
+    (
+        CAUSAL,
+        {"input_ids": IDS, "past_key_values": PAST[:1]},
+        "1 layers of [2, 4, 3, 6]; it must have 2 of [2, 4, 3, 6]",
+    ),
+    (
+        CAUSAL,
+        {"input_ids": IDS[:1], "past_key_values": PAST},
+        "2 layers of [2, 4, 3, 6]; it must have 2 of [1, 4, 3, 6]",
+    ),
+    (
+        CAUSAL,
+        {"input_ids": IDS, "past_key_values": PAST, "cache_position": torch.arange(4)},
+        "from 0 to 3; with this cache and these inputs it must be 3 to 6",
+    ),
+    (
+        ENCODER,
+        {"input_ids": IDS, "attention_mask": torch.ones(2, 3, 4, 4)},
+        "attention_mask has shape [2, 3, 4, 4]; it must be [2, 4], [2, 4, 4] or [2, 1 or 4, 4, 4]",
+    ),
     (CAUSAL, {"input_ids": IDS, "encoder_hidden_states": STATES}, "add_cross_attention=False"),
     (CAUSAL, {"input_ids": IDS, "labels": IDS[:, :3]}, "labels has shape [2, 3]; it must be [2, 4]"),
     (MASKED, {"input_ids": IDS, "labels": IDS + 46}, "labels holds 53; its values go from 0 to 49 (or -100"),

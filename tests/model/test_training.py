@@ -135,8 +135,7 @@ def test_resize_keeps_rows_and_ties(size: int, tied: bool) -> None:
     assert net(ids).logits.shape == (1, 4, size)
     assert apart(net(ids).logits[..., :kept], before[..., :kept]) < 1e-6
     if size > 50:
-        assert float(net.lm_head.bias[50:].detach().abs().max()) == 0.0
-        assert float(net.get_input_embeddings().weight[50:].std()) > 0
+        assert float(net.get_input_embeddings().weight[50:].std(dim=0).min()) > 0
         net(torch.tensor([[0, size - 1, 2]]), labels=torch.tensor([[0, size - 1, 2]])).loss.backward()
     with pytest.raises(ValueError, match="pad's row 1 must stay"):
         net.resize_token_embeddings(1)

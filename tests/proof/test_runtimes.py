@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import torch
 
 from helpers.paths import MLM
 from prenorm import convert
+from prenorm.errors import UsageProblem
 from prenorm.files import CONFIG_FILE
 from prenorm.folder.digests import Digests
 from prenorm.folder.published import open_published
@@ -100,6 +102,14 @@ def test_a_folder_that_does_not_load_is_a_disagreement_of_its_runtime(
     report = judged(folder, tmp_path, "bundled", "numpy")
     assert list(report.disagreements) == ["numbers (numpy): the folder cannot be computed: no config.json for it"]
     assert [check.name for check in report.checks if not check.passed] == ["logits (numpy)"]
+
+
+def test_without_transformers_the_advice_is_what_installs_the_right_one(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(UsageProblem, match=r'which is not installed.*pip install "prenorm\[fitness\]"'):
+        judged(folder, tmp_path, "transformers")
 
 
 def test_every_choice_of_the_command_line_is_one_of_the_registries() -> None:

@@ -12,7 +12,7 @@ from prenorm.cli.signals import resumable_push
 from prenorm.errors import ExitCode
 
 if TYPE_CHECKING:
-    from prenorm.cli.output import ConsoleOptions, JsonOptions, JudgementOptions, ReportOptions
+    from prenorm.cli.output import ConsoleOptions, JsonOptions, ReportOptions
     from prenorm.options import (
         ConvertOptions,
         FolderOnlyOptions,
@@ -96,7 +96,7 @@ def convert(options: ConvertOptions, output: ReportOptions) -> None:
         conversion.print_conversion(result)
 
 
-def verify(options: VerifyOptions | GoldenOptions | FolderOnlyOptions, output: JudgementOptions) -> ExitCode:
+def verify(options: VerifyOptions | GoldenOptions | FolderOnlyOptions, output: ReportOptions) -> ExitCode:
     """Judge a folder, local or a repo id of the Hub, against CHECKPOINT. It reads only, and lists all that disagrees.
 
     Args:
@@ -104,20 +104,16 @@ def verify(options: VerifyOptions | GoldenOptions | FolderOnlyOptions, output: J
         output: what is shown and written.
 
     Returns:
-        Whether the folder passed, and with --strict whether all that counts was judged.
+        Whether the folder passed.
     """
     from prenorm.cli import console, judgement
     from prenorm.commands.verify import verify as run
 
     output.check(options.folder)
-    with console.ConsoleProgress(quiet=output.quiet) as progress:
+    with judgement.shown_if_it_fails(output), console.ConsoleProgress(quiet=output.quiet) as progress:
         report = run.with_options(replace(options, progress=progress))
-    output.write(report)
-    if output.as_json:
-        console.print_json(report.to_dict())
-    elif not output.quiet:
-        judgement.print_judgement(report)
-    return output.exit_code(report)
+    judgement.show_judgement(report, output)
+    return ExitCode.DONE if report.passed else ExitCode.PARITY_FAILED
 
 
 def record(options: RecordOptions, output: JsonOptions) -> None:

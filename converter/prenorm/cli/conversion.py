@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from prenorm.cli import console
-from prenorm.cli.judgement import print_examples, print_parity, print_verdict, print_verification
+from prenorm.cli.judgement import print_examples, print_parity, print_verdict, shown_if_it_fails
 from prenorm.cli.output import ReportOptions
 from prenorm.cli.signals import resumable_push
 from prenorm.commands.convert import Conversion
 from prenorm.commands.convert import convert as run
 from prenorm.options import ConvertAndPushOptions, ConvertOptions
-from prenorm.reports.failure import ParityFailed
 
 
 def convert(options: ConvertOptions, output: ReportOptions) -> Conversion:
@@ -25,19 +24,11 @@ def convert(options: ConvertOptions, output: ReportOptions) -> Conversion:
         The conversion.
 
     Raises:
-        ParityFailed: if the written model does not compute the same; the report is shown then.
+        ProofFailed: if the written model does not compute the same, or not all was judged that must be; the report is shown
+            then.
     """
-    try:
-        with console.ConsoleProgress(quiet=output.quiet) as progress:
-            result = run.with_options(replace(options, progress=progress))
-    except ParityFailed as error:
-        if error.report is not None:
-            output.write(error.report)
-            if output.as_json:
-                console.print_json(error.report.to_dict())
-            elif not output.quiet:
-                print_verification(error.report)
-        raise
+    with shown_if_it_fails(output), console.ConsoleProgress(quiet=output.quiet) as progress:
+        result = run.with_options(replace(options, progress=progress))
     output.write(result.report)
     return result
 

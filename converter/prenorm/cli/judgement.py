@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from prenorm.cli.console import escape, stdout, table
+from prenorm.cli.console import escape, print_json, stdout, table
 from prenorm.reports.facts import parity_rows
+from prenorm.reports.failure import ProofFailed
 from prenorm.reports.sentences import activation_sentences
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from prenorm.cli.output import ReportOptions
     from prenorm.reports.model import Report
 
 _MOST_SHOWN = 20
@@ -29,6 +32,38 @@ def print_judgement(report: Report) -> None:
         print_fitness(report)
     else:
         print_verification(report)
+
+
+def show_judgement(report: Report, output: ReportOptions) -> None:
+    """Write the reports, and print the judgement as people or programs want it.
+
+    Args:
+        report: the report.
+        output: the command's.
+    """
+    output.write(report)
+    if output.as_json:
+        print_json(report.to_dict())
+    elif not output.quiet:
+        print_judgement(report)
+
+
+@contextmanager
+def shown_if_it_fails(output: ReportOptions) -> Generator[None, None, None]:
+    """Show the report of a proof that fails within, and let its error pass.
+
+    Args:
+        output: the command's.
+
+    Yields:
+        None: while the proof is made.
+    """
+    try:
+        yield
+    except ProofFailed as error:
+        if error.report is not None:
+            show_judgement(error.report, output)
+        raise
 
 
 def print_parity(report: Report) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from prenorm.errors import ExitCode, UsageProblem
+from prenorm.errors import UsageProblem
 from prenorm.options import (
     CONVERT_MODES,
     VERIFY_MODES,
@@ -80,32 +80,11 @@ class ReportOptions(ConsoleOptions):
             write_report(path, report)
 
 
-@dataclass(frozen=True, kw_only=True)
-class JudgementOptions(ReportOptions):
-    """What is shown of a judgement, which reports are written, and when the command counts as failed."""
-
-    strict: bool = option(
-        False, "Exit with 1, too, if a part that changes what FOLDER computes was not judged.", kind=Kind.FLAG
-    )
-
-    def exit_code(self, report: Report) -> ExitCode:
-        """Return the command's exit code.
-
-        Args:
-            report: the judgement.
-
-        Returns:
-            Done for a folder that passed; with `strict`, only if every part that counts was judged.
-        """
-        complete = not (self.strict and report.unjudged_parts)
-        return ExitCode.DONE if report.passed and complete else ExitCode.PARITY_FAILED
-
-
 # What each command takes: the groups of what it does, one for each of its modes, and the group of what it shows.
 GROUPS: Mapping[str, tuple[Modes[Any], type[OptionGroup]]] = {
     "inspect": (Modes((InspectOptions,)), JsonOptions),
     "convert": (CONVERT_MODES, ReportOptions),
-    "verify": (VERIFY_MODES, JudgementOptions),
+    "verify": (VERIFY_MODES, ReportOptions),
     "record": (Modes((RecordOptions,)), JsonOptions),
     "push": (Modes((PushOptions,)), ConsoleOptions),
 }

@@ -21,7 +21,7 @@ from prenorm.mapping.plan import ConversionPlan
 from prenorm.mapping.understood import Prepared, prepare
 from prenorm.mapping.warnings import NOT_JUDGED
 from prenorm.options import ConvertOptions
-from prenorm.reports.failure import ParityFailed
+from prenorm.reports.failure import ParityFailed, require_all_judged
 
 if TYPE_CHECKING:
     from prenorm.reports.model import Report
@@ -61,6 +61,7 @@ def convert(options: ConvertOptions) -> Conversion:
         NotRepresentable: if no Hugging Face architecture computes exactly the same.
         UnreadableCheckpoint: if the checkpoint is damaged, incomplete or unsafe.
         ParityFailed: if the written model does not compute the same; its `report` says where.
+        NotJudged: with `strict`, if a part that changes what the folder computes was not judged; it has a `report`, too.
         HubProblem: if the Hub does not hand out the checkpoint.
     """
     output, progress, clock = Path(options.output), options.listener, _Clock()
@@ -86,6 +87,8 @@ def convert(options: ConvertOptions) -> Conversion:
             report = prove_folder(prepared, staging, options, user_text=user_text, command=shown_command)
         if not report.agrees:
             raise _failure(report, output)
+        if options.strict:
+            require_all_judged(report, output, ", so it was not written")
         with clock.measure("publish"):
             publish(staging, output, overwrite=options.overwrite)
     if not report.judged:

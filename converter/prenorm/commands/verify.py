@@ -17,6 +17,7 @@ from prenorm.folder.digests import Digests
 from prenorm.mapping.frequency import frequency_warning
 from prenorm.mapping.understood import prepare
 from prenorm.options import AUTO, VERIFY_MODES, FolderOnlyOptions, GoldenOptions, VerifyOptions
+from prenorm.reports.failure import require_all_judged
 
 if TYPE_CHECKING:
     from prenorm.folder.published import Published
@@ -44,7 +45,17 @@ def verify(options: VerifyOptions | GoldenOptions | FolderOnlyOptions) -> Report
         NotRepresentable: if no Hugging Face architecture computes what the checkpoint computes.
         UnreadableCheckpoint: if checkpoint, golden file or pickled weights are damaged, incomplete or unsafe.
         HubProblem: if the Hub does not hand out the checkpoint or the folder.
+        NotJudged: with `strict`, if a folder passed and a part that changes what it computes was not judged; its `report`
+            says which.
     """
+    report = _judge(options)
+    if options.strict:
+        require_all_judged(report, options.folder)
+    return report
+
+
+def _judge(options: VerifyOptions | GoldenOptions | FolderOnlyOptions) -> Report:
+    """Judge a folder in the way that the options mean."""
     if isinstance(options, FolderOnlyOptions):
         return _try_out(options)
     if isinstance(options, GoldenOptions):

@@ -10,13 +10,15 @@ import email.utils
 import re
 import time
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 from prenorm.errors import HubProblem, PrenormError, UsageProblem
 from prenorm.files import CARD_FILE
 
 _LOG_IN = "Log in with `hf auth login`, or set HF_TOKEN"
 _TEMPORARY = frozenset({408, 409, 412, 425, 429})
-_SERVER_ERROR = 500
+_BAD_REQUEST, _SERVER_ERROR = 400, 500
+_CARD_VALIDATION = "/api/validate-yaml"  # huggingface_hub asks it about the card before a commit
 
 _TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{10,}|(?<=Bearer )[^\s'\"]+")
 _QUERY = re.compile(r"(https?://[^\s'\"<>?]*)\?[^\s'\"<>]*")
@@ -67,6 +69,15 @@ def status_of(error: BaseException) -> int | None:
         if isinstance(status, int):
             return status
     return None
+
+
+def _address_of(error: BaseException) -> str:
+    """Return the path of the address whose answer an error carries; empty if there was none."""
+    for one in causes(error):
+        address = getattr(getattr(one, "response", None), "url", None)
+        if address is not None:
+            return urlsplit(str(address)).path
+    return ""
 
 
 def is_timeout(error: BaseException) -> bool:
@@ -176,7 +187,7 @@ def to_problem(error: Exception, repo_id: str, action: str, attempts: int = 1) -
     status = status_of(error)
     if any(isinstance(one, hub.OfflineModeIsEnabled) for one in causes(error)):
         return HubProblem("HF_HUB_OFFLINE forbids asking the Hub", subject=repo_id, advice="Unset it, and try again")
-    if isinstance(error, ValueError) and "Invalid metadata" in str(error):  # huggingface_hub has no class for it
+    if status == _BAD_REQUEST and _address_of(error).endswith(_CARD_VALIDATION):  # huggingface_hub has no class for it
         return UsageProblem(
             f"the Hub refuses the card's front matter: {_one_line(str(error))}",
             subject=CARD_FILE,

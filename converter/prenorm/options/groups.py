@@ -121,6 +121,17 @@ class CardOptions(Options):
     base_model: str | None = option(None, "What it was trained from, for the card.", metavar="REPO_ID", unset="none")
 
 
+@dataclass(frozen=True, kw_only=True)
+class StrictOptions(Options):
+    """What counts as success."""
+
+    strict: bool = option(
+        False, "Fail (exit code 1), too, if a part that changes what the folder computes was not judged.",
+        kind=Kind.FLAG, on_card=False,
+        keyword_help="Raise NotJudged if a part that changes what the folder computes was not judged.",
+    )  # fmt: skip
+
+
 @dataclass(frozen=True)
 class InspectOptions(SourceOptions):
     """The options of `inspect`."""
@@ -137,7 +148,7 @@ class RecordOptions(ReferenceOptions, SourceOptions):
 
 
 @dataclass(frozen=True)
-class ConvertOptions(CardOptions, ReferenceOptions, SourceOptions):
+class ConvertOptions(StrictOptions, CardOptions, ReferenceOptions, SourceOptions):
     """The options of `convert`."""
 
     checkpoint: StrPath = field(metadata=required(_CHECKPOINT))
@@ -201,7 +212,7 @@ CONVERT_MODES = Modes((ConvertOptions, ConvertAndPushOptions))
 
 
 @dataclass(frozen=True, kw_only=True)
-class _FolderOptions(Options):
+class _FolderOptions(StrictOptions):
     revision: str | None = option(
         None, "Branch, tag or commit of a repo on the Hub.", metavar="REV", unset="its main branch"
     )

@@ -97,12 +97,14 @@ class GoldenBasis:
                 same = (tensor.dtype, list(tensor.shape)) == (expected["dtype"], expected["shape"])
                 equal = same and _digest(tensor.file, name) == expected["sha256"]
                 rows.append(AuditRow(None, name, "recorded", "", equal))
+        missing, surplus = recorded.keys() - stored.keys(), stored.keys() - recorded.keys()
         problems = sorted(
-            [f"target tensor '{name}' was recorded and is not in the files" for name in recorded.keys() - stored]
-            + [f"target tensor '{name}' is in the files and was not recorded" for name in stored.keys() - recorded]
+            [f"target tensor '{name}' was recorded and is not in the files" for name in missing]
+            + [f"target tensor '{name}' is in the files and was not recorded" for name in surplus]
         )
         unequal = [f"weights: '{row.target}' has other bytes than were recorded" for row in rows if row.equal is False]
-        return Audit(tuple(rows), tuple(problems)), [*(f"weights: {text}" for text in problems), *unequal]
+        audited = Audit(tuple(rows), tuple(problems), len(surplus), len(missing))
+        return audited, [*(f"weights: {text}" for text in problems), *unequal]
 
     def different_tensors(self, folder: JudgedFolder, audited: Audit) -> tuple[TensorDifference, ...]:
         """Describe the tensors that have other bytes than were recorded: by their SHA-256 they may be known as others.

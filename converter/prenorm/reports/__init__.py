@@ -15,7 +15,7 @@ from prenorm.errors import UsageProblem
 
 if TYPE_CHECKING:
     from prenorm.reports.details import Diagnosis, NoiseFloor, PositionLines
-    from prenorm.reports.failure import ParityFailed
+    from prenorm.reports.failure import NotJudged, ParityFailed
     from prenorm.reports.model import Audit, AuditRow, Check, ModuleLine, Report
     from prenorm.reports.reading import read
     from prenorm.reports.schema import schema
@@ -28,6 +28,7 @@ __all__ = [
     "Diagnosis",
     "ModuleLine",
     "NoiseFloor",
+    "NotJudged",
     "ParityFailed",
     "PositionLines",
     "Report",
@@ -102,7 +103,8 @@ def write_report(path: Path, report: Report) -> None:
 
 def __getattr__(name: str) -> object:
     """Import a public name when it is first used: `prenorm --help` must not wait for the data model."""
-    homes = {"ParityFailed": "failure", "read": "reading", "schema": "schema"}
+    homes = {"read": "reading", "schema": "schema"}
+    homes |= dict.fromkeys(("NotJudged", "ParityFailed"), "failure")
     homes |= dict.fromkeys(("Diagnosis", "NoiseFloor", "PositionLines"), "details")
     if name not in __all__:
         raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

@@ -74,13 +74,21 @@ class Check(Struct, frozen=True):
             return number(self.difference)
         metrics = self.metrics
         if "compared_bit_by_bit" in metrics:
-            unequal = f"{fact(metrics.get('unequal'))} of {fact(metrics['compared_bit_by_bit'])} differ in a bit"
-            problems = as_number(metrics.get("problems"))
-            return f"{unequal}, {count(int(problems), 'problem')}" if problems and problems < 1e15 else unequal
+            return self._comparison
         others = [name for name in metrics if name != "wrong"]
         if "wrong" in metrics and len(others) == 1:
             return f"{fact(metrics['wrong'])} of {fact(metrics[others[0]])} wrong"
         return ", ".join(f"{label(name)} {fact(value)}" for name, value in metrics.items())
+
+    @property
+    def _comparison(self) -> str:
+        """What comparing tensors bit by bit found, and what else is wrong with them: surplus or missing ones, by number."""
+        parts = [f"{fact(self.metrics.get('unequal'))} of {fact(self.metrics['compared_bit_by_bit'])} differ in a bit"]
+        known = {name: _whole(self.metrics.get(name)) for name in ("surplus", "missing")}
+        parts += [f"{number} {name}" for name, number in known.items() if number]
+        others = _whole(self.metrics.get("problems")) - sum(known.values())
+        parts += [count(others, "other problem" if any(known.values()) else "problem")] if others > 0 else []
+        return ", ".join(parts)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the check as it stands in the file, its metrics beside its other keys.
@@ -94,3 +102,9 @@ class Check(Struct, frozen=True):
         verdict = {"judged": self.judged, "passed": self.passed}
         verdict |= {} if self.counts is None else {"counts": self.counts}
         return {"name": self.name, **fitness, **self.metrics, **limit, **verdict}
+
+
+def _whole(value: object) -> int:
+    """Return a count from a report, whoever wrote it; 0 for what is none."""
+    number = as_number(value)
+    return int(number) if number is not None and 0 < number < 1e15 else 0

@@ -141,7 +141,7 @@ def _worst(check: Check) -> str:
     if "max_abs_diff" in metrics:
         return f"{metrics['max_abs_diff']:.1e}"
     if "compared_bit_by_bit" in metrics:
-        return f"{metrics['unequal']} of {metrics['compared_bit_by_bit']} differ in a bit"
+        return check.finding
     if "tokens" in metrics:
         return f"{metrics['wrong']} of {metrics['tokens']} wrong"
     count = metrics.get("disagreements", 0)

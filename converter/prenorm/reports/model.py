@@ -44,10 +44,12 @@ class AuditRow(Struct, frozen=True):
 
 
 class Audit(Struct, frozen=True):
-    """Every tensor's row, and what is wrong with the whole."""
+    """Every tensor's row, and what is wrong with the whole; of its problems, how many name a tensor too many or missing."""
 
     rows: tuple[AuditRow, ...]
     problems: tuple[str, ...]
+    surplus: int = 0
+    missing: int = 0
 
     @property
     def passed(self) -> bool:

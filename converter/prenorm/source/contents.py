@@ -73,6 +73,14 @@ def _no_model(checkpoint: Checkpoint) -> UnreadableCheckpoint:
     if content and all(isinstance(value, LazyTensor) for value in content.values()):
         refuse_other_models({str(key): str(key) for key in content})
         held = "a bare state dict"
+    elif isinstance(content.get("state_dict"), dict):
+        return UnreadableCheckpoint(
+            "its tensors are in 'state_dict', where PyTorch Lightning saves them; fairseq saves them in 'model', with the "
+            "training's arguments beside it",
+            subject=checkpoint.file.name,
+            advice="Give the checkpoint that fairseq saved, or save {'model': the tensors by fairseq's names, 'args': the "
+            "training's arguments} with torch.save",
+        )
     return UnreadableCheckpoint(
         f"it has no dictionary 'model', so it is no fairseq training checkpoint (it holds {held})",
         subject=checkpoint.file.name,

@@ -18,6 +18,7 @@ from prenorm.errors import UsageProblem
 from prenorm.tokenization.bytelevel import BytePairEncoding, plan_bytelevel
 from prenorm.tokenization.dictionary import MASK_TOKEN, SPECIAL_TOKENS, Dictionary, refuse_overwritten_specials
 from prenorm.tokenization.kinds import DictionaryKind, kind_of
+from prenorm.tokenization.pieces import piece_problems
 from prenorm.tokenization.vocabulary import Tokenization, TokenizationKind, Vocabulary, current_rows, frame
 from prenorm.tokenization.words import plan_words
 
@@ -31,6 +32,9 @@ _GIVE = {
     DictionaryKind.NUMBERS: "give encoder.json and vocab.bpe with --bpe-dir",
     DictionaryKind.PIECES: "give the sentencepiece model with --sentencepiece",
 }
+
+
+_UNTOLD = "their scores and their order, and what normalization makes of characters that no piece has"
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,8 @@ class Derived:
 
     Attributes:
         tokenization: the tokenizer that the folder must have; None if it cannot be derived.
-        problem: why the folder's cannot be right, as a sentence; empty: nothing is known against it.
+        problem: why the folder's cannot be right, as a sentence, whatever a comparison finds; empty: nothing is known
+            against it.
         reason: why nothing could be derived, and what would judge the folder's; empty where something was.
         rest: what of the tokenizer is not judged although there is one to compare with.
     """
@@ -192,7 +197,9 @@ def _of_pieces(dictionary: Dictionary, kind: DictionaryKind, tokenizer: Tokenize
 
     vocabulary = Vocabulary(names, size - len(dictionary))
     planned = Tokenization(TokenizationKind.SENTENCEPIECE, dictionary, vocabulary, dict(reached), build, {})
-    name = "sentencepiece model" if kind is DictionaryKind.PIECES else "tokenizer's rules"
-    advice = _GIVE.get(kind, "no option names this kind")
-    reason = f"the dictionary does not tell scores, merges and normalization; {advice}"
-    return Derived(planned, rest=(Rest(name, reason, counts=True),))
+    if kind not in (DictionaryKind.PIECES, DictionaryKind.WORDS):  # pieces of a script without spaces look like words
+        reason = "the dictionary does not tell merges, scores and normalization; no option names this kind"
+        return Derived(planned, rest=(Rest("tokenizer's rules", reason, counts=True),))
+    reason = f"the pieces agree with the dictionary, which does not tell {_UNTOLD}; {_GIVE[DictionaryKind.PIECES]}"
+    problem = "; ".join(piece_problems(dictionary, tokenizer))
+    return Derived(planned, problem, rest=(Rest("sentencepiece model", reason, counts=True),))

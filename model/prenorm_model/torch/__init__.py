@@ -9,6 +9,7 @@ from prenorm_model.torch.classification import (
 )
 from prenorm_model.torch.heads import RobertaPreLayerNormForCausalLM, RobertaPreLayerNormForMaskedLM
 from prenorm_model.torch.modeling import RobertaPreLayerNormModel
+from prenorm_model.torch.pytrees import register_outputs
 
 __all__ = [
     "KeyValueCache",
@@ -20,3 +21,5 @@ __all__ = [
     "RobertaPreLayerNormForTokenClassification",
     "RobertaPreLayerNormModel",
 ]
+
+register_outputs()

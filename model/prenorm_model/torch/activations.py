@@ -22,7 +22,7 @@ def gelu(x: Tensor) -> Tensor:
 
 
 def gelu_tanh(x: Tensor) -> Tensor:
-    """Return the tanh approximation of gelu, which Hugging Face calls `gelu_new` and `gelu_pytorch_tanh`.
+    """Return the tanh approximation of gelu, for which Hugging Face has five names, and fairseq `gelu_accurate`.
 
     Args:
         x: any shape.
@@ -59,12 +59,17 @@ def squared_relu(x: Tensor) -> Tensor:
 
 FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": gelu,
+    "gelu_accurate": gelu_tanh,
+    "gelu_fast": gelu_tanh,
     "gelu_new": gelu_tanh,
+    "gelu_python": gelu,
+    "gelu_python_tanh": gelu_tanh,
     "gelu_pytorch_tanh": gelu_tanh,
     "linear": linear,
     "relu": functional.relu,
     "relu2": squared_relu,
     "silu": functional.silu,
+    "swish": functional.silu,
     "tanh": torch.tanh,
 }
 

@@ -64,6 +64,7 @@ class MultiHeadAttention(nn.Module):
                 (collected.cross_attentions if self.is_cross else collected.attentions).append(weights)
         else:
             is_causal = context.is_causal and not self.is_cross
+            mask = mask.to(query.dtype) if mask is not None and mask.is_floating_point() else mask
             mixed = functional.scaled_dot_product_attention(
                 query, key, value, None if is_causal else mask, dropout_p=self._rate, is_causal=is_causal
             )
@@ -113,7 +114,9 @@ class MultiHeadAttention(nn.Module):
         for term in self._relative_terms(query, key):
             scores = scores + term
         scores = scores / math.sqrt(self.head_size)
-        if mask is not None:
+        if mask is not None and mask.is_floating_point():
+            scores = scores + mask.to(scores.dtype)
+        elif mask is not None:
             scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
         weights: Tensor = self.dropout(scores.softmax(dim=-1))
         if head_mask is not None:
@@ -171,9 +174,9 @@ class Attention(nn.Module):
 
     def __init__(self, config: RobertaPreLayerNormConfig, layer: int, *, is_cross: bool = False) -> None:
         super().__init__()
-        self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.self = MultiHeadAttention(config, layer, is_cross=is_cross)
         self.output = Projection(config.hidden_size, config.hidden_size, config.hidden_dropout_prob)
+        self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
 
     def forward(self, x: Tensor, context: Context, collected: Collected) -> Tensor:
         """Compute the attention block.

@@ -20,6 +20,7 @@ from prenorm_model.torch.inputs import ModelOptions
 from prenorm_model.torch.losses import choice_loss, sequence_loss, span_loss, token_loss
 from prenorm_model.torch.masks import labels_reach_pads, pads_come_first
 from prenorm_model.torch.modeling import RobertaPreLayerNormModel
+from prenorm_model.torch.positional import in_documented_orders
 
 if TYPE_CHECKING:
     from typing import Unpack  # from Python 3.11 on
@@ -75,6 +76,7 @@ class RobertaPreLayerNormForSequenceClassification(_Classifier):
         self.classifier = ClassificationHead(config)
         self.finish_init()
 
+    @in_documented_orders
     def forward(
         self,
         input_ids: Tensor | None = None,
@@ -91,7 +93,7 @@ class RobertaPreLayerNormForSequenceClassification(_Classifier):
 
         Args:
             input_ids: [batch, length], int64.
-            attention_mask: [batch, length] or [batch, length, length], non-zero where to attend; default: everywhere.
+            attention_mask: [batch, length], or as in `RobertaPreLayerNormModel.forward`; default: attend everywhere.
             token_type_ids: [batch, length]; default: zeros.
             position_ids: [batch, length]; default: counted as fairseq does, pads left out.
             inputs_embeds: [batch, length, hidden], in place of `input_ids`.
@@ -133,6 +135,7 @@ class RobertaPreLayerNormForMultipleChoice(_Classifier):
         self.classifier = nn.Linear(config.hidden_size, 1)
         self.finish_init()
 
+    @in_documented_orders
     def forward(
         self,
         input_ids: Tensor | None = None,
@@ -195,6 +198,7 @@ class RobertaPreLayerNormForTokenClassification(_Classifier):
         self.classifier = nn.Linear(config.hidden_size, config.label_count)
         self.finish_init()
 
+    @in_documented_orders
     def forward(
         self,
         input_ids: Tensor | None = None,
@@ -211,7 +215,7 @@ class RobertaPreLayerNormForTokenClassification(_Classifier):
 
         Args:
             input_ids: [batch, length], int64.
-            attention_mask: [batch, length] or [batch, length, length], non-zero where to attend; default: everywhere.
+            attention_mask: [batch, length], or as in `RobertaPreLayerNormModel.forward`; default: attend everywhere.
             token_type_ids: [batch, length]; default: zeros.
             position_ids: [batch, length]; default: counted as fairseq does, pads left out.
             inputs_embeds: [batch, length, hidden], in place of `input_ids`.
@@ -250,6 +254,7 @@ class RobertaPreLayerNormForQuestionAnswering(_Classifier):
         self.qa_outputs = nn.Linear(config.hidden_size, 2)
         self.finish_init()
 
+    @in_documented_orders
     def forward(
         self,
         input_ids: Tensor | None = None,
@@ -269,7 +274,7 @@ class RobertaPreLayerNormForQuestionAnswering(_Classifier):
 
         Args:
             input_ids: [batch, length], int64.
-            attention_mask: [batch, length] or [batch, length, length], non-zero where to attend; default: everywhere.
+            attention_mask: [batch, length], or as in `RobertaPreLayerNormModel.forward`; default: attend everywhere.
             token_type_ids: [batch, length]; default: zeros.
             position_ids: [batch, length]; default: counted as fairseq does, pads left out.
             inputs_embeds: [batch, length, hidden], in place of `input_ids`.

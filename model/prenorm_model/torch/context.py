@@ -14,12 +14,13 @@ class Context(NamedTuple):
     """What all layers of one forward are given, and none changes.
 
     Attributes:
-        mask: bool [batch, 1, 1 or queries, keys], true where to attend; None: everywhere.
+        mask: bool [batch, 1, 1 or queries, keys], true where to attend; None: everywhere. Or what the caller gave with four
+            dimensions; in floating point it is added to the scores.
         is_causal: whether the mask is plainly causal, which the fused kernel knows how to do without one.
         packing: the place of the real tokens, where the batch is computed without its pads.
         head_mask: [layers, 1, heads, 1, 1], multiplied with the attention weights.
         cross_states: [batch, encoder length, hidden], the encoder's states that the cross-attention looks at.
-        cross_mask: bool [batch, 1, 1 or queries, encoder length], true where to attend; None: everywhere.
+        cross_mask: bool [batch, 1, 1 or queries, encoder length], likewise.
     """
 
     mask: Tensor | None = None

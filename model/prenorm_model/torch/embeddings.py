@@ -59,13 +59,14 @@ class RobertaPreLayerNormEmbeddings(nn.Module):
     def __init__(self, config: RobertaPreLayerNormConfig) -> None:
         super().__init__()
         self.adds_positions = config.position_embedding_type == "absolute"
+        # In transformers' order, here and in all modules: an optimizer's state knows its parameters by their order alone.
         self.word_embeddings = nn.Embedding(config.vocab_size, config.hidden_size, padding_idx=config.pad_token_id)
-        self.position_embeddings = nn.Embedding(
-            config.max_position_embeddings, config.hidden_size, padding_idx=config.pad_token_id
-        )
         self.token_type_embeddings = nn.Embedding(config.type_vocab_size, config.hidden_size)
         self.LayerNorm = (
             nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps) if config.normalizes_embeddings else None
+        )
+        self.position_embeddings = nn.Embedding(
+            config.max_position_embeddings, config.hidden_size, padding_idx=config.pad_token_id
         )
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
 

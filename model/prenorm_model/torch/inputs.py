@@ -8,6 +8,7 @@ from torch import Tensor
 
 from prenorm_model.checks import (
     check_cache,
+    check_cache_position,
     check_encoder_states,
     check_head_mask,
     check_ids,
@@ -16,7 +17,7 @@ from prenorm_model.checks import (
     check_mask,
 )
 from prenorm_model.config import RobertaPreLayerNormConfig
-from prenorm_model.torch.cache import KeyValueCache
+from prenorm_model.torch.cache import KeyValueCache, PastKeyValues
 from prenorm_model.torch.facts import are_values_known, facts_of, shape_of
 
 
@@ -28,11 +29,19 @@ class OutputOptions(TypedDict, total=False):
     output_hidden_states: bool | None
 
 
-class DecoderOptions(OutputOptions, total=False):
-    """`OutputOptions`, and the cache of a decoder."""
+class NextTokenOptions(OutputOptions, total=False):
+    """`OutputOptions`, and the causal LM's targets; by a name of its own, `Trainer` would take them for its labels."""
 
-    past_key_values: KeyValueCache | None
+    shift_labels: Tensor | None
+
+
+class DecoderOptions(OutputOptions, total=False):
+    """`OutputOptions`, the cache of a decoder, and what transformers' `Trainer` passes on to a loss."""
+
+    num_items_in_batch: Tensor | int | None
+    past_key_values: PastKeyValues | None
     use_cache: bool | None
+    cache_position: Tensor | None
 
 
 class ModelOptions(DecoderOptions, total=False):
@@ -56,15 +65,20 @@ class ModelInputs(NamedTuple):
 
 
 def check_all(
-    config: RobertaPreLayerNormConfig, inputs: ModelInputs, past_key_values: object, use_cache: bool | None
+    config: RobertaPreLayerNormConfig,
+    inputs: ModelInputs,
+    cache: KeyValueCache | None,
+    use_cache: bool | None,
+    cache_position: Tensor | None,
 ) -> tuple[int, int]:
     """Check the arguments of a forward, before anything is computed.
 
     Args:
         config: the model's configuration.
         inputs: what the forward computes on.
-        past_key_values: the cache as the caller gave it.
+        cache: the one that the caller gave.
         use_cache: as the caller gave it.
+        cache_position: as the caller gave it.
 
     Returns:
         Batch and length.
@@ -74,10 +88,15 @@ def check_all(
     """
     ids = None if inputs.input_ids is None else facts_of(inputs.input_ids)
     batch, length = check_inputs(config, ids, shape_of(inputs.inputs_embeds))
-    check_cache(config, past_key_values, KeyValueCache, use_cache)
+    pasts = (
+        [] if cache is None else [tuple(item.shape) for layer in cache.layers for item in (layer.keys, layer.values)]
+    )
+    check_cache(config, None if cache is None else pasts, use_cache, batch)
     states = shape_of(inputs.encoder_hidden_states)
     check_encoder_states(config, states, inputs.encoder_attention_mask is not None, batch)
-    past = past_key_values.get_seq_length() if isinstance(past_key_values, KeyValueCache) else 0
+    past = 0 if cache is None else cache.get_seq_length()
+    if cache_position is not None:
+        check_cache_position(facts_of(cache_position), past, length)
     if inputs.position_ids is None:
         _check_length(config, inputs, length, past)
     else:
@@ -87,9 +106,11 @@ def check_all(
     if inputs.head_mask is not None:
         check_head_mask(config, tuple(inputs.head_mask.shape))
     if inputs.attention_mask is not None:
-        check_mask("attention_mask", tuple(inputs.attention_mask.shape), batch, length, past + length)
+        check_mask(config, "attention_mask", tuple(inputs.attention_mask.shape), (batch, length, past + length))
     if states is not None and inputs.encoder_attention_mask is not None:
-        check_mask("encoder_attention_mask", tuple(inputs.encoder_attention_mask.shape), batch, length, states[1])
+        check_mask(
+            config, "encoder_attention_mask", tuple(inputs.encoder_attention_mask.shape), (batch, length, states[1])
+        )
     return batch, length
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from prenorm_model.config import RobertaPreLayerNormConfig
 from prenorm_model.torch.activations import activation
 from prenorm_model.torch.attention import Attention, Projection
+from prenorm_model.torch.checkpointing import Checkpointing
 from prenorm_model.torch.context import Collected, Context
 
 # On the CPU, blocks of memory above 32 MB are mapped from the system anew each time, page by page (glibc's malloc); below,
@@ -93,7 +93,7 @@ class Encoder(nn.Module):
 
     def __init__(self, config: RobertaPreLayerNormConfig) -> None:
         super().__init__()
-        self.gradient_checkpointing = False
+        self.checkpointing: Checkpointing | None = None
         self.layer = nn.ModuleList(Layer(config, number) for number in range(config.num_hidden_layers))
 
     def forward(
@@ -111,9 +111,9 @@ class Encoder(nn.Module):
             The last layer's output, and the states that are kept, all of the shape of `x`.
         """
         states = [x] if keep_states else []
-        for layer in self.layer:
-            if self.gradient_checkpointing and self.training:
-                x = checkpoint(layer, x, context, collected, use_reentrant=False)
+        for number, layer in enumerate(self.layer):
+            if self.checkpointing is not None and self.training:
+                x = self.checkpointing.run(layer, number, x, context, collected)
             else:
                 x = layer(x, context, collected)
             if keep_states:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -81,9 +82,10 @@ def load(
         raise ValueError(f"{source} does not fit {cls.__name__}:\n  " + "\n  ".join(problems))
     _fill(model, {name: stored[key] for name, key in matched.sources.items()}, matched, _dtype(dtype))
     if matched.fresh:
-        verb = "is" if len(matched.fresh) == 1 else "are"
+        parts = sorted({re.sub(r"\.\d+\.crossattention$", ".*.crossattention", part) for part in matched.fresh})
+        verb = "is" if len(parts) == 1 else "are"
         warnings.warn(
-            f"{', '.join(sorted(matched.fresh))} of {cls.__name__} {verb} not in {source} and newly initialized; "
+            f"{', '.join(parts)} of {cls.__name__} {verb} not in {source} and newly initialized; "
             "train before you rely on it",
             stacklevel=3,  # the line that called `from_pretrained`
         )
@@ -113,11 +115,13 @@ def _without_weights(
 def _expected_weights(model: ConfiguredModule) -> ExpectedWeights:
     """Return what the model needs of a folder."""
     has_head = bool(model.base_prefix)
-    heads = [name for name, _ in model.named_children() if has_head and name != BASE_PREFIX]
+    heads = [(name,) for name, _ in model.named_children() if has_head and name != BASE_PREFIX]
+    # Which the weights of an encoder, that is to become a decoder, lack in every layer.
+    cross_attention = tuple(name for name, _ in model.named_modules() if name.endswith(".crossattention"))
     return ExpectedWeights(
         shapes={name: tuple(parameter.shape) for name, parameter in model.saved_parameters().items()},
         aliases=model.tied_names(model.config),
-        optional_parts=(*heads, f"{BASE_PREFIX}.pooler" if has_head else "pooler"),
+        optional_parts=(*heads, (f"{BASE_PREFIX}.pooler" if has_head else "pooler",), cross_attention),
         has_head=has_head,
         are_embeddings_tied=model.config.tie_word_embeddings,
     )

@@ -21,15 +21,16 @@ def _check_classes(labels: Tensor, shape: tuple[int, ...], classes: int) -> None
     check_class_labels("labels", facts_of(labels, ignored=IGNORED), tuple(shape), classes)
 
 
-def token_loss(logits: Tensor, labels: Tensor) -> Tensor:
+def token_loss(logits: Tensor, labels: Tensor, items: Tensor | int | None = None) -> Tensor:
     """Return the mean cross-entropy over the tokens whose label is not -100.
 
     Args:
         logits: [batch, length, classes].
         labels: [batch, length], int64.
+        items: divide the sum by this, and not by the number of those tokens.
 
     Returns:
-        A scalar.
+        A scalar; NaN where there is no such token and nothing else to divide by.
 
     Raises:
         ValueError: if the labels have another shape or type, or are no class.
@@ -41,15 +42,22 @@ def token_loss(logits: Tensor, labels: Tensor) -> Tensor:
         # A masked LM has a label at one token in seven: the softmax over the vocabulary of the others would be for nothing.
         if 2 * int(counted.sum()) < len(target):
             flat, target = flat[counted], target[counted]
-    return functional.cross_entropy(_widen(flat), target, ignore_index=IGNORED)
+    if items is None:
+        return functional.cross_entropy(_widen(flat), target, ignore_index=IGNORED)
+    total = functional.cross_entropy(_widen(flat), target, ignore_index=IGNORED, reduction="sum")
+    return total / (items.to(total.device) if isinstance(items, Tensor) else items)
 
 
-def next_token_loss(logits: Tensor, labels: Tensor) -> Tensor:
+def next_token_loss(
+    logits: Tensor, labels: Tensor, items: Tensor | int | None = None, shifted: Tensor | None = None
+) -> Tensor:
     """Return the mean cross-entropy of each position's logits against the next position's label, unless that is -100.
 
     Args:
         logits: [batch, length, vocab].
         labels: [batch, length], int64.
+        items: divide the sum by this, and not by the number of labels that are not -100.
+        shifted: [batch, length], each position's own target, in place of `labels`.
 
     Returns:
         A scalar.
@@ -57,8 +65,10 @@ def next_token_loss(logits: Tensor, labels: Tensor) -> Tensor:
     Raises:
         ValueError: if the labels have another shape or type, or are no token.
     """
+    if shifted is not None:
+        return token_loss(logits, shifted, items)
     _check_classes(labels, logits.shape[:2], logits.shape[2])
-    return token_loss(logits[:, :-1], labels[:, 1:])
+    return token_loss(logits[:, :-1], labels[:, 1:], items)
 
 
 def choice_loss(logits: Tensor, labels: Tensor) -> Tensor:
@@ -84,7 +94,7 @@ def sequence_loss(logits: Tensor, labels: Tensor, config: RobertaPreLayerNormCon
     Args:
         logits: [batch, labels].
         labels: by problem type: [batch] or [batch, 1] of numbers for one output, [batch, labels] of numbers, or [batch] of
-            classes.
+            classes. Numbers to come near to may be integers.
         config: states the problem type, or leaves it to the labels.
 
     Returns:
@@ -103,7 +113,7 @@ def sequence_loss(logits: Tensor, labels: Tensor, config: RobertaPreLayerNormCon
         return functional.cross_entropy(logits, flat)
     if problem_type == "regression":
         shapes = ((batch,), (batch, 1)) if count == 1 else ((batch, count),)
-        check_value_labels("labels", facts_of(labels), shapes)
+        check_value_labels("labels", facts_of(labels), shapes, may_be_integers=True)
         return functional.mse_loss(logits, labels.reshape(batch, count).to(logits.dtype))
     check_value_labels("labels", facts_of(labels), ((batch, count),))
     return functional.binary_cross_entropy_with_logits(logits, labels.to(logits.dtype))

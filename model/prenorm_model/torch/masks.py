@@ -6,18 +6,36 @@ import torch
 from torch import Tensor
 
 
+def full_mask(mask: Tensor) -> Tensor:
+    """Return a mask of four dimensions as the attention takes it, which is as transformers reads it.
+
+    Args:
+        mask: [batch or 1, heads or 1, queries, keys]: in floating point added to the scores, else non-zero where to attend.
+
+    Returns:
+        The same shape, floating point or bool.
+    """
+    if mask.is_floating_point():
+        return mask
+    attend = mask.bool()
+    return attend | ~attend.any(dim=-1, keepdim=True)  # no softmax over nothing
+
+
 def encoder_mask(mask: Tensor | None, *, skip_full: bool) -> Tensor | None:
     """Return the mask of bidirectional attention, or of cross-attention over the encoder's states.
 
     Args:
-        mask: [batch, keys] or [batch, queries, keys], non-zero where to attend; None: everywhere.
+        mask: [batch, keys] or [batch, queries, keys], non-zero where to attend; None: everywhere. Of four dimensions: as
+            `full_mask` reads it.
         skip_full: whether a mask that hides nothing may become None, which is faster, but looks at its values.
 
     Returns:
-        [batch, 1, 1 or queries, keys], bool, true where to attend; None: everywhere.
+        [batch, 1, 1 or queries, keys], bool, true where to attend; None: everywhere. Of a mask of four dimensions that one.
     """
     if mask is None:
         return None
+    if mask.dim() == 4:
+        return full_mask(mask)
     attend = mask.bool()
     if skip_full and bool(attend.all()):
         return None
@@ -30,17 +48,20 @@ def causal_mask(mask: Tensor | None, queries: int, past: int, device: torch.devi
     """Return the mask of a decoder: each query sees itself and what is before it, as far as `mask` lets it.
 
     Args:
-        mask: [batch, past + queries] or [batch, queries, past + queries], non-zero where to attend; None: everywhere.
+        mask: [batch, past + queries] or [batch, queries, past + queries], non-zero where to attend; None: everywhere. Of
+            four dimensions: as `full_mask` reads it, for then it is the whole mask.
         queries: how many tokens are computed now.
         past: how many are in the cache.
         device: where to make the mask.
 
     Returns:
         [1 or batch, 1, queries, past + queries], bool, true where to attend; None where nothing is hidden, that is, for a
-        single query without a mask.
+        single query without a mask. Of a mask of four dimensions that one.
     """
     if mask is None and queries == 1:
         return None
+    if mask is not None and mask.dim() == 4:
+        return full_mask(mask)
     rows = torch.arange(past, past + queries, device=device)[:, None]
     columns = torch.arange(past + queries, device=device)[None, :]
     attend = (columns <= rows)[None, None]

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from prenorm_model.config import RobertaPreLayerNormConfig
 from prenorm_model.outputs import BaseModelOutputWithPoolingAndCrossAttentions
 from prenorm_model.torch.base import PretrainedModel
-from prenorm_model.torch.cache import KeyValueCache
+from prenorm_model.torch.cache import KeyValueCache, PastKeyValues, as_cache
 from prenorm_model.torch.context import Collected, Context
 from prenorm_model.torch.embeddings import RobertaPreLayerNormEmbeddings, default_positions
 from prenorm_model.torch.facts import are_values_known
@@ -18,6 +18,7 @@ from prenorm_model.torch.inputs import ModelInputs, check_all
 from prenorm_model.torch.layer import Encoder
 from prenorm_model.torch.masks import causal_mask, encoder_mask, pads_come_first
 from prenorm_model.torch.packing import Packing, plan_packing
+from prenorm_model.torch.positional import in_documented_orders
 
 
 class Pooler(nn.Module):
@@ -61,6 +62,7 @@ class RobertaPreLayerNormModel(PretrainedModel):
         self.pooler = Pooler(config) if add_pooling_layer else None
         self.finish_init()
 
+    @in_documented_orders
     def forward(
         self,
         input_ids: Tensor | None = None,
@@ -70,13 +72,15 @@ class RobertaPreLayerNormModel(PretrainedModel):
         inputs_embeds: Tensor | None = None,
         encoder_hidden_states: Tensor | None = None,
         encoder_attention_mask: Tensor | None = None,
-        past_key_values: KeyValueCache | None = None,
+        past_key_values: PastKeyValues | None = None,
         use_cache: bool | None = None,
+        cache_position: Tensor | None = None,
         *,
         head_mask: Tensor | None = None,
         output_attentions: bool | None = None,
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
+        num_items_in_batch: Tensor | int | None = None,
         every_position: bool = False,
     ) -> Any:
         """Encode a batch, or as a decoder continue one.
@@ -84,18 +88,22 @@ class RobertaPreLayerNormModel(PretrainedModel):
         Args:
             input_ids: [batch, length], int64.
             attention_mask: [batch, length] or [batch, length, length] (with a cache, its tokens counted in the last size),
-                non-zero where to attend; default: everywhere. What comes out at masked positions means nothing.
+                non-zero where to attend; default: everywhere. What comes out at masked positions means nothing. Or
+                [batch or 1, heads or 1, length, length], which takes the place of a decoder's own mask too: as floating
+                point it is added to the scores, else it is non-zero where to attend.
             token_type_ids: [batch, length]; default: zeros.
             position_ids: [batch, length]; default: counted as fairseq does, pads left out.
             inputs_embeds: [batch, length, hidden], in place of `input_ids`.
             encoder_hidden_states: [batch, encoder length, hidden], for cross-attention.
-            encoder_attention_mask: [batch, encoder length] or [batch, length, encoder length].
-            past_key_values: the cache that an earlier forward returned.
+            encoder_attention_mask: [batch, encoder length], or with as many dimensions more as `attention_mask`.
+            past_key_values: the cache that an earlier forward returned, or past tuples.
             use_cache: whether to return one; default for a decoder: `config.use_cache`.
+            cache_position: [length], the places of the tokens behind those in the cache; there are no others.
             head_mask: [heads] or [layers, heads], multiplied with the attention weights.
             output_attentions: whether to return attention weights; default: the config's.
             output_hidden_states: whether to return every layer's output; default: the config's.
             return_dict: whether to return an output object, and not a tuple; default: the config's.
+            num_items_in_batch: taken, as transformers does, and not looked at: no loss but the causal LM's divides by it.
             every_position: compute the outputs at masked positions too, even where leaving them out would be faster.
 
         Returns:
@@ -108,9 +116,10 @@ class RobertaPreLayerNormModel(PretrainedModel):
             input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds, encoder_hidden_states,
             encoder_attention_mask, head_mask,
         )  # fmt: skip
-        shape = check_all(self.config, inputs, past_key_values, use_cache)
+        cache = as_cache(past_key_values)
+        shape = check_all(self.config, inputs, cache, use_cache, cache_position)
         collected = Collected(
-            self._cache(past_key_values, use_cache),
+            self._cache(cache, use_cache),
             keeps_weights=self.config.output_attentions if output_attentions is None else output_attentions,
         )
         context = self._context(inputs, shape, collected, every_position=every_position)
@@ -124,7 +133,7 @@ class RobertaPreLayerNormModel(PretrainedModel):
         """Return the cache to use: the one that was given, else a new one where a decoder is to return one."""
         if past_key_values is not None or not self.config.is_decoder:
             return past_key_values
-        if self.encoder.gradient_checkpointing and self.training:
+        if self.encoder.checkpointing is not None and self.training:
             return None  # each layer runs twice, and must not add its keys twice
         return KeyValueCache() if (self.config.use_cache if use_cache is None else use_cache) else None
 
@@ -208,10 +217,8 @@ class RobertaPreLayerNormModel(PretrainedModel):
         self, input_ids: Tensor | None, device: torch.device, cache: KeyValueCache | None, shape: tuple[int, int]
     ) -> Tensor:
         """Return the default positions; with a cache they go on from its real tokens, to which the new ones are added."""
-        before: Tensor | int = 0
+        past: Tensor | int = 0
         if cache is not None:
-            before = cache.get_seq_length() if cache.real_tokens is None else cache.real_tokens[:, None]
-            if input_ids is not None:
-                new = input_ids.ne(self.config.pad_token_id).sum(dim=1)
-                cache.real_tokens = new if isinstance(before, int) else before[:, 0] + new
-        return default_positions(input_ids, shape, self.config, before, device)
+            is_real = torch.ones(shape, dtype=torch.bool, device=device)
+            past = cache.add_real(is_real if input_ids is None else input_ids.ne(self.config.pad_token_id))
+        return default_positions(input_ids, shape, self.config, past, device)

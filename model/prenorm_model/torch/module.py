@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -68,6 +70,8 @@ class ConfiguredModule(nn.Module):
         """Initialize the weights (unless they are on the meta device, to be loaded) and tie what is tied."""
         self.apply(self.initialize)
         self.tie_weights()
+        if self.tied_names(self.config):
+            self.register_state_dict_post_hook(_part_aliases)  # type: ignore[no-untyped-call]
 
     def initialize(self, module: nn.Module) -> None:
         """Draw fresh weights from torch's generator: normal with `initializer_range`; biases and pads zero, norms one.
@@ -102,3 +106,16 @@ class ConfiguredModule(nn.Module):
         """
         owner, _, leaf = name.rpartition(".")
         setattr(self.get_submodule(owner), leaf, parameter)
+
+
+def _part_aliases(module: nn.Module, state: dict[str, Any], prefix: str, _metadata: Any) -> None:
+    """Give every alias in a state dict a tensor of its own, so that it can be written as it is.
+
+    safetensors refuses tensors that share memory, and transformers' `Trainer` writes a state dict without looking for any.
+    A state dict of the parameters themselves (`keep_vars`) keeps them tied.
+    """
+    assert isinstance(module, ConfiguredModule)
+    for alias in module.tied_names(module.config):
+        tensor = state.get(prefix + alias)
+        if tensor is not None and not isinstance(tensor, nn.Parameter):
+            state[prefix + alias] = tensor.clone()

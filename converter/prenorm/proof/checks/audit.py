@@ -57,19 +57,18 @@ def audit(
     lost = list(dropped)
     fates += [AuditRow(item.source, None, "drop", item.reason, _equal_to_table(item, table)) for item in lost]
     same_as_table = {item.source for item in lost if _equal_to_table(item, table)}
+    missing, surplus = planned.keys() - seen, seen - planned.keys() - set(allowed)
     problems = [
-        *(f"target tensor '{name}' was planned and is not in the files" for name in planned.keys() - seen),
-        *(
-            f"target tensor '{name}' is in the files and was not planned"
-            for name in seen - planned.keys() - set(allowed)
-        ),
+        *(f"target tensor '{name}' was planned and is not in the files" for name in missing),
+        *(f"target tensor '{name}' is in the files and was not planned" for name in surplus),
         *(f"source tensor '{key}' is neither moved nor dropped" for key in _unaccounted(tensors, moved, lost)),
         *(
             f"source tensor '{key}' matters to what the model computes, and was not moved"
             for key in sorted(set(used_by_reference) - moved - same_as_table)
         ),
     ]
-    return Audit(tuple(sorted(fates, key=lambda row: (row.target or "~", row.source or ""))), tuple(sorted(problems)))
+    fates.sort(key=lambda row: (row.target or "~", row.source or ""))
+    return Audit(tuple(fates), tuple(sorted(problems)), len(surplus), len(missing))
 
 
 _TABLE = "word_embeddings.weight"

@@ -21,7 +21,7 @@ class FolderTokenizer:
 
     Attributes:
         tokenization: the tokenizer that the folder must have; None if there is none to compare with.
-        problem: why the folder's cannot be right, where that is known without one.
+        problem: why the folder's cannot be right, where that is known without comparing; empty: nothing is.
         recorded: the check against what was recorded, and its sentences, where that was done.
         rows: what is not judged, for the report.
     """
@@ -47,7 +47,7 @@ class FolderTokenizer:
             The check and its sentences; None if it is not judged.
         """
         if self.tokenization is not None:
-            return check_tokenizer(folder, self.tokenization, longest)
+            return check_tokenizer(folder, self.tokenization, longest, self.problem)
         if not self.problem:
             return self.recorded
         metrics = {"tokens": 0, "wrong": 0, "disagreements": 1}

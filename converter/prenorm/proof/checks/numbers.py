@@ -60,9 +60,10 @@ def tensors_check(audited: Audit) -> Check:
         audited: every tensor's fate.
 
     Returns:
-        The check, with the numbers of tensors.
+        The check, with the numbers of tensors; those too many or missing are counted where there are any.
     """
     compared = [row for row in audited.rows if row.equal is not None]
+    uneven = {name: number for name, number in (("surplus", audited.surplus), ("missing", audited.missing)) if number}
     return Check(
         "tensors",
         audited.passed,
@@ -71,5 +72,6 @@ def tensors_check(audited: Audit) -> Check:
             "compared_bit_by_bit": len(compared),
             "unequal": sum(row.equal is False for row in compared),
             "problems": len(audited.problems),
+            **uneven,
         },
     )

@@ -42,26 +42,28 @@ CORPUS = (
 _TOGETHER = 32  # tokens in one text, where a text of each alone would take long
 
 
-def check_tokenizer(folder: Path, parts: Tokenization, longest: int) -> tuple[Check, list[str]]:
+def check_tokenizer(folder: Path, parts: Tokenization, longest: int, problem: str = "") -> tuple[Check, list[str]]:
     """Hold a folder's tokenizer against the one that the dictionary makes.
 
     Args:
         folder: tokenizer.json and tokenizer_config.json.
         parts: the tokenizer that the dictionary makes.
         longest: how many tokens the model takes.
+        problem: what is wrong with the folder's whatever this finds, if anything is.
 
     Returns:
         The check for the report, and one sentence for each kind of disagreement.
     """
     path = folder / TOKENIZER_FILE
-    problem = unreadable(folder) if path.is_file() else f"there is no {TOKENIZER_FILE}"
-    if problem:
-        return Check("tokenizer ids", False, {"tokens": 0, "wrong": 0}), [f"tokenizer: {problem}"]
+    fault = unreadable(folder) if path.is_file() else f"there is no {TOKENIZER_FILE}"
+    if fault:
+        return Check("tokenizer ids", False, {"tokens": 0, "wrong": 0}), [f"tokenizer: {fault}"]
     actual = Tokenizer.from_file(str(path))
     tokens, wrong = count_wrong_ids(path, parts)
     disagreements = (
         [f"tokenizer: {wrong} of {tokens} tokens have not the dictionary's row as their id"] if wrong else []
     )
+    disagreements += [f"tokenizer: {problem}"] if problem else []
     disagreements += _compare(actual, parts.build(), parts)
     disagreements += check_companions(folder, tokenizer_config(parts, longest), actual)
     return Check(

@@ -133,7 +133,7 @@ class _Search:
         if actual.shape != wanted.shape:
             shapes = f"has shape {list(actual.shape)}, where {list(wanted.shape)} is planned"
             count, first, words = values, None, shapes
-            if actual.shape == wanted.T.shape and torch.equal(actual, wanted.T.to(actual.dtype)):
+            if wanted.dim() == 2 and actual.shape == wanted.T.shape and torch.equal(actual, wanted.T.to(actual.dtype)):
                 words = f"is transposed: it {shapes}"
             return structs.replace(made, differing=count, first=first, nearest=words)
         count, first = differing(actual, wanted)

@@ -35,7 +35,8 @@ class TransformersRuntime(HookedModel):
             import transformers
         except ImportError as error:
             raise UsageProblem(
-                "--runtime transformers needs transformers, which is not installed", advice="pip install transformers"
+                "--runtime transformers needs transformers, which is not installed",
+                advice='Install it with pip install "prenorm[fitness]"',
             ) from error
         self.name = f"transformers {metadata.version('transformers')}"
         options = {}
