@@ -6,9 +6,11 @@ And what every room does with the bytes of a file.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from prenorm.errors import UsageProblem
 
@@ -84,3 +86,20 @@ def sha256_of(pieces: Iterable[bytes | memoryview]) -> str:
     for piece in pieces:
         digest.update(piece)
     return digest.hexdigest()
+
+
+def json_object(path: Path, most: int = 256 << 20) -> dict[str, Any] | None:
+    """Read a file of a folder that may hold a JSON object.
+
+    Args:
+        path: the file.
+        most: how many bytes it may have.
+
+    Returns:
+        The object; None if there is no such file, or no such object in it.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8")) if path.stat().st_size <= most else None
+    except (OSError, ValueError, RecursionError):
+        return None
+    return content if isinstance(content, dict) else None

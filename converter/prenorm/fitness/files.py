@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from safetensors import safe_open
 
-from prenorm.files import CONFIG_FILE, INDEX_FILE, TOKENIZER_CONFIG_FILE, WEIGHTS_FILE
-from prenorm.fitness.candidate import CODE_KEYS, Candidate, read_json
+from prenorm.files import CONFIG_FILE, INDEX_FILE, TOKENIZER_CONFIG_FILE, WEIGHTS_FILE, json_object
+from prenorm.fitness.candidate import CODE_KEYS, Candidate
 from prenorm.fitness.finding import Finding, refuse
 
 _READABLE = stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH
@@ -49,7 +49,7 @@ def _unmarked(weights: list[Path]) -> Iterator[str]:
 
 
 def _shard_problems(folder: Path, weights: list[Path]) -> Iterator[str]:
-    index = read_json(folder / INDEX_FILE)
+    index = json_object(folder / INDEX_FILE)
     if index is None:
         if weights and not (folder / WEIGHTS_FILE).exists():
             yield f"{weights[0].name}: transformers looks for {WEIGHTS_FILE} or {INDEX_FILE}, and there is neither"
@@ -82,7 +82,7 @@ def check_custom_code(candidate: Candidate) -> Finding:
     """
     problems = [f"{path.name} is code" for path in sorted(candidate.published.source.glob("**/*.py"))]
     for name in (CONFIG_FILE, TOKENIZER_CONFIG_FILE):
-        problems += [f"{name}: {text}" for text in _named_code(read_json(candidate.published.source / name) or {})]
+        problems += [f"{name}: {text}" for text in _named_code(json_object(candidate.published.source / name) or {})]
     modules = candidate.published.source / "modules.json"
     if modules.is_file() and "sentence_transformers." not in modules.read_text(encoding="utf-8", errors="replace"):
         problems.append("modules.json names classes that are not sentence-transformers' own")

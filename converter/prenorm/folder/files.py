@@ -50,17 +50,17 @@ def write_weights(folder: Path, rows: Sequence[Row], *, source: str, allow_nonfi
         UnreadableCheckpoint: if some hold NaN or infinity, and that is not allowed.
     """
     shards = _shards(rows)
-    inspector = _Inspector()
+    nonfinite: dict[str, None] = {}  # the source tensors that are not finite, in order
     weight_map: dict[str, str] = {}
     for number, shard in enumerate(shards, 1):
         name = WEIGHTS_FILE if len(shards) == 1 else f"model-{number:05d}-of-{len(shards):05d}.safetensors"
-        _write_safetensors(folder / name, shard, inspector, tick)
+        _write_safetensors(folder / name, shard, nonfinite, tick)
         weight_map |= {row.target: name for row in shard}
-    if inspector.nonfinite and not allow_nonfinite:
+    if nonfinite and not allow_nonfinite:
         raise UnreadableCheckpoint(
-            f"{len(inspector.nonfinite)} tensors hold NaN or infinity, so parity could not be judged",
+            f"{len(nonfinite)} tensors hold NaN or infinity, so parity could not be judged",
             subject=source,
-            problems=[f"'{key}'" for key in inspector.nonfinite],
+            problems=[f"'{key}'" for key in nonfinite],
             advice="Use an earlier checkpoint of the run, or pass --allow-nonfinite to convert without a verdict:",
         )
     if len(shards) > 1:
@@ -81,13 +81,13 @@ def _shards(rows: Sequence[Row]) -> list[list[Row]]:
     return shards
 
 
-def _write_safetensors(path: Path, rows: Sequence[Row], inspector: _Inspector, tick: Tick) -> None:
+def _write_safetensors(path: Path, rows: Sequence[Row], nonfinite: dict[str, None], tick: Tick) -> None:
     """Write one safetensors file: its header, and the tensors in the header's order."""
 
     def pieces() -> Iterator[bytes | memoryview]:
         yield safetensors_header((row.target, row.dtype, row.shape) for row in rows)
         for row in rows:
-            yield from _row_pieces(row, inspector)
+            yield from _row_pieces(row, nonfinite)
 
     _write_file(path, pieces(), tick)
 
@@ -112,10 +112,10 @@ def safetensors_header(tensors: Iterable[tuple[str, str, tuple[int, ...]]]) -> b
     return struct.pack("<Q", len(raw)) + raw
 
 
-def _row_pieces(row: Row, inspector: _Inspector) -> Iterator[bytes | memoryview]:
+def _row_pieces(row: Row, nonfinite: dict[str, None]) -> Iterator[bytes | memoryview]:
     """Inspect the values of one target tensor, and yield its bytes in pieces."""
-    if row.moved is not None:
-        inspector.inspect(row.moved.tensor, row.source or row.target)
+    if row.moved is not None and not _is_finite(row.moved.tensor):
+        nonfinite[row.source or row.target] = None
     yield from row_pieces(row)
 
 
@@ -151,21 +151,15 @@ def _extra_rows(row: Row, dtype: torch.dtype) -> torch.Tensor:
     return row.moved.tensor.narrow(row.extra_from, 1).read().expand(shape).contiguous()
 
 
-class _Inspector:
-    """Searches every tensor for NaN and infinity as it passes."""
+def _is_finite(tensor: SourceTensor) -> bool:
+    import torch
 
-    def __init__(self) -> None:
-        self.nonfinite: list[str] = []
-
-    def inspect(self, tensor: SourceTensor, source: str) -> None:
-        import torch
-
-        values = tensor.read()
-        if values.is_floating_point() and values.numel():
-            # One pass and no copy: both ends are finite exactly if everything between them is a number.
-            low, high = torch.aminmax(values)
-            if not (torch.isfinite(low) and torch.isfinite(high)) and source not in self.nonfinite:
-                self.nonfinite.append(source)
+    values = tensor.read()
+    if not values.is_floating_point() or not values.numel():
+        return True
+    # One pass and no copy: both ends are finite exactly if everything between them is a number.
+    low, high = torch.aminmax(values)
+    return bool(torch.isfinite(low) and torch.isfinite(high))
 
 
 def write_json(path: Path, content: Mapping[str, object]) -> None:

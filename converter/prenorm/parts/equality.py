@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from prenorm.checkpoint.dtypes import byte_count
 from prenorm.checkpoint.tensors import SourceTensor, have_same_bytes
-from prenorm.errors import UnreadableCheckpoint
+from prenorm.errors import HARM, UnreadableCheckpoint
 
 
 def refuse_unequal(keys: Iterable[str], parts: Sequence[Mapping[str, SourceTensor]], files: Sequence[str]) -> None:
@@ -27,9 +27,7 @@ def refuse_unequal(keys: Iterable[str], parts: Sequence[Mapping[str, SourceTenso
         held = sum({id(view.file): view.file.size for key in keys for view in part[key].views}.values())
         if claimed > held:
             raise UnreadableCheckpoint(
-                f"its tensors claim {claimed} bytes, more than the file has",
-                subject=file,
-                advice="The file is damaged or was made to do harm",
+                f"its tensors claim {claimed} bytes, more than the file has", subject=file, advice=HARM
             )
     for key in keys:
         for part, file in zip(parts[1:], files[1:], strict=True):

@@ -15,7 +15,7 @@ from msgspec import structs
 
 from prenorm.checkpoint.tensors import SourceTensor
 from prenorm.errors import UnreadableCheckpoint
-from prenorm.files import CONFIG_FILE, TOKENIZER_CONFIG_FILE, TOKENIZER_FILE
+from prenorm.files import CONFIG_FILE, TOKENIZER_CONFIG_FILE, TOKENIZER_FILE, json_object
 from prenorm.folder.card.names import PublicNames
 from prenorm.folder.digests import Digests
 from prenorm.folder.published import Published
@@ -239,11 +239,7 @@ class CheckpointBasis:
 
 def _holds(path: Path, expected: object) -> bool:
     """Return whether a file that was just written is the JSON of a value."""
-    try:
-        stored: object = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return bool(stored == json.loads(json.dumps(expected)))
+    return bool(json_object(path) == json.loads(json.dumps(expected)))
 
 
 @contextmanager
@@ -270,7 +266,7 @@ def open_basis(
         UsageProblem: if the reference cannot be had.
     """
     plan = prepared.plan
-    expected = PlannedWeights.of(plan) if published is None else expected_weights(plan, published.tensors)
+    expected = expected_weights(plan, {} if published is None else published.tensors)
     with open_reference(prepared, expected.dtype, options, compute) as reference:
         yield CheckpointBasis(prepared, reference, expected, tokenizer)
 

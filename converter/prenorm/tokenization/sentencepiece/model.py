@@ -19,6 +19,7 @@ NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(1, 7)  # types of a
 UNIGRAM, BPE = 1, 2
 _ALGORITHMS = {UNIGRAM: "unigram", BPE: "bpe", 3: "word", 4: "char"}
 _MOST_BYTES = 256 << 20
+_LEAVE_OUT = "Leave --sentencepiece out: the folder then has no tokenizer"
 _ADVICE = "--sentencepiece needs the .model file that the training data were encoded with"
 
 
@@ -155,13 +156,11 @@ def _check(model: SentencePieceModel, trainer: Fields, normalizer: Fields) -> No
     )  # fmt: skip
     for applies, reason in reasons:
         if applies:
-            raise UsageProblem(
-                reason, subject=model.path, advice="Leave --sentencepiece out: the folder then has no tokenizer"
-            )
+            raise UsageProblem(reason, subject=model.path, advice=_LEAVE_OUT)
     for piece in model.of_kind(NORMAL, USER_DEFINED):
         if any(character.isspace() for character in piece.text):
             raise UsageProblem(
                 f"has a piece with a white-space character, {piece.text!r}, which fairseq splits it at",
                 subject=model.path,
-                advice="Leave --sentencepiece out: the folder then has no tokenizer",
+                advice=_LEAVE_OUT,
             )
