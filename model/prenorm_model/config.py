@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
-from pathlib import Path
-from typing import Any
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
-from prenorm_model.hub import find_file
+from prenorm_model.config_attributes import check_names
+from prenorm_model.config_file import ConfigFile
 
-CONFIG_FILE = "config.json"
 MODEL_TYPE = "roberta-prelayernorm"
 XL_MODEL_TYPE = "xlm-roberta-xl"  # the same model without the norm after the embeddings
 MODEL_TYPES = (MODEL_TYPE, XL_MODEL_TYPE)
@@ -22,21 +21,72 @@ ACTIVATIONS = (
     "relu", "relu2", "silu", "swish", "tanh",
 )  # fmt: skip
 PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")
+FLOAT_TYPES = ("bfloat16", "float16", "float32", "float64")
 
-_SIZES = (
-    "vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size",
-    "max_position_embeddings", "type_vocab_size",
+_NUMBERS = ("initializer_range", "layer_norm_eps")
+
+
+def _is_size(value: object) -> bool:
+    return type(value) is int and value > 0
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and type(value) is not bool and math.isfinite(value) and value >= 0
+
+
+def _is_rate(value: Any) -> bool:
+    return _is_number(value) and value <= 1
+
+
+def _is_token(value: object) -> bool:
+    return value is None or type(value) is int
+
+
+def _is_one_or_more_tokens(value: object) -> bool:
+    return all(type(item) is int for item in value) if isinstance(value, list) else _is_token(value)
+
+
+def _is_names(value: object) -> bool:
+    return isinstance(value, dict) and all(str(key).isdigit() and isinstance(name, str) for key, name in value.items())
+
+
+def _is_numbers(value: object) -> bool:
+    return isinstance(value, dict) and all(isinstance(key, str) and type(item) is int for key, item in value.items())
+
+
+# What the fields can hold.
+_KINDS: tuple[tuple[tuple[str, ...], Callable[[Any], bool], str], ...] = (
+    (
+        (
+            "vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size",
+            "max_position_embeddings", "type_vocab_size",
+        ),
+        _is_size, "a positive integer",
+    ),
+    (("hidden_dropout_prob", "attention_probs_dropout_prob"), _is_rate, "a rate from 0 to 1"),
+    (("classifier_dropout",), lambda value: value is None or _is_rate(value), "a rate from 0 to 1"),
+    (("layer_norm_eps",), lambda value: _is_number(value) and value > 0, "a positive number"),
+    (("initializer_range",), _is_number, "a number from 0 on"),
+    (("pad_token_id",), lambda value: type(value) is int, "the number of a row of the vocabulary"),
+    (("bos_token_id",), _is_token, "a token's number"),
+    (("eos_token_id",), _is_one_or_more_tokens, "a token's number, or a list of such"),
+    (
+        (
+            "is_decoder", "add_cross_attention", "use_cache", "tie_word_embeddings", "output_attentions",
+            "output_hidden_states", "return_dict",
+        ),
+        lambda value: type(value) is bool, "True or False",
+    ),
+    (("hidden_act",), lambda act: act in ACTIVATIONS or callable(act), f"one of {', '.join(ACTIVATIONS)} or a callable"),
+    (("position_embedding_type",), lambda value: value in POSITION_TYPES, f"one of {', '.join(POSITION_TYPES)}"),
+    (("problem_type",), lambda value: value in (None, *PROBLEM_TYPES), f"one of {', '.join(PROBLEM_TYPES)}"),
+    (("dtype",), lambda value: value in (None, *FLOAT_TYPES), f"one of {', '.join(FLOAT_TYPES)}"),
 )  # fmt: skip
-_RATES = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout")
-# Fields that config.json states only where they are not the default.
-_OPTIONAL = (
-    "is_decoder", "add_cross_attention", "use_cache", "position_embedding_type", "problem_type", "output_attentions",
-    "output_hidden_states", "return_dict",
-)  # fmt: skip
 
 
+@check_names
 @dataclass
-class RobertaPreLayerNormConfig:
+class RobertaPreLayerNormConfig(ConfigFile):
     """What a model is made of. Names and defaults are those of Hugging Face's `RobertaPreLayerNormConfig`.
 
     Attributes:
@@ -55,13 +105,13 @@ class RobertaPreLayerNormConfig:
             fairseq trained needs 1e-5, which is what a converted folder's config.json says.
         pad_token_id: the pad's id, and the position id of pads.
         bos_token_id: the id of the token that begins a text.
-        eos_token_id: the id of the token that ends a text.
-        is_decoder: whether each position sees only itself and what is before it.
-        add_cross_attention: whether the layers attend to an encoder's states too; needs `is_decoder`.
+        eos_token_id: the id of the token that ends a text, or of several.
+        position_embedding_type: one of `POSITION_TYPES`.
         use_cache: whether a decoder returns its keys and values.
         classifier_dropout: dropout of a classification head, 0 to 1; None: `hidden_dropout_prob`.
+        is_decoder: whether each position sees only itself and what is before it.
+        add_cross_attention: whether the layers attend to an encoder's states too; needs `is_decoder`.
         tie_word_embeddings: whether the LM head's matrix is the word embeddings.
-        position_embedding_type: one of `POSITION_TYPES`.
         num_labels: number of labels, where `id2label` does not say it; default: 2.
         id2label: the labels' names by number.
         label2id: the labels' numbers by name.
@@ -69,12 +119,19 @@ class RobertaPreLayerNormConfig:
         output_attentions: whether the models return attention weights.
         output_hidden_states: whether the models return every layer's output.
         return_dict: whether the models return an output object, and not a tuple.
+        dtype: the type of the weights, one of `FLOAT_TYPES` or the framework's own; None: as stored.
         model_type: one of `MODEL_TYPES`.
         extra: what config.json holds beyond these fields, written back as it is.
 
     Raises:
+        TypeError: naming every keyword that is unknown, at once.
         ValueError: naming every field that cannot work, at once.
     """
+
+    optional: ClassVar[frozenset[str]] = frozenset({
+        "is_decoder", "add_cross_attention", "use_cache", "position_embedding_type", "problem_type", "output_attentions",
+        "output_hidden_states", "return_dict", "dtype",
+    })  # fmt: skip
 
     vocab_size: int = 50265
     hidden_size: int = 768
@@ -89,30 +146,49 @@ class RobertaPreLayerNormConfig:
     initializer_range: float = 0.02
     layer_norm_eps: float = 1e-12
     pad_token_id: int = 1
-    bos_token_id: int = 0
-    eos_token_id: int = 2
-    is_decoder: bool = False
-    add_cross_attention: bool = False
+    bos_token_id: int | None = 0
+    eos_token_id: int | list[int] | None = 2
+    position_embedding_type: str = "absolute"
     use_cache: bool = True
     classifier_dropout: float | None = None
+    is_decoder: bool = False
+    add_cross_attention: bool = False
     tie_word_embeddings: bool = True
-    position_embedding_type: str = "absolute"
-    num_labels: int | None = None
+    num_labels: int | None = field(
+        default_factory=lambda: None
+    )  # so that the class has none, and `__getattr__` is asked
     id2label: dict[int, str] | None = None
     label2id: dict[str, int] | None = None
     problem_type: str | None = None
     output_attentions: bool = False
     output_hidden_states: bool = False
     return_dict: bool = True
+    dtype: str | None = None
     model_type: str = MODEL_TYPE
     extra: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Validate the fields and complete the labels."""
-        problems = [*self._size_problems(), *self._label_problems(), *self._choice_problems()]
-        if problems:
-            raise ValueError("the configuration cannot work: " + "; ".join(problems))
+        self.validate()
         self._complete_labels()
+
+    def __getattr__(self, name: str) -> Any:
+        """Return what is no field; the number of labels is that of their names."""
+        if name == "num_labels" and self.id2label is not None:
+            return len(self.id2label)
+        return super().__getattr__(name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _NUMBERS and type(value) is int:
+            value = float(value)  # transformers 5 reads no integer there
+        is_label = self._is_made and name in ("num_labels", "id2label", "label2id")
+        if is_label and name == "id2label":
+            super().__setattr__("label2id", None)  # it follows; whoever wants another one sets it afterwards
+        super().__setattr__(name, value)
+        if is_label:
+            if problems := self._label_problems():
+                raise ValueError("the configuration cannot work: " + "; ".join(problems))
+            self._complete_labels()
 
     @property
     def normalizes_embeddings(self) -> bool:
@@ -127,8 +203,8 @@ class RobertaPreLayerNormConfig:
     @property
     def label_count(self) -> int:
         """The number of labels."""
-        assert self.num_labels is not None  # completed when the object was made
-        return self.num_labels
+        assert self.id2label is not None  # completed when the object was made
+        return len(self.id2label)
 
     @property
     def longest_text(self) -> int:
@@ -150,157 +226,96 @@ class RobertaPreLayerNormConfig:
             return "regression"
         return "multi_label_classification" if are_labels_floating else "single_label_classification"
 
-    def _size_problems(self) -> list[str]:
-        """Return what is wrong with sizes, rates and the pad."""
-        problems = [
-            f"{name} is {value!r}, not a positive integer"
-            for name in _SIZES
-            if type(value := getattr(self, name)) is not int or value < 1
+    def problems(self) -> list[str]:
+        """Return what cannot work, a part of a sentence for each."""
+        if self.model_type not in MODEL_TYPES:  # then nothing else is what it should be
+            return [f"model_type is {self.model_type!r}, not {' or '.join(MODEL_TYPES)}"]
+        wrong = [
+            f"{name} is {value!r}, not {meaning}"
+            for names, fits, meaning in _KINDS
+            for name in names
+            if not fits(value := getattr(self, name))
         ]
-        problems += [
-            f"{name} is {value!r}, not a rate from 0 to 1"
-            for name in _RATES
-            if (value := getattr(self, name)) is not None
-            and not (isinstance(value, int | float) and 0.0 <= value <= 1.0)
-        ]
-        if not isinstance(self.layer_norm_eps, int | float) or not self.layer_norm_eps > 0:
-            problems.append(f"layer_norm_eps is {self.layer_norm_eps!r}, not a positive number")
-        if problems:
-            return problems
+        labels = self._label_problems()
+        if not labels and self.id2label is not None and self.num_labels not in (None, len(self.id2label)):
+            labels = [f"num_labels={self.num_labels}, but id2label has {len(self.id2label)} labels"]
+        return [*wrong, *([] if wrong else self._relation_problems()), *labels, *super().problems()]
+
+    def _relation_problems(self) -> list[str]:
+        """Return which fields do not go together."""
+        problems = []
         if self.hidden_size % self.num_attention_heads:
             problems.append(
                 f"num_attention_heads={self.num_attention_heads} does not divide hidden_size={self.hidden_size}"
             )
-        if type(self.pad_token_id) is not int or not 0 <= self.pad_token_id < self.vocab_size:
+        if not 0 <= self.pad_token_id < self.vocab_size:
             problems.append(f"pad_token_id is {self.pad_token_id!r}, not a row of the vocabulary of {self.vocab_size}")
         elif self.pad_token_id >= self.max_position_embeddings:
             problems.append(
                 f"pad_token_id={self.pad_token_id} leaves no position: max_position_embeddings={self.max_position_embeddings}"
             )
-        return problems
-
-    def _label_problems(self) -> list[str]:
-        """Return what is wrong with the labels and the problem type."""
-        problems = []
-        if self.num_labels is not None and (type(self.num_labels) is not int or self.num_labels < 1):
-            problems.append(f"num_labels is {self.num_labels!r}, not a positive integer")
-        elif self.num_labels is not None and self.id2label is not None and len(self.id2label) != self.num_labels:
-            problems.append(f"num_labels={self.num_labels}, but id2label has {len(self.id2label)} labels")
-        if self.problem_type not in (None, *PROBLEM_TYPES):
-            problems.append(f"problem_type is {self.problem_type!r}, not one of {', '.join(PROBLEM_TYPES)}")
-        return problems
-
-    def _choice_problems(self) -> list[str]:
-        """Return which fields do not hold one of the values that they can have."""
-        problems = []
-        if isinstance(self.hidden_act, str) and self.hidden_act not in ACTIVATIONS:
-            problems.append(f"hidden_act is {self.hidden_act!r}, not one of {', '.join(ACTIVATIONS)} or a callable")
-        if self.position_embedding_type not in POSITION_TYPES:
-            problems.append(
-                f"position_embedding_type is {self.position_embedding_type!r}, not one of {', '.join(POSITION_TYPES)}"
-            )
-        if self.model_type not in MODEL_TYPES:
-            problems.append(f"model_type is {self.model_type!r}, not {' or '.join(MODEL_TYPES)}")
         if self.add_cross_attention and not self.is_decoder:
             problems.append("add_cross_attention=True needs is_decoder=True")
         return problems
 
+    def _label_problems(self) -> list[str]:
+        """Return what is wrong with the labels and the problem type."""
+        if self.id2label is not None and not _is_names(self.id2label):
+            return [f"id2label is {self.id2label!r}, not names by number"]
+        problems = []
+        if self.num_labels is not None and not _is_size(self.num_labels):
+            problems.append(f"num_labels is {self.num_labels!r}, not a positive integer")
+        if self.label2id is not None and not _is_numbers(self.label2id):
+            problems.append(f"label2id is {self.label2id!r}, not numbers by name")
+        if self.problem_type == "single_label_classification" and self.num_labels == 1:
+            problems.append("problem_type=single_label_classification needs more than one label")
+        return problems
+
     def _complete_labels(self) -> None:
-        """Make `num_labels`, `id2label` and `label2id` agree; the keys of `id2label` are text where JSON stated them."""
-        if self.id2label is None:
-            count = 2 if self.num_labels is None else self.num_labels
-            self.id2label = {number: f"LABEL_{number}" for number in range(count)}
-            self.label2id = None
-        self.id2label = {int(number): label for number, label in self.id2label.items()}
+        """Make `id2label` as long as `num_labels` was last set to, and `label2id` its inverse where nobody has set it.
+
+        From then on `num_labels` is no attribute of its own. The keys of `id2label` are text where JSON stated them.
+        """
+        count = self.__dict__.pop("num_labels", None)
+        names = self.id2label
+        if names is None or count not in (None, len(names)):
+            names = {number: f"LABEL_{number}" for number in range(count or 2)}
+            self.__dict__["label2id"] = None
+        names = self.__dict__["id2label"] = {int(number): label for number, label in names.items()}
         if self.label2id is None:
-            self.label2id = {label: number for number, label in self.id2label.items()}
-        self.num_labels = len(self.id2label)
+            self.__dict__["label2id"] = {label: number for number, label in names.items()}
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any], **changes: Any) -> RobertaPreLayerNormConfig:
-        """Return the configuration that a parsed config.json states.
-
-        A new `num_labels` that is not the old one takes the old labels' names away.
-
-        Args:
-            values: the content of config.json; keys that are no fields go to `extra`.
-            **changes: fields to set in place of the stated ones.
-
-        Returns:
-            The configuration.
-
-        Raises:
-            ValueError: naming every field that cannot work, at once.
-        """
-        known = {item.name for item in fields(cls)} - {"extra"}
-        merged = {**values, **changes}
-        labels = merged.get("num_labels")
-        if "id2label" not in changes and labels is not None and len(merged.get("id2label") or {}) != labels:
-            merged["id2label"] = merged["label2id"] = None
-        return cls(
-            **{key: value for key, value in merged.items() if key in known},
-            extra={key: value for key, value in merged.items() if key not in known},
-        )
-
-    @classmethod
-    def from_pretrained(
-        cls, folder_or_repo: str | Path, *, revision: str | None = None, **changes: Any
-    ) -> RobertaPreLayerNormConfig:
-        """Read config.json of a folder or a Hub repo.
-
-        Args:
-            folder_or_repo: a folder on disk, or a repo's id on the Hub.
-            revision: branch, tag or commit of the repo.
-            **changes: fields to set in place of the stated ones.
-
-        Returns:
-            The configuration.
-
-        Raises:
-            ValueError: if the file is no JSON object, states another model type, or cannot work.
-            FileNotFoundError: if there is none.
-        """
-        path = find_file(folder_or_repo, CONFIG_FILE, revision=revision)
-        if path is None:
-            raise FileNotFoundError(f"{folder_or_repo} has no {CONFIG_FILE}")
-        values = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(values, dict):
-            raise ValueError(f"{path} holds no JSON object")
-        if values.get("model_type", MODEL_TYPE) not in MODEL_TYPES:
-            raise ValueError(
-                f"{path} says model_type {values['model_type']!r}, not {' or '.join(map(repr, MODEL_TYPES))}"
-            )
-        return cls.from_dict(values, **changes)
+    def _merged(cls, stated: dict[str, Any], changed: dict[str, Any]) -> dict[str, Any]:
+        """Return the stated fields with some changed; another number of labels takes the names of the old ones away."""
+        names, count = stated.get("id2label") or (), changed.get("num_labels")
+        labels = {"num_labels"} if names else set()  # of both in config.json, transformers believes the names
+        if changed.get("id2label") is not None or count not in (None, len(names)):
+            labels = {"num_labels", "id2label", "label2id"}
+        return {**{name: value for name, value in stated.items() if name not in labels}, **changed}
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the content of config.json: the model's fields, the optional ones where they are not the default.
+        """Return everything that this configuration says, the defaults too; the number of labels is that of their names.
 
         Returns:
-            Values that JSON can hold, sorted by key.
+            The values by name, sorted.
+        """
+        values = super().to_dict()
+        del values["num_labels"]
+        return values
+
+    def to_diff_dict(self) -> dict[str, Any]:
+        """Return the content of config.json: the fields, the optional ones where they are not the default.
+
+        Returns:
+            The values by name, sorted.
 
         Raises:
             ValueError: if `hidden_act` is a callable, which JSON cannot hold.
         """
         if not isinstance(self.hidden_act, str):
             raise ValueError("hidden_act is a callable; config.json can only hold the name of an activation")
-        default_labels = self.id2label == {0: "LABEL_0", 1: "LABEL_1"}
-        stated = {}
-        for item in fields(self):
-            value = getattr(self, item.name)
-            optional = item.name in _OPTIONAL and value == item.default
-            label = item.name == "num_labels" or (item.name in ("id2label", "label2id") and default_labels)
-            if item.name != "extra" and not optional and not label:
-                stated[item.name] = value
-        return dict(sorted({**self.extra, **stated}.items()))
-
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Write `folder/config.json`.
-
-        Args:
-            folder: an existing folder.
-
-        Raises:
-            ValueError: if `hidden_act` is a callable, which JSON cannot hold.
-        """
-        text = json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n"
-        (Path(folder) / CONFIG_FILE).write_text(text, encoding="utf-8")
+        values = super().to_diff_dict()
+        if self.id2label == {0: "LABEL_0", 1: "LABEL_1"} and self.label2id == {"LABEL_0": 0, "LABEL_1": 1}:
+            del values["id2label"], values["label2id"]
+        return values

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from prenorm_model.naming import BASE_PREFIX
 
@@ -33,24 +34,45 @@ class ExpectedWeights:
     are_embeddings_tied: bool
 
 
+class Mismatch(NamedTuple):
+    """A weight whose stored shape is not the one that the model has."""
+
+    name: str
+    stored: Shape
+    wanted: Shape
+
+
 @dataclass(frozen=True)
 class Fit:
-    """The result of the match.
+    """The result of the match. Names are those of the model's parameters.
 
     Attributes:
         sources: the stored name of the weight that each parameter gets.
         fresh: the submodules and parameters to initialize anew, in a fixed order, so that a seed gives the same weights.
+        missing: the parameters that no stored weight is for.
+        mismatched: the weights of another shape.
+        unused: the stored weights that the model has no use for, each with its shape.
         problems: a line for everything that the model needs and does not get, sorted.
-        unexpected: a line for every stored weight that the model has no use for, sorted.
     """
 
     sources: dict[str, str]
     fresh: tuple[str, ...]
+    missing: frozenset[str]
+    mismatched: frozenset[Mismatch]
+    unused: Mapping[str, Shape]
     problems: tuple[str, ...]
-    unexpected: tuple[str, ...] = ()
+
+    @property
+    def unexpected(self) -> tuple[str, ...]:
+        """A line for every unused weight that is not another task's either, sorted."""
+        return tuple(
+            f"unexpected: {name}, shape {list(shape)}"
+            for name, shape in sorted(self.unused.items())
+            if not name.startswith(_OTHER_PARTS) and not name.endswith(_TABLES)
+        )
 
 
-def fit(stored: Mapping[str, Shape], expected: ExpectedWeights, *, ignore_mismatched_sizes: bool) -> Fit:
+def fit(stored: Mapping[str, Shape], expected: ExpectedWeights, *, ignore_mismatched_sizes: bool = False) -> Fit:
     """Match stored weights with parameters.
 
     Args:
@@ -63,29 +85,37 @@ def fit(stored: Mapping[str, Shape], expected: ExpectedWeights, *, ignore_mismat
         Where each parameter's weight comes from, what is initialized anew, and what does not fit.
     """
     available = _available(stored, expected)
-    missing = expected.shapes.keys() - available.keys()
+    missing = frozenset(expected.shapes.keys() - available.keys())
     fresh = [part for group in expected.optional_parts if _is_missing_whole(group, expected, missing) for part in group]
     whole = tuple(f"{part}." for part in fresh)
     problems = [
         f"missing: {name}, shape {list(expected.shapes[name])}" for name in missing if not name.startswith(whole)
     ]
-    unexpected = [
-        f"unexpected: {name}, shape {list(stored[source])}"
+    mismatched = frozenset(
+        Mismatch(name, stored[source], expected.shapes[name])
         for name, source in available.items()
-        if _is_unexpected(name, expected)
-    ]
-    sources = {}
-    for name, shape in expected.shapes.items():
-        if name not in available:
-            continue
-        if stored[available[name]] == shape:
-            sources[name] = available[name]
-        elif ignore_mismatched_sizes:
-            fresh.append(name)
-        else:
-            file_shape = list(stored[available[name]])
-            problems.append(f"mismatched: {name} is {file_shape} in the file, {list(shape)} in the model")
-    return Fit(sources, tuple(fresh), tuple(sorted(problems)), tuple(sorted(unexpected)))
+        if name in expected.shapes and stored[source] != expected.shapes[name]
+    )
+    wrong = {item.name for item in mismatched}
+    if ignore_mismatched_sizes:
+        fresh += [name for name in expected.shapes if name in wrong]
+    else:
+        problems += [
+            f"mismatched: {name} is {list(shape)} in the file, {list(wanted)} in the model"
+            for name, shape, wanted in mismatched
+        ]
+    return Fit(
+        sources={name: available[name] for name in expected.shapes if name in available and name not in wrong},
+        fresh=tuple(fresh),
+        missing=missing,
+        mismatched=mismatched,
+        unused={
+            name: stored[source]
+            for name, source in available.items()
+            if name not in expected.shapes and name not in expected.aliases
+        },
+        problems=tuple(sorted(problems)),
+    )
 
 
 def _available(stored: Mapping[str, Shape], expected: ExpectedWeights) -> dict[str, str]:
@@ -111,13 +141,7 @@ def _with_prefix(names: Mapping[str, Shape], has_head: bool) -> Iterator[str]:
             yield name
 
 
-def _is_missing_whole(group: tuple[str, ...], expected: ExpectedWeights, missing: set[str]) -> bool:
+def _is_missing_whole(group: tuple[str, ...], expected: ExpectedWeights, missing: frozenset[str]) -> bool:
     """Return whether the model has those parts, and the folder has none of their weights."""
     inside = {name for name in expected.shapes if name.startswith(tuple(f"{part}." for part in group))}
     return bool(inside) and inside <= missing
-
-
-def _is_unexpected(name: str, expected: ExpectedWeights) -> bool:
-    """Return whether the model has no use for a stored weight, and it is not another task's either."""
-    is_known = name in expected.shapes or name in expected.aliases
-    return not is_known and not name.startswith(_OTHER_PARTS) and not name.endswith(_TABLES)

@@ -2,39 +2,64 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from prenorm_model.hub import find_file
+from prenorm_model.hub import Location
 
 WEIGHTS_FILE, INDEX_FILE = "model.safetensors", "model.safetensors.index.json"
 
 
-def weight_files(
-    folder_or_repo: str | Path, name: str = WEIGHTS_FILE, index: str = INDEX_FILE, *, revision: str | None = None
-) -> list[Path]:
-    """Return the files that hold the weights: those that the index names, else the one file.
+def variant_name(name: str, variant: str | None) -> str:
+    """Return the name of a file of weights of a variant, such as `model.fp16.safetensors`.
 
     Args:
-        folder_or_repo: a folder on disk, or a repo's id on the Hub.
-        name: the file's name, where one holds all weights.
-        index: the index's name, where several do.
-        revision: branch, tag or commit of the repo.
+        name: the name without one.
+        variant: the variant; None: none.
 
     Returns:
-        Their paths, sorted by name; none if the folder has neither index nor file.
+        The name, with the variant before its last ending.
+
+    Raises:
+        ValueError: if the variant cannot be a part of a name.
+    """
+    if variant is not None and not re.fullmatch(r"[\w.-]+", variant):
+        raise ValueError(f"variant is {variant!r}; a part of a file's name has letters, digits, '.', '-' and '_'")
+    stem, _, ending = name.rpartition(".")
+    return name if variant is None else f"{stem}.{variant}.{ending}"
+
+
+def weight_files(
+    location: Location | Path, name: str = WEIGHTS_FILE, index: str = INDEX_FILE, *, variant: str | None = None
+) -> list[Path]:
+    """Return the files that hold the weights: the one file, else those that the index names.
+
+    Args:
+        location: a folder on disk, or where else the files are.
+        name: the file's name, where one holds all weights.
+        index: the index's name, where several do.
+        variant: the variant of the weights, a part of the files' names; None: the weights themselves.
+
+    Returns:
+        Their paths, sorted by name; none if the folder has neither file nor index.
 
     Raises:
         ValueError: if the index is no index, or names a file outside the folder.
         FileNotFoundError: if a file that the index names is missing.
     """
-    listing = find_file(folder_or_repo, index, revision=revision)
+    if isinstance(location, Path):
+        location = Location(location)
+    single = location.find(variant_name(name, variant))
+    if single is not None:
+        return [single]
+    listing = location.find(variant_name(index, variant))
     if listing is None:
-        single = find_file(folder_or_repo, name, revision=revision)
-        return [] if single is None else [single]
+        return []
     content = json.loads(listing.read_text(encoding="utf-8"))
     weight_map = content.get("weight_map") if isinstance(content, dict) else None
     if not isinstance(weight_map, dict) or not all(isinstance(shard, str) for shard in weight_map.values()):
@@ -42,35 +67,58 @@ def weight_files(
     shards = sorted(set(weight_map.values()))
     if any(Path(shard).name != shard for shard in shards):
         raise ValueError(f"{listing} names a file outside the folder")
-    paths = []
-    for shard in shards:
-        path = find_file(folder_or_repo, shard, revision=revision)
-        if path is None:
-            raise FileNotFoundError(f"{folder_or_repo} has no {shard}, which {index} names")
-        paths.append(path)
-    return paths
+    paths = [location.find(shard) for shard in shards]
+    missing = [shard for shard, path in zip(shards, paths, strict=True) if path is None]
+    if missing:
+        raise location.missing(*missing)
+    return [path for path in paths if path is not None]
 
 
-def write_index(folder: Path, metadata: Mapping[str, Any], weight_map: Mapping[str, str]) -> None:
+def write_index(
+    folder: Path, metadata: Mapping[str, Any], weight_map: Mapping[str, str], variant: str | None = None
+) -> str:
     """Write the index of weights that lie in several files.
 
     Args:
         folder: the folder of the files.
         metadata: facts about all of them, such as their size in bytes.
         weight_map: the file's name of every weight.
+        variant: the variant of the weights.
+
+    Returns:
+        The file's name.
     """
+    name = variant_name(INDEX_FILE, variant)
     index = {"metadata": metadata, "weight_map": dict(sorted(weight_map.items()))}
-    (folder / INDEX_FILE).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
+    (folder / name).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
+    return name
 
 
-def remove_weights(folder: Path) -> None:
+def weight_patterns(variant: str | None) -> list[str]:
+    """Return the patterns of the names that files of weights can have: one file, or shards and their index.
+
+    Args:
+        variant: the variant of the weights.
+
+    Returns:
+        Patterns as `fnmatch` knows them.
+    """
+    single, index = (glob.escape(variant_name(name, variant)) for name in (WEIGHTS_FILE, INDEX_FILE))
+    stem = single.removesuffix(".safetensors")
+    number = "[0-9]" * 5
+    return [single, index, f"{stem}-{number}-of-{number}.safetensors"]
+
+
+def remove_weights(folder: Path, variant: str | None = None) -> None:
     """Remove the weights of an earlier save, which a loader could take for this one's: index, shards, a single file.
 
     Args:
         folder: the folder that is about to be written.
+        variant: the variant of the weights; others stay.
     """
-    for path in (*folder.glob("model.safetensors*"), *folder.glob("model-*-of-*.safetensors")):
-        path.unlink()
+    for pattern in weight_patterns(variant):
+        for path in folder.glob(pattern):
+            path.unlink()
 
 
 def follow_umask(path: Path) -> None:

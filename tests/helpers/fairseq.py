@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from helpers.paths import FIXTURES, ROOT
-from prenorm.errors import NotRepresentable, UsageProblem
 from prenorm.mapping.understood import Prepared, prepare
 from prenorm.options import SourceOptions
 from prenorm.parts import open_checkpoint
@@ -38,22 +37,21 @@ def told(prepared: Prepared) -> FairseqModel:
     return fairseq_model(prepared.description, arguments, prepared.canonical, prepared.tensors)
 
 
-def checkpoints() -> list[Path]:
-    """Every checkpoint among the fixtures that is a pre-LayerNorm RoBERTa."""
-    found = []
-    for folder in sorted(
-        {path.parent for path in [*FIXTURES.glob("*/checkpoint*.pt"), *VARIANTS.glob("*/checkpoint*.pt")]}
-    ):
-        path = min(folder.glob("checkpoint*.pt"))  # of one in several files, any stands for all
-        try:
-            understood(path)
-        except (NotRepresentable, UsageProblem):  # no such model, or one that needs options
-            continue
-        found.append(path)
-    return found
+def _any_of(folder: Path) -> Path:
+    """The checkpoint of a folder; of one in several files, any stands for all."""
+    return min(folder.glob("checkpoint*.pt"))
 
 
-CHECKPOINTS = checkpoints()
+# No pre-LayerNorm RoBERTa, or one that needs options.
+_REFUSED = {
+    "adaptive-input", "bias-kv", "fairseq-0.10.2-post-layernorm", "fairseq-0.10.2-postnorm", "fairseq-0.9.0-post-layernorm",
+    "hugging-face-state-dict", "linformer", "model-alone", "no-arguments", "post-layernorm", "pruned-heads",
+    "pruned-heads-unequal", "quant-noise-pq", "quant-noise-pq-prenorm", "quant-noise-scalar", "segment-embeddings",
+    "translation", "wav2vec2",
+}  # fmt: skip
+_FOLDERS = sorted({path.parent for folder in (FIXTURES, VARIANTS) for path in folder.glob("*/checkpoint*.pt")})
+CHECKPOINTS = [_any_of(folder) for folder in _FOLDERS if folder.name not in _REFUSED]
+REFUSED = [_any_of(folder) for folder in _FOLDERS if folder.name in _REFUSED]
 
 
 def own_reference(prepared: Prepared) -> builtin.BuiltinReference:

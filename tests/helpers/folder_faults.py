@@ -87,6 +87,11 @@ def swap_layers(tensors: Tensors, named: Callable[[str], str]) -> None:
         tensors[name], tensors[twin] = tensors[twin], tensors[name]
 
 
+def other_layer(tensors: Tensors, named: Callable[[str], str]) -> None:
+    key = "attention.self.key.weight"
+    tensors[named(f"encoder.layer.1.{key}")] = tensors[named(f"encoder.layer.0.{key}")].clone()
+
+
 def cancel(tensors: Tensors, named: Callable[[str], str]) -> None:
     """Values and output projection negated: no number changes, and yet these are not the checkpoint's weights."""
     at = named("encoder.layer.1.attention.")
@@ -213,6 +218,8 @@ FAULTS = (
     Fault("k and v swapped in one layer", swap(f"{LAYER}attention.self.key", f"{LAYER}attention.self.value"), NUMBERS),
     Fault("positions start at the pad", patch(embeddings, "positions_from_ids", positions_from_pad), ("modules",)),
     Fault("position rows shifted by one", tensor(PLACES, lambda t: t.roll(1, 0)), NUMBERS),
+    Fault("key weight of another layer", weights(other_layer), NUMBERS),
+    Fault("FFN weight scaled", tensor(f"{LAYER}intermediate.dense.weight", lambda t: t * 0.125), NUMBERS),
     Fault("two layers swapped", weights(swap_layers), NUMBERS),
     Fault("the two norms of a layer swapped", swap(f"{LAYER}attention.LayerNorm", f"{LAYER}intermediate.LayerNorm"), NUMBERS),
     Fault("one embedding row zeroed", tensor(WORDS, set_row(20, 0.0)), ("tensors",)),

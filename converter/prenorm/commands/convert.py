@@ -76,7 +76,7 @@ def convert(options: ConvertOptions) -> Conversion:
         shown_command = _command(prepared, options)
     with clock.measure("import"):  # torch, which inspect and refusals do not wait for
         from prenorm.commands.assemble import prove_folder, write_folder
-    foreign = frequency_warning(prepared)
+    foreign = frequency_warning(prepared, prepared.tokenization.dictionary if prepared.tokenization else None)
     if foreign is not None:
         warnings.append(foreign)
         progress.warn(foreign)

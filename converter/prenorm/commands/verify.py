@@ -82,11 +82,11 @@ def _verify_by_checkpoint(options: VerifyOptions) -> Report:
         published = open_folder(options.folder, Path(scratch), options.revision, options.listener)
         understood = replace(options, task=published.kind.value) if options.task == AUTO else options
         prepared = prepare(checkpoint, understood, vocabulary_rows(published.tensors))
-        foreign = frequency_warning(prepared)
-        if foreign is not None:
-            options.listener.warn(foreign)
         facts = {"task": prepared.plan.task.kind.value, "notes": list(published.notes)}
         tokenizer = tokenizer_by_dictionary(published.path, prepared.tokenization, prepared.dictionary)
+        foreign = frequency_warning(prepared, prepared.dictionary if tokenizer.is_judged else None)
+        if foreign is not None:
+            options.listener.warn(foreign)
         report, _ = prove_by_checkpoint(
             prepared,
             JudgedFolder.opened(published, facts),

@@ -2,111 +2,193 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from functools import partial
-from itertools import islice
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from prenorm_model.config import RobertaPreLayerNormConfig
-from prenorm_model.generation import check_continuation, check_prompt, check_sampling
+from prenorm_model.generation import GenerationOptions, check_prompt
+from prenorm_model.torch.module import ConfiguredModule
 
 
-class GenerationMixin:
-    """Adds `generate` to a causal language model."""
+class Streamer(Protocol):
+    """What takes in the tokens as they come, such as transformers' `TextStreamer`."""
 
-    config: RobertaPreLayerNormConfig
+    def put(self, value: Tensor) -> None:
+        """Take in the prompt first, then the next tokens, on the CPU.
+
+        Args:
+            value: [batch, length] of the prompt, then [batch].
+        """
+
+    def end(self) -> None:
+        """Take in that no more tokens come."""
+
+
+class GenerationMixin(ConfiguredModule):
+    """Adds `generate` to a causal language model.
+
+    Args:
+        config: the model's configuration.
+    """
 
     @torch.no_grad()
     def generate(
         self,
-        input_ids: Tensor,
-        attention_mask: Tensor | None = None,
+        inputs: Tensor | None = None,
+        generation_config: object = None,
         *,
-        max_new_tokens: int = 20,
-        do_sample: bool = False,
-        temperature: float = 1.0,
-        top_k: int = 0,
-        top_p: float = 1.0,
+        streamer: Streamer | None = None,
         seed: int | None = None,
-        eos_token_id: int | None = None,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
         encoder_hidden_states: Tensor | None = None,
         encoder_attention_mask: Tensor | None = None,
         head_mask: Tensor | None = None,
+        **options: object,
     ) -> Tensor:
-        """Continue a batch of texts, until each has its end or `max_new_tokens` are there.
+        """Continue a batch of texts, until each has its end or as many tokens as are wanted.
 
         Args:
-            input_ids: [batch, length], int64; shorter texts padded on the left.
-            attention_mask: [batch, length]; default: everything but pads.
-            max_new_tokens: how many tokens at most to add.
-            do_sample: draw from the distribution, instead of taking the best token.
-            temperature: divides the logits before drawing; below 1 sharper, above 1 flatter.
-            top_k: draw from the k best tokens only; 0: from all.
-            top_p: draw from the smallest set of tokens that has this probability only; 1: from all.
+            inputs: [batch, length], int64, the texts; shorter ones padded on the left. Default: one text that begins.
+            generation_config: transformers' `GenerationConfig`, or a mapping of options.
+            streamer: takes in the prompt and then every step's tokens, as transformers' streamers do.
             seed: for draws that can be repeated; default: torch's generator as it is.
-            eos_token_id: the token that ends a text; default: the config's.
+            input_ids: another name of `inputs`.
+            attention_mask: [batch, length]; default: everything but pads.
             encoder_hidden_states: [batch, encoder length, hidden], for cross-attention.
             encoder_attention_mask: [batch, encoder length].
             head_mask: [heads] or [layers, heads], multiplied with the attention weights.
+            **options: those of `GenerationOptions`, in place of what `generation_config` says.
 
         Returns:
-            [batch, length + new tokens], the texts and what was added, padded on the right behind their ends.
+            [batch * num_return_sequences, length + new tokens], the texts and what was added, padded on the right behind
+            their ends.
 
         Raises:
-            ValueError: naming the argument that cannot be, or the limit of the position table.
+            ValueError: naming the argument that cannot be, that is left to transformers, or the limit of the position table.
         """
-        check_sampling(max_new_tokens, temperature, top_k, top_p)
-        mask = _prompt_mask(self.config, input_ids, attention_mask, max_new_tokens)
-        choose: Callable[[Tensor], Tensor] = partial(torch.argmax, dim=-1)
-        if do_sample:
-            generator = None if seed is None else torch.Generator(input_ids.device).manual_seed(seed)
-            choose = partial(draw, temperature=temperature, top_k=top_k, top_p=top_p, generator=generator)
-        tokens = self._continue(
-            input_ids, mask, choose, self.config.eos_token_id if eos_token_id is None else eos_token_id,
-            encoder_hidden_states=encoder_hidden_states, encoder_attention_mask=encoder_attention_mask,
-            head_mask=head_mask,
-        )  # fmt: skip
-        return torch.cat([input_ids, *islice(tokens, max_new_tokens)], dim=1)
+        chosen = GenerationOptions.of(generation_config, options)
+        prompt = _prompt(self.config, chosen, inputs, input_ids, self.device)
+        mask = prompt.ne(self.config.pad_token_id) if attention_mask is None else attention_mask.bool()
+        ends_in_pads = mask.dim() == 2 and mask.shape[1] > 0 and not bool(mask[:, -1].all())
+        check_prompt(self.config, tuple(prompt.shape), tuple(mask.shape), is_right_padded=ends_in_pads)
+        steps = chosen.steps(self.config, columns=prompt.shape[1], longest=int(mask.sum(dim=1).max()))
+        source = None if seed is None else torch.Generator(prompt.device).manual_seed(seed)
+        ends = torch.tensor(chosen.ends(self.config), dtype=torch.long, device=prompt.device)
+        rows, repeats = Chooser(chosen, ends, prompt.shape[1], source), chosen.num_return_sequences
+        ids, mask = prompt.repeat_interleave(repeats, dim=0), mask.repeat_interleave(repeats, dim=0)
+        states = {"encoder_hidden_states": encoder_hidden_states, "encoder_attention_mask": encoder_attention_mask}
+        arguments = {
+            key: None if value is None else value.repeat_interleave(repeats, dim=0) for key, value in states.items()
+        }
+        if streamer is not None:
+            streamer.put(prompt.cpu())
+        for chosen_tokens in self._continue(ids, mask, rows, steps, {**arguments, "head_mask": head_mask}):
+            ids = torch.cat([ids, chosen_tokens[:, None]], dim=1)
+            if streamer is not None:
+                streamer.put(chosen_tokens.cpu())
+        if streamer is not None:
+            streamer.end()
+        return ids
 
     def _continue(
-        self, input_ids: Tensor, mask: Tensor, choose: Callable[[Tensor], Tensor], end: int, **options: Tensor | None
+        self, ids: Tensor, mask: Tensor, chooser: Chooser, steps: int, arguments: dict[str, Tensor | None]
     ) -> Iterator[Tensor]:
-        """Yield the next token of every text, [batch, 1], until all texts have their end; pads behind it."""
-        pad = self.config.pad_token_id
+        """Yield the next token of every text, [batch], until all texts have their end; pads behind it."""
+        options = chooser.options
+        pad = self.config.pad_token_id if options.pad_token_id is None else options.pad_token_id
         is_full = bool(mask.all())
-        positions = (mask.cumsum(dim=1) * mask) + pad
-        ended = torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)
-        new, cache = input_ids, None
-        while not bool(ended.all()):
-            output = self(  # type: ignore[operator]
-                new, None if is_full else mask, position_ids=positions, past_key_values=cache, use_cache=True,
-                logits_to_keep=1, return_dict=True, **options,
+        ended = torch.zeros(len(ids), dtype=torch.bool, device=ids.device)
+        new, cache = ids, None
+        for _ in range(steps):
+            # Counted as the forward itself counts them, but from the mask: pads may have any id.
+            positions = (mask.cumsum(dim=1) * mask + self.config.pad_token_id)[:, -new.shape[1] :]
+            output: Any = self(
+                new, None if is_full else mask, position_ids=positions, past_key_values=cache,
+                use_cache=options.use_cache, logits_to_keep=1, return_dict=True, **arguments,
             )  # fmt: skip
             cache = output.past_key_values
-            chosen = torch.where(ended, pad, choose(output.logits[:, -1]))
-            ended = ended | (chosen == end)
-            new = chosen[:, None]
-            yield new
-            positions = positions[:, -1:] + 1
-            if not is_full:
-                mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
+            chosen = torch.where(ended, pad, chooser.choose(output.logits[:, -1], ids))
+            yield chosen
+            ended = ended | torch.isin(chosen, chooser.ends)
+            if bool(ended.all()):
+                return
+            ids = torch.cat([ids, chosen[:, None]], dim=1)
+            new = chosen[:, None] if options.use_cache else ids
+            mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
 
 
-def _prompt_mask(
-    config: RobertaPreLayerNormConfig, input_ids: Tensor, attention_mask: Tensor | None, max_new_tokens: int
+def _prompt(
+    config: RobertaPreLayerNormConfig,
+    options: GenerationOptions,
+    inputs: Tensor | None,
+    input_ids: Tensor | None,
+    device: torch.device,
 ) -> Tensor:
-    """Return where the texts are, bool [batch, length]; raise ValueError where they cannot be continued."""
-    mask = input_ids.ne(config.pad_token_id) if attention_mask is None else attention_mask.bool()
-    check_prompt(config, tuple(input_ids.shape), tuple(mask.shape))
-    check_continuation(
-        config,
-        is_right_padded=not bool(mask[:, -1].all()),
-        longest=int(mask.sum(dim=1).max()),
-        max_new_tokens=max_new_tokens,
-    )
-    return mask
+    """Return the texts to continue: one that only begins, where none is given."""
+    if inputs is not None and input_ids is not None:
+        raise ValueError("inputs and input_ids are the same argument; both are given")
+    prompt = inputs if input_ids is None else input_ids
+    if prompt is not None:
+        return prompt
+    begin = config.bos_token_id if options.bos_token_id is None else options.bos_token_id
+    return torch.tensor([[begin]], device=device)
+
+
+@dataclass(frozen=True)
+class Chooser:
+    """Takes the best tokens, or draws them.
+
+    Attributes:
+        options: says how.
+        ends: the tokens that end a text, [number of them].
+        prompt: how many tokens a row began with.
+        generator: the source of randomness; None: torch's own.
+    """
+
+    options: GenerationOptions
+    ends: Tensor
+    prompt: int
+    generator: torch.Generator | None = None
+
+    def choose(self, logits: Tensor, ids: Tensor) -> Tensor:
+        """Choose one token for each row.
+
+        Args:
+            logits: [batch, vocab].
+            ids: [batch, length], the texts so far.
+
+        Returns:
+            [batch], int64.
+        """
+        scores = logits.float()
+        if self.options.repetition_penalty != 1:
+            scores = penalize(scores, ids, self.options.repetition_penalty)
+        if ids.shape[1] - self.prompt < self.options.min_new_tokens:
+            known = self.ends[(self.ends >= 0) & (self.ends < scores.shape[1])]
+            scores = scores.index_fill(1, known, -torch.inf)
+        if not self.options.do_sample:
+            return scores.argmax(dim=-1)
+        return draw(scores, self.options.temperature, self.options.top_k, self.options.top_p, self.generator)
+
+
+def penalize(logits: Tensor, ids: Tensor, penalty: float) -> Tensor:
+    """Make tokens that are there already less probable (Keskar et al. 2019, arXiv:1909.05858, section 4.1).
+
+    Args:
+        logits: [batch, vocab].
+        ids: [batch, length], the texts so far, pads included.
+        penalty: divides positive logits of their tokens, and multiplies negative ones.
+
+    Returns:
+        [batch, vocab].
+    """
+    there = logits.gather(1, ids)
+    return logits.scatter(1, ids, torch.where(there < 0, there * penalty, there / penalty))
 
 
 def filter_logits(logits: Tensor, top_k: int, top_p: float) -> Tensor:
@@ -145,5 +227,5 @@ def draw(logits: Tensor, temperature: float, top_k: int, top_p: float, generator
     Returns:
         [batch], int64.
     """
-    probabilities = filter_logits(logits.float() / temperature, top_k, top_p).softmax(dim=-1)
+    probabilities = filter_logits(logits / temperature, top_k, top_p).softmax(dim=-1)
     return probabilities.multinomial(1, generator=generator).squeeze(1)

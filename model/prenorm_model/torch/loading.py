@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 import warnings
-from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import Any, TypeVar
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypedDict, TypeVar
 
+import safetensors.torch
 import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from prenorm_model.config import RobertaPreLayerNormConfig
-from prenorm_model.fitting import ExpectedWeights, Fit, fit
-from prenorm_model.folder import INDEX_FILE, WEIGHTS_FILE, weight_files
+from prenorm_model.fitting import ExpectedWeights, Fit, Mismatch, fit
+from prenorm_model.folder import INDEX_FILE, WEIGHTS_FILE, variant_name, weight_files
+from prenorm_model.hub import Location
 from prenorm_model.naming import BASE_PREFIX, to_module
 from prenorm_model.torch.module import ConfiguredModule
 
@@ -25,7 +26,7 @@ OLD_WEIGHTS_FILE, OLD_INDEX_FILE = "pytorch_model.bin", "pytorch_model.bin.index
 ModuleT = TypeVar("ModuleT", bound=ConfiguredModule)
 
 
-class _NoInitialization(TorchFunctionMode):
+class NoInitialization(TorchFunctionMode):
     """Makes `torch.nn.init` leave tensors as they are.
 
     On the meta device there is nothing to fill, yet `normal_` there imports torch's compiler, most of a second.
@@ -40,80 +41,131 @@ class _NoInitialization(TorchFunctionMode):
         return func(*args, **named)
 
 
+class LoadingInfo(TypedDict):
+    """What `output_loading_info` returns, by the names of the model's parameters, as transformers does.
+
+    Attributes:
+        missing_keys: the parameters that were initialized anew, because there are no weights for them.
+        unexpected_keys: the stored weights that were left out.
+        mismatched_keys: the parameters that were initialized anew, because the stored shape, the second, is not theirs.
+        error_msgs: empty; whatever does not fit is an error.
+    """
+
+    missing_keys: set[str]
+    unexpected_keys: set[str]
+    mismatched_keys: set[Mismatch]
+    error_msgs: list[str]
+
+
+@dataclass(frozen=True)
+class LoadingOptions:
+    """How weights are read and put into a model; `PreTrainedModel.from_pretrained` explains the fields."""
+
+    state_dict: Mapping[str, Tensor] | None = None
+    dtype: torch.dtype | str | None = None
+    device: torch.device | None = None
+    variant: str | None = None
+    use_safetensors: bool | None = None
+    disable_mmap: bool | None = None
+    ignore_mismatched_sizes: bool = False
+    ignore_unexpected_keys: bool = False
+
+
 def load(
     cls: type[ModuleT],
-    source: str | Path,
-    *,
-    config: RobertaPreLayerNormConfig | None,
-    revision: str | None,
-    dtype: torch.dtype | str | None,
-    device: torch.device | str | None,
-    ignore_mismatched_sizes: bool,
-    ignore_unexpected_keys: bool,
-    changes: Mapping[str, Any],
-) -> ModuleT:
+    location: Location,
+    config: RobertaPreLayerNormConfig,
+    arguments: tuple[Sequence[Any], Mapping[str, Any]],
+    options: LoadingOptions,
+) -> tuple[ModuleT, LoadingInfo]:
     """Load a model, in evaluation mode.
 
     Args:
         cls: the model's class.
-        source: a folder on disk, or a repo's id on the Hub.
-        config: in place of the folder's config.json.
-        revision: branch, tag or commit of the repo.
-        dtype: the type of the weights, or its name; None and "auto": as stored.
-        device: where to put the model; None: where the weights are mapped.
-        ignore_mismatched_sizes: initialize weights anew whose shape is not the stored one, instead of refusing.
-        ignore_unexpected_keys: leave out stored weights that the model has no use for, instead of refusing.
-        changes: fields of the config to change, and arguments of the class.
+        location: where the weights are.
+        config: the model's configuration.
+        arguments: the arguments of the class after the config, by place and by name.
+        options: how.
 
     Returns:
-        The model.
+        The model, and what did not come from the files or did not go into the model.
 
     Raises:
         ValueError: listing missing, unexpected and mismatched keys, or naming what else cannot be.
-        FileNotFoundError: if there is no config.json or no weights.
     """
-    model = _without_weights(cls, source, config, revision, changes)
-    model_type = model.config.model_type
-    stored = {to_module(name, model_type): tensor for name, tensor in _read(source, revision)}
+    model = without_weights(cls, config, *arguments[0], **arguments[1])
+    tensors = options.state_dict.items() if options.state_dict is not None else _read(location, options)
+    stored = {to_module(name, config.model_type): tensor for name, tensor in tensors}
     shapes = {name: tuple(tensor.shape) for name, tensor in stored.items()}
-    matched = fit(shapes, _expected_weights(model), ignore_mismatched_sizes=ignore_mismatched_sizes)
-    problems = sorted([*matched.problems, *(() if ignore_unexpected_keys else matched.unexpected)])
+    matched = fit(shapes, expected_weights(model), ignore_mismatched_sizes=options.ignore_mismatched_sizes)
+    problems = sorted([*matched.problems, *(() if options.ignore_unexpected_keys else matched.unexpected)])
     if problems:
-        raise ValueError(f"{source} does not fit {cls.__name__}:\n  " + "\n  ".join(problems))
+        raise ValueError(f"{location} does not fit {cls.__name__}:\n  " + "\n  ".join(problems))
+    dtype = config.dtype if options.dtype in (None, "auto") else options.dtype
     _fill(model, {name: stored[key] for name, key in matched.sources.items()}, matched, _dtype(dtype))
     if matched.fresh:
         parts = sorted({re.sub(r"\.\d+\.crossattention$", ".*.crossattention", part) for part in matched.fresh})
         verb = "is" if len(parts) == 1 else "are"
         warnings.warn(
-            f"{', '.join(parts)} of {cls.__name__} {verb} not in {source} and newly initialized; "
+            f"{', '.join(parts)} of {cls.__name__} {verb} not in {location} and newly initialized; "
             "train before you rely on it",
             stacklevel=3,  # the line that called `from_pretrained`
         )
     model.eval()
-    return model if device is None else model.to(device)
+    info = LoadingInfo(
+        missing_keys=set(matched.missing), unexpected_keys=set(matched.unused), error_msgs=[],
+        mismatched_keys=set(matched.mismatched),
+    )  # fmt: skip
+    return model if options.device is None else model.to(options.device), info
 
 
-def _without_weights(
-    cls: type[ModuleT],
-    source: str | Path,
-    config: RobertaPreLayerNormConfig | None,
-    revision: str | None,
-    changes: Mapping[str, Any],
+def without_weights(
+    cls: type[ModuleT], config: RobertaPreLayerNormConfig, *arguments: Any, **named_arguments: Any
 ) -> ModuleT:
-    """Make the model on the meta device, its config read from the folder where none is given."""
-    constructor = {name for name in inspect.signature(cls).parameters if name != "config"}
-    arguments = {name: value for name, value in changes.items() if name in constructor}
-    fields = {name: value for name, value in changes.items() if name not in constructor}
-    if config is None:
-        config = RobertaPreLayerNormConfig.from_pretrained(source, revision=revision, **fields)
-    elif fields:
-        raise ValueError(f"{', '.join(fields)}: change the config that is given, or leave it out")
-    with torch.device("meta"), _NoInitialization():
-        return cls(config, **arguments)
+    """Make a model on the meta device, where its weights have shapes alone.
+
+    Args:
+        cls: the model's class.
+        config: its configuration.
+        *arguments: arguments of the class after the config, by place.
+        **named_arguments: the same by name.
+
+    Returns:
+        The model.
+    """
+    with torch.device("meta"), NoInitialization():
+        return cls(config, *arguments, **named_arguments)
 
 
-def _expected_weights(model: ConfiguredModule) -> ExpectedWeights:
-    """Return what the model needs of a folder."""
+def one_device(device_map: Mapping[str, Any] | torch.device | str | int | None) -> torch.device | None:
+    """Return the device that a device map puts the whole model on.
+
+    Args:
+        device_map: a device, or a mapping of the whole model, "", to one; None: nowhere else than where it is loaded.
+
+    Returns:
+        The device.
+
+    Raises:
+        ValueError: if the map is none of a single device.
+    """
+    if isinstance(device_map, Mapping):
+        device_map = device_map[""] if set(device_map) == {""} else "several devices"
+    try:
+        return None if device_map is None else torch.device(device_map)
+    except RuntimeError as error:
+        raise ValueError(f"device_map is {device_map!r}; it must be one device, such as 'cpu' or 'cuda:0'") from error
+
+
+def expected_weights(model: ConfiguredModule) -> ExpectedWeights:
+    """Return what a model needs of a folder.
+
+    Args:
+        model: the model; its weights may be on the meta device.
+
+    Returns:
+        Names and shapes, and what may be missing.
+    """
     has_head = bool(model.base_prefix)
     heads = [(name,) for name, _ in model.named_children() if has_head and name != BASE_PREFIX]
     # Which the weights of an encoder, that is to become a decoder, lack in every layer.
@@ -163,25 +215,30 @@ def _initialize_new(model: ConfiguredModule, prefix: str, module: nn.Module, kee
 
 def _dtype(dtype: torch.dtype | str | None) -> torch.dtype | None:
     """Return the type that is meant; None: as stored."""
-    if dtype is None or dtype == "auto" or isinstance(dtype, torch.dtype):
-        return dtype if isinstance(dtype, torch.dtype) else None
-    value = getattr(torch, dtype, None)
-    if not isinstance(value, torch.dtype) or not value.is_floating_point:
-        raise ValueError(f"dtype is {dtype!r}, not the name of a floating-point type")
+    value = dtype if isinstance(dtype, torch.dtype | None) else getattr(torch, dtype, dtype)
+    if value is not None and not (isinstance(value, torch.dtype) and value.is_floating_point):
+        raise ValueError(f"dtype is {dtype!r}, not a floating-point type of torch, its name, or 'auto'")
     return value
 
 
-def _read(source: str | Path, revision: str | None) -> Iterator[tuple[str, Tensor]]:
+def _read(location: Location, options: LoadingOptions) -> Iterator[tuple[str, Tensor]]:
     """Yield the stored tensors: safetensors where there are some, else an old pickle, through torch's safe loader."""
-    for name, index in ((WEIGHTS_FILE, INDEX_FILE), (OLD_WEIGHTS_FILE, OLD_INDEX_FILE)):
-        paths = weight_files(source, name, index, revision=revision)
+    kinds = {True: (WEIGHTS_FILE, INDEX_FILE), False: (OLD_WEIGHTS_FILE, OLD_INDEX_FILE)}
+    if options.use_safetensors is not None:
+        kinds = {bool(options.use_safetensors): kinds[bool(options.use_safetensors)]}
+    for is_safe, (name, index) in kinds.items():
+        paths = weight_files(location, name, index, variant=options.variant)
         for path in paths:
-            if path.suffix == ".safetensors":
+            if is_safe and options.disable_mmap:
+                yield from safetensors.torch.load(path.read_bytes()).items()
+            elif is_safe:
                 with safe_open(path, framework="pt") as file:
                     for key in file.keys():  # noqa: SIM118 - safe_open is no dictionary
                         yield key, file.get_tensor(key)
             else:
-                yield from torch.load(path, map_location="cpu", weights_only=True, mmap=True).items()
+                yield from torch.load(
+                    path, map_location="cpu", weights_only=True, mmap=not options.disable_mmap
+                ).items()
         if paths:
             return
-    raise FileNotFoundError(f"{source} has no {WEIGHTS_FILE} and no {OLD_WEIGHTS_FILE}")
+    raise location.missing(*(variant_name(name, options.variant) for name, _ in kinds.values()))

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from helpers.fairseq import AT, CHECKPOINTS, IDS, PARTS, VARIANTS, Run, own_reference, told, understood
+from helpers.fairseq import AT, CHECKPOINTS, IDS, PARTS, REFUSED, VARIANTS, Run, own_reference, told, understood
 from helpers.paths import MLM
+from prenorm.errors import NotRepresentable, UsageProblem
 from prenorm.proof.references import builtin
 from prenorm.proof.references.fairseq.process import FairseqWorker
 from prenorm.proof.references.fairseq.reference import FairseqReference, Noise
@@ -48,8 +49,14 @@ def test_fairseq_computes_what_was_recorded_and_what_we_compute(path: Path, work
     assert run.excess() <= 0
 
 
+@pytest.mark.parametrize("path", REFUSED, ids=lambda path: path.parent.name)
+def test_the_other_checkpoints_are_no_such_model_or_need_options(path: Path) -> None:
+    with pytest.raises((NotRepresentable, UsageProblem)):
+        understood(path)
+
+
 def test_there_are_as_many_as_there_were() -> None:
-    assert len(CHECKPOINTS) >= 30
+    assert len(CHECKPOINTS) >= 66
 
 
 def test_the_noise_is_that_of_float32_and_of_the_cast_in_gelu(worker: FairseqWorker) -> None:
