@@ -89,6 +89,7 @@ def test_the_command_names_the_surplus_tensor_and_has_numbers(clean: Path, tmp_p
     assert f"'{SURPLUS[0]}'" in text
     assert "logits │ " in text
     assert "cannot be computed" not in text
+    assert text.index(f"Cause: target tensor '{SURPLUS[0]}' is in the files") < text.index("logits │ ")
 
 
 def test_a_golden_file_names_it_and_has_numbers_too(clean: Path, tmp_path: Path) -> None:

@@ -107,7 +107,7 @@ def _failure(report: Report, output: Path) -> ParityFailed:
         + (f"; first diverging module: {module}" if module else "")
         + f"), so {output} was not written",
         report=report,
-        problems=[*report.causes, *report.problems, *(f"'{name}' is not bit-equal to its source" for name in unequal)],
+        problems=[*report.causes, *(f"'{name}' is not bit-equal to its source" for name in unequal)],
         advice="This is a fault of prenorm: please report it with the output of prenorm inspect",
     )
 

@@ -173,7 +173,7 @@ class Report(Struct, frozen=True, kw_only=True):
         tensors = self.different_tensors or ()
         hint = None if self.divergence is None else self.divergence.hint
         known = [] if hint is None or any(hint == item.brief for item in tensors) else [hint]
-        return [*known, *(item.sentence for item in tensors)]
+        return [*known, *self.problems, *(item.sentence for item in tensors)]
 
     @property
     def checks_run(self) -> list[Check]:
