@@ -37,8 +37,8 @@ class HookedModel:
                 for part in modules.parts:
                     module = model.get_submodule(modules.path(stage, part, base))
                     module.register_forward_hook(self._keep(part))
-        if task in modules.heads:
-            self.report(modules.heads[task], HEAD_STAGE)
+        if (head := modules.head(task)) is not None:
+            self.report(head, HEAD_STAGE)
 
     def report(self, path: str, stage: str) -> None:
         """Report the output of a module as a stage.
