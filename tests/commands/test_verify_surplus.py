@@ -16,8 +16,8 @@ from helpers.commands import run_command
 from helpers.paths import MLM
 from prenorm import convert, record, verify
 from prenorm.reports import render
+from prenorm.reports.facts import parity_rows
 from prenorm.reports.model import Report
-from prenorm.reports.table import parity_rows
 
 pytestmark = pytest.mark.slow
 

@@ -13,8 +13,8 @@ from tokenizers import Tokenizer
 
 from prenorm.errors import UnreadableCheckpoint
 from prenorm.files import TOKENIZER_FILE
-from prenorm.proof.checks.folder_tokenizer import FolderTokenizer, not_judged, unreadable
-from prenorm.proof.checks.tokenizer import CORPUS, merges_of, single_precision
+from prenorm.proof.checks.folder_tokenizer import FolderTokenizer, not_judged
+from prenorm.proof.checks.tokenizer import CORPUS, merges_of, single_precision, unreadable
 from prenorm.proof.checks.tokenizer_companions import check_companions
 from prenorm.reports.model import Check
 from prenorm.tokenization import Tokenization, tokenizer_config

@@ -55,12 +55,10 @@ def check_tokenizer(folder: Path, parts: Tokenization, longest: int, problem: st
         The check for the report, and one sentence for each kind of disagreement.
     """
     path = folder / TOKENIZER_FILE
-    if not path.is_file():
-        return Check("tokenizer ids", False, {"tokens": 0, "wrong": 0}), [f"tokenizer: there is no {TOKENIZER_FILE}"]
-    try:
-        actual = Tokenizer.from_file(str(path))
-    except Exception as error:  # the library raises nothing narrower
-        return Check("tokenizer ids", False, {"tokens": 0, "wrong": 0}), [f"tokenizer: it cannot be read: {error}"]
+    fault = unreadable(folder) if path.is_file() else f"there is no {TOKENIZER_FILE}"
+    if fault:
+        return Check("tokenizer ids", False, {"tokens": 0, "wrong": 0}), [f"tokenizer: {fault}"]
+    actual = Tokenizer.from_file(str(path))
     tokens, wrong = count_wrong_ids(path, parts)
     disagreements = (
         [f"tokenizer: {wrong} of {tokens} tokens have not the dictionary's row as their id"] if wrong else []
@@ -71,6 +69,25 @@ def check_tokenizer(folder: Path, parts: Tokenization, longest: int, problem: st
     return Check(
         "tokenizer ids", not disagreements, {"tokens": tokens, "wrong": wrong, "disagreements": len(disagreements)}
     ), disagreements
+
+
+def unreadable(folder: Path) -> str:
+    """Say what is wrong with a tokenizer.json that cannot be read.
+
+    Args:
+        folder: the folder.
+
+    Returns:
+        The reason; empty if it can be read, or there is none.
+    """
+    path = folder / TOKENIZER_FILE
+    if not path.is_file():
+        return ""
+    try:
+        Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises nothing narrower
+        return f"it cannot be read: {error}"
+    return ""
 
 
 def _compare(actual: Tokenizer, wanted: Tokenizer, parts: Tokenization) -> Iterator[str]:
