@@ -36,27 +36,10 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
-    "Conversion",
-    "Golden",
-    "HubProblem",
-    "Inspection",
-    "NotJudged",
-    "NotProven",
-    "NotRepresentable",
-    "ParityFailed",
-    "PrenormError",
-    "Progress",
-    "Pushed",
-    "Report",
-    "UnreadableCheckpoint",
-    "UsageProblem",
-    "__version__",
-    "convert",
-    "inspect",
-    "push",
-    "record",
-    "verify",
-]
+    "Conversion", "Golden", "HubProblem", "Inspection", "NotJudged", "NotProven", "NotRepresentable", "ParityFailed",
+    "PrenormError", "Progress", "Pushed", "Report", "UnreadableCheckpoint", "UsageProblem", "__version__", "convert",
+    "inspect", "push", "record", "verify",
+]  # fmt: skip
 
 _HOMES = {
     "Conversion": "prenorm.commands.convert",

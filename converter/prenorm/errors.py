@@ -23,6 +23,13 @@ class ExitCode(IntEnum):
     INTERRUPTED = 130  # 128 and the number of SIGINT, as shells have it
 
 
+# What to do about a checkpoint, where several places say it.
+HARM = "The file is damaged or was made to do harm"
+COPY_AGAIN = "The file is truncated or damaged; copy or download it again"
+GIVE_SAVED = "Give the .pt file that fairseq saved"
+CONTRADICTORY = "Arguments and tensors contradict each other"
+
+
 class PrenormError(Exception):
     """The root of all errors that a user can cause.
 

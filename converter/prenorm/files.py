@@ -1,4 +1,18 @@
-"""The names of the files in a model folder, which transformers and the Hub fix, and of the report that prenorm adds."""
+"""The names of the files in a model folder, which transformers and the Hub fix, and of the report that prenorm adds.
+
+And what every room does with the bytes of a file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from prenorm.errors import UsageProblem
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
@@ -14,3 +28,78 @@ TOKENIZER_SOURCES = (
     TOKENIZER_FILE, "vocab.json", "merges.txt", "vocab.txt", "sentencepiece.bpe.model", "spiece.model", "tokenizer.model",
 )  # fmt: skip
 TOKENIZER_SUPPLEMENTS = ("special_tokens_map.json", "added_tokens.json")
+
+_PIECE_BYTES = 4 << 20
+
+
+@contextmanager
+def readable(path: Path, most: int, kind: str, advice: str, what: str = "") -> Iterator[None]:
+    """Refuse a file that a user names, if it is too large or cannot be read.
+
+    Args:
+        path: the file, which is read within the context.
+        most: how many bytes no sound one exceeds.
+        kind: what it should be, with its article.
+        advice: what to do.
+        what: what the errors call it, with a space behind; nothing, if its path says enough.
+
+    Yields:
+        Once, to read it.
+
+    Raises:
+        UsageProblem: if it is too large, cannot be read or is no text.
+    """
+    try:
+        if path.stat().st_size > most:
+            raise UsageProblem(f"is too large for {kind}", subject=path, advice=advice)
+        yield
+    except OSError as error:
+        raise UsageProblem(f"{what}cannot be read ({error.strerror})", subject=path, advice=advice) from error
+    except UnicodeDecodeError as error:
+        raise UsageProblem(f"{what}is not UTF-8 text", subject=path, advice=advice) from error
+
+
+def pieces_of(path: Path) -> Iterator[bytes]:
+    """Read a file, some megabytes at a time.
+
+    Args:
+        path: the file.
+
+    Yields:
+        The next bytes.
+    """
+    with path.open("rb") as handle:
+        while piece := handle.read(_PIECE_BYTES):
+            yield piece
+
+
+def sha256_of(pieces: Iterable[bytes | memoryview]) -> str:
+    """Return the SHA-256 of bytes that come in pieces.
+
+    Args:
+        pieces: the bytes.
+
+    Returns:
+        64 hexadecimal digits.
+    """
+    digest = hashlib.sha256()
+    for piece in pieces:
+        digest.update(piece)
+    return digest.hexdigest()
+
+
+def json_object(path: Path, most: int = 256 << 20) -> dict[str, Any] | None:
+    """Read a file of a folder that may hold a JSON object.
+
+    Args:
+        path: the file.
+        most: how many bytes it may have.
+
+    Returns:
+        The object; None if there is no such file, or no such object in it.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8")) if path.stat().st_size <= most else None
+    except (OSError, ValueError, RecursionError):
+        return None
+    return content if isinstance(content, dict) else None

@@ -121,18 +121,24 @@ class HeadOutput(ModelOutput[ArrayT]):
     attentions: tuple[ArrayT, ...] | None = None
 
 
+# A dataclass each, though without a field of their own: TorchScript compiles a class of no methods, and then takes its
+# instances for objects that a traced graph cannot return, and not for mappings.
+@dataclass(repr=False, eq=False)
 class MaskedLMOutput(HeadOutput[ArrayT]):
     """The masked language model's result: `logits` [batch, length, vocab]."""
 
 
+@dataclass(repr=False, eq=False)
 class SequenceClassifierOutput(HeadOutput[ArrayT]):
     """The sequence classifier's result: `logits` [batch, labels]."""
 
 
+@dataclass(repr=False, eq=False)
 class MultipleChoiceModelOutput(HeadOutput[ArrayT]):
     """The multiple-choice model's result: `logits` [batch, choices]."""
 
 
+@dataclass(repr=False, eq=False)
 class TokenClassifierOutput(HeadOutput[ArrayT]):
     """The token classifier's result: `logits` [batch, length, labels]."""
 

@@ -16,8 +16,8 @@ from helpers.commands import run_command
 from helpers.paths import MLM
 from prenorm import convert, record, verify
 from prenorm.reports import render
+from prenorm.reports.facts import parity_rows
 from prenorm.reports.model import Report
-from prenorm.reports.table import parity_rows
 
 pytestmark = pytest.mark.slow
 
@@ -89,6 +89,7 @@ def test_the_command_names_the_surplus_tensor_and_has_numbers(clean: Path, tmp_p
     assert f"'{SURPLUS[0]}'" in text
     assert "logits │ " in text
     assert "cannot be computed" not in text
+    assert text.index(f"Cause: target tensor '{SURPLUS[0]}' is in the files") < text.index("logits │ ")
 
 
 def test_a_golden_file_names_it_and_has_numbers_too(clean: Path, tmp_path: Path) -> None:
@@ -146,6 +147,25 @@ def test_transformers_names_what_is_misshaped(clean: Path, tmp_path: Path) -> No
     (sentence,) = numbers(verify(MLM, folder, runtime="transformers"))
     assert BIAS in sentence
     assert "does not load whole" in sentence
+
+
+@pytest.mark.parametrize("runtime", ["bundled", "transformers"])
+@pytest.mark.parametrize(
+    "raw", [b"", b"x\n", b"\xff" * 64, (1 << 40).to_bytes(8, "little") + b"{}", b"\x02" + bytes(7) + b"[]"]
+)
+@pytest.mark.parametrize("name", ["adapter_model.safetensors", ".hidden.safetensors", "model.safetensors"])
+def test_a_damaged_file_is_named_and_fails(name: str, raw: bytes, runtime: str, clean: Path, tmp_path: Path) -> None:
+    folder = spoiled(clean, tmp_path / "out", lambda tensors: None)
+    (folder / name).write_bytes(raw)
+    report = verify(MLM, folder, runtime=runtime)
+    assert not report.passed
+    assert any(text.startswith(f"{name} cannot be read: ") for text in report.disagreements)
+    suffix = "" if runtime == "bundled" else " (transformers)"
+    if name == "model.safetensors":
+        assert report.check("tensors").metrics["missing"] == 60
+        assert len(numbers(report)) == 1
+    else:
+        assert report.check("logits" + suffix).metrics["max_abs_diff"] < 1e-12
 
 
 @pytest.mark.parametrize("name", ["a.safetensors", "zz.safetensors"])

@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 
 from helpers.paths import BPE, FIXTURES
+from prenorm import convert, verify
 from prenorm.mapping.frequency import LIMIT, frequency_correlation, frequency_warning, read_counts
 from prenorm.mapping.understood import prepare
 from prenorm.options import SourceOptions
 from prenorm.parts import open_checkpoint
+from prenorm.progress import Silent
 
 TRAINED = [
     "dinkytrain-mlm",
@@ -26,9 +28,20 @@ TRAINED = [
 Lines = list[str]
 
 
+class Warnings(Silent):
+    """What the user is warned of."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def warn(self, text: str) -> None:
+        self.texts.append(text)
+
+
 def warning(folder: Path, dictionary: Path) -> str | None:
     options = SourceOptions(bpe_dir=BPE, dictionary=dictionary)
-    return frequency_warning(prepare(open_checkpoint(folder / "checkpoint.pt"), options))
+    prepared = prepare(open_checkpoint(folder / "checkpoint.pt"), options)
+    return frequency_warning(prepared, prepared.dictionary)
 
 
 def shuffled(lines: Lines) -> Lines:
@@ -98,3 +111,21 @@ def test_lines_that_overwrite_give_no_counts(tmp_path: Path) -> None:
     assert read_counts(path) == [2**53, -2]
     shutil.copy(FIXTURES / "dinkytrain-mlm" / "dict.txt", path)
     assert len(read_counts(path)) == 428
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("with_tokenizer", [True, False])
+def test_verify_warns_without_an_option_where_the_dictionary_judges_a_tokenizer(
+    with_tokenizer: bool, tmp_path: Path
+) -> None:
+    """The folder was made with the wrong dictionary, which lies beside the checkpoint: nothing else can see it."""
+    folder = FIXTURES / "dinkytrain-mlm"
+    source = Path(shutil.copy(folder / "checkpoint.pt", tmp_path))
+    lines = shuffled((folder / "dict.txt").read_text().splitlines())
+    (tmp_path / "dict.txt").write_text("\n".join(lines) + "\n")
+    options = {"bpe_dir": BPE} if with_tokenizer else {}
+    made = convert(source, tmp_path / "out", **options)  # type: ignore[arg-type]
+    warned = Warnings()
+    assert verify(source, made.output, progress=warned).passed
+    for texts in (made.warnings, warned.texts):
+        assert any("may be another model's" in text for text in texts) is with_tokenizer

@@ -147,3 +147,5 @@ def test_in_transformers_4(tmp_path: Path) -> None:
     assert max(answer["apart"].values()) < 1e-4, answer
     assert len(answer["apart"]) == 9
     assert answer["same parameters"] is answer["same tokens"] is answer["own positions"] is True
+    assert max(answer["real sizes"].values()) < 1e-4, answer
+    assert sorted(way.split()[0] for way in answer["real sizes"]) == ["pieces", "pieces", "whole", "whole"]

@@ -152,11 +152,11 @@ def test_padding_free_execution_gives_the_same(name: str, left: bool, monkeypatc
                   for key, value in labels.items()}  # fmt: skip
     results = []
     for threshold in (10**9, 0):
-        monkeypatch.setattr(packing, "_MIN_PADS", threshold)
+        net.base_model.min_pads = threshold
         plans = []
         real_plan = packing.plan_packing
         monkeypatch.setattr(
-            "prenorm_model.torch.modeling.plan_packing", lambda mask, f=real_plan, p=plans: p.append(f(mask)) or p[-1]
+            "prenorm_model.torch.modeling.plan_packing", lambda *a, f=real_plan, p=plans: p.append(f(*a)) or p[-1]
         )
         net.zero_grad()
         output = net.eval()(**inputs, **labels, output_hidden_states=True)
@@ -210,14 +210,12 @@ def test_labels_at_pads_are_computed() -> None:
     assert apart(net(ids, mask, labels=labels).loss, dense) < 1e-10
 
 
-def test_wide_values_in_pieces_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    import prenorm_model.torch.layer as layer
-
+def test_wide_values_in_pieces_are_the_same() -> None:
     net = build("RobertaPreLayerNormModel").double().eval()
     ids, mask = batch()
     with torch.no_grad():
         whole = net(ids, mask).last_hidden_state
-        monkeypatch.setattr(layer, "_WIDE_BYTES", 5 * SMALL["intermediate_size"] * 8)
+        net.wide_bytes = 5 * SMALL["intermediate_size"] * 8
         assert apart(net(ids, mask).last_hidden_state, whole) < 1e-12
 
 

@@ -56,16 +56,18 @@ def test_kl_and_best_token() -> None:
 
 @pytest.mark.parametrize(("vocabulary", "positions"), [(433, 130), (50265, 514), (10, 5)])
 def test_probe_covers_positions_padding_and_special_tokens(vocabulary: int, positions: int) -> None:
-    full, short = build_probe(vocabulary, positions)
+    full, short, few = build_probe(vocabulary, positions)
     assert full.shape == (1, positions - 2)
     assert not (full == 1).any()
     lengths = (short != 1).sum(dim=1).tolist()
     assert lengths[0] == short.shape[1]
     assert lengths[-1] == 2
-    for batch in (full, short):
+    assert few.shape[0] * few.shape[1] - int((few != 1).sum()) < 32
+    assert (positions < 20) or int((short == 1).sum()) >= 32
+    for batch in (full, short, few):
         assert (batch[:, 0] == 0).all()
         assert int(batch.max()) < vocabulary
     assert all(row[length - 1] == 2 and (row[length:] == 1).all() for row, length in zip(short, lengths, strict=True))
     assert vocabulary - 1 in full
-    again, _ = build_probe(vocabulary, positions)
+    again, _, _ = build_probe(vocabulary, positions)
     assert torch.equal(full, again)

@@ -18,9 +18,8 @@ from prenorm.checkpoint.pickle.reader import PickleReader
 from prenorm.checkpoint.pickle.rebuild import Rebuilder
 from prenorm.checkpoint.pickle.shown import shown
 from prenorm.checkpoint.tensors import LazyTensor, Storage
-from prenorm.errors import UnreadableCheckpoint
+from prenorm.errors import GIVE_SAVED, HARM, UnreadableCheckpoint
 
-_HARM = "The file is damaged or was made to do harm"
 _BYTE_ORDERS = (b"little", b"big")
 
 
@@ -53,7 +52,7 @@ def _open(file: MappedFile) -> Checkpoint:
     if MAGIC_PREFIX in start:
         machine_globals, content = read_legacy(file)
         return _checkpoint(file, "legacy stream", content, describe_globals(machine_globals), {})
-    raise UnreadableCheckpoint(_what_it_seems(file, start), advice="Give the .pt file that fairseq saved")
+    raise UnreadableCheckpoint(_what_it_seems(file, start), advice=GIVE_SAVED)
 
 
 def _open_zip(file: MappedFile) -> Checkpoint:
@@ -70,7 +69,7 @@ def _open_zip(file: MappedFile) -> Checkpoint:
             raise UnreadableCheckpoint(
                 f"storage '{storage.key}' claims {storage.numel} elements of {storage.dtype}, but its record has "
                 f"{record.data.size} bytes",
-                advice=_HARM,
+                advice=HARM,
             )
         return record.data
 
@@ -105,13 +104,13 @@ def _checkpoint(
     if not isinstance(content, dict):
         raise UnreadableCheckpoint(
             f"it holds {_kind(content)} where a fairseq checkpoint holds a dictionary with the key 'model'",
-            advice="Give the .pt file that fairseq saved",
+            advice=GIVE_SAVED,
         )
     named = {key: value for key, value in content.items() if isinstance(key, str)}
     model = named.get("model")
     for key in model if isinstance(model, dict) else ():
         if not isinstance(key, str):
-            raise UnreadableCheckpoint(f"'model' has a key that is no text ({shown(key)})", advice=_HARM)
+            raise UnreadableCheckpoint(f"'model' has a key that is no text ({shown(key)})", advice=HARM)
     return Checkpoint(file, container, named, named_globals, records)
 
 

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from prenorm.cli.console import escape, print_json, stdout, table
+from prenorm.reports.facts import parity_rows
 from prenorm.reports.failure import ProofFailed
 from prenorm.reports.sentences import activation_sentences
-from prenorm.reports.table import parity_rows
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -19,7 +19,6 @@ from prenorm.progress import Progress
 from prenorm.proof import NO_TOKENIZER, JudgedFolder, not_judged, prove_by_checkpoint
 from prenorm.reports import render
 from prenorm.reports.failure import ParityFailed
-from prenorm.reports.making import with_unjudged
 from prenorm.reports.model import Report
 from prenorm.tokenization import tokenizer_config
 
@@ -81,7 +80,7 @@ def _prove(prepared: Prepared, staging: Path, options: ConvertOptions) -> tuple[
     with Digests(prepared.checkpoint) as digests:
         report, file_digests = prove_by_checkpoint(prepared, folder, options, digests, progress=options.listener)
     if prepared.tokenization is None:
-        report = with_unjudged(report, [not_judged(NO_TOKENIZER)])
+        report = report.with_unjudged([not_judged(NO_TOKENIZER)])
     return report, file_digests
 
 

@@ -76,7 +76,7 @@ def convert(options: ConvertOptions) -> Conversion:
         shown_command = _command(prepared, options)
     with clock.measure("import"):  # torch, which inspect and refusals do not wait for
         from prenorm.commands.assemble import prove_folder, write_folder
-    foreign = frequency_warning(prepared)
+    foreign = frequency_warning(prepared, prepared.tokenization.dictionary if prepared.tokenization else None)
     if foreign is not None:
         warnings.append(foreign)
         progress.warn(foreign)
@@ -107,7 +107,7 @@ def _failure(report: Report, output: Path) -> ParityFailed:
         + (f"; first diverging module: {module}" if module else "")
         + f"), so {output} was not written",
         report=report,
-        problems=[*report.causes, *report.problems, *(f"'{name}' is not bit-equal to its source" for name in unequal)],
+        problems=[*report.causes, *(f"'{name}' is not bit-equal to its source" for name in unequal)],
         advice="This is a fault of prenorm: please report it with the output of prenorm inspect",
     )
 

@@ -22,7 +22,6 @@ from prenorm.proof import (
     unjudged_parts,
     write_golden,
 )
-from prenorm.reports.making import with_unjudged
 from prenorm.reports.model import Report
 
 
@@ -76,4 +75,4 @@ def verify_golden(options: GoldenOptions) -> Report:
         runtimes = CHOICES[options.runtime]
         options.listener.stage("Proving", basis.computation.stage_count * len(runtimes))
         report = prove(JudgedFolder.opened(published), basis, runtimes, tick=options.listener.advance)
-        return with_unjudged(report, unjudged_parts(published, basis.tokenizer_of(published)))
+        return report.with_unjudged(unjudged_parts(published, basis.tokenizer_of(published)))

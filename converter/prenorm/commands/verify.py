@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from prenorm.commands.keywords import with_modes
 from prenorm.commands.opening import open_folder, open_source
+from prenorm.files import TOKENIZER_CONFIG_FILE, TOKENIZER_FILE
 from prenorm.folder.digests import Digests
 from prenorm.mapping.frequency import frequency_warning
 from prenorm.mapping.understood import prepare
@@ -19,7 +20,8 @@ from prenorm.options import AUTO, VERIFY_MODES, FolderOnlyOptions, GoldenOptions
 from prenorm.reports.failure import require_all_judged
 
 if TYPE_CHECKING:
-    from prenorm.reports.model import Report
+    from prenorm.folder.published import Published
+    from prenorm.reports.model import Check, Report
 
 
 @with_modes(VERIFY_MODES)
@@ -55,9 +57,7 @@ def verify(options: VerifyOptions | GoldenOptions | FolderOnlyOptions) -> Report
 def _judge(options: VerifyOptions | GoldenOptions | FolderOnlyOptions) -> Report:
     """Judge a folder in the way that the options mean."""
     if isinstance(options, FolderOnlyOptions):
-        from prenorm.commands.verify_folder import verify_folder
-
-        return verify_folder(options)
+        return _try_out(options)
     if isinstance(options, GoldenOptions):
         from prenorm.commands.record import verify_golden
 
@@ -78,16 +78,15 @@ def _verify_by_checkpoint(options: VerifyOptions) -> Report:
             unjudged_parts,
             vocabulary_rows,
         )
-        from prenorm.reports.making import with_unjudged
 
         published = open_folder(options.folder, Path(scratch), options.revision, options.listener)
         understood = replace(options, task=published.kind.value) if options.task == AUTO else options
         prepared = prepare(checkpoint, understood, vocabulary_rows(published.tensors))
-        foreign = frequency_warning(prepared)
-        if foreign is not None:
-            options.listener.warn(foreign)
         facts = {"task": prepared.plan.task.kind.value, "notes": list(published.notes)}
         tokenizer = tokenizer_by_dictionary(published.path, prepared.tokenization, prepared.dictionary)
+        foreign = frequency_warning(prepared, prepared.dictionary if tokenizer.is_judged else None)
+        if foreign is not None:
+            options.listener.warn(foreign)
         report, _ = prove_by_checkpoint(
             prepared,
             JudgedFolder.opened(published, facts),
@@ -98,4 +97,32 @@ def _verify_by_checkpoint(options: VerifyOptions) -> Report:
             progress=options.listener,
             tokenizer=tokenizer,
         )
-        return with_unjudged(report, unjudged_parts(published, tokenizer))
+        return report.with_unjudged(unjudged_parts(published, tokenizer))
+
+
+def _try_out(options: FolderOnlyOptions) -> Report:
+    """Try a folder out in everything that its readers use."""
+    from prenorm.fitness import judge_folder, require_transformers
+
+    require_transformers()
+    options.listener.stage("Trying out", 1)
+    with tempfile.TemporaryDirectory(prefix="prenorm-") as scratch:
+        published = open_folder(options.folder, Path(scratch), options.revision, options.progress)
+        return judge_folder(published).with_unjudged(_unjudged(published))
+
+
+def _unjudged(published: Published) -> list[Check]:
+    """Return what a trial cannot judge: the values themselves, the tokenizer's ids, and the files that no reader tries."""
+    from prenorm.proof import NO_TOKENIZER, not_judged, unjudged_files
+    from prenorm.reports.model import Check
+
+    values = (
+        "nothing here says what the checkpoint computes, and what its tokenizer makes of a text; give CHECKPOINT, or a file "
+        "of prenorm record with --golden"
+    )
+    rows = [Check.not_judged("parity", values, counts=False)]
+    has_tokenizer = (published.path / TOKENIZER_FILE).is_file()
+    if not has_tokenizer:
+        rows.append(not_judged(NO_TOKENIZER))
+    judged = (TOKENIZER_FILE, TOKENIZER_CONFIG_FILE, "special_tokens_map.json") if has_tokenizer else ()
+    return [*rows, *unjudged_files(published, judged)]

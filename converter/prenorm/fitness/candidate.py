@@ -20,13 +20,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
 from torch import Tensor, nn
 
 from prenorm.errors import UsageProblem
-from prenorm.files import CONFIG_FILE, INDEX_FILE, TOKENIZER_CONFIG_FILE, TOKENIZER_SOURCES, TOKENIZER_SUPPLEMENTS
+from prenorm.files import (
+    CONFIG_FILE,
+    INDEX_FILE,
+    TOKENIZER_CONFIG_FILE,
+    TOKENIZER_SOURCES,
+    TOKENIZER_SUPPLEMENTS,
+    json_object,
+)
 from prenorm.fitness.finding import NotRun
-from prenorm.folder.published import Published
+from prenorm.folder.published import Published, read_stored
 from prenorm.options import AUTO_CLASSES, TaskKind
 
 # Keys of config.json and tokenizer_config.json that name code to be loaded from the folder or the Hub.
@@ -68,7 +74,7 @@ class Candidate:
             if path.is_file():
                 (view / path.name).symlink_to(path.resolve())
         for name in (CONFIG_FILE, TOKENIZER_CONFIG_FILE):
-            content = read_json(published.source / name)
+            content = json_object(published.source / name)
             if content is not None:
                 (view / name).write_text(json.dumps(_without_code(content)), encoding="utf-8")
         return cls(published, view, free)
@@ -138,9 +144,7 @@ class Candidate:
         Returns:
             The tensor, as stored.
         """
-        with safe_open(self.published.tensors[name].file, framework="pt") as file:
-            tensor: Tensor = file.get_tensor(name)
-        return tensor
+        return read_stored(self.published.tensors[name].file, name)
 
     def find(self, ending: str) -> Tensor | None:
         """Read the tensor of the files whose name has an ending.
@@ -221,24 +225,6 @@ def outputs(model: nn.Module, batch: dict[str, Tensor], **options: Any) -> Tenso
     with torch.inference_mode():
         output: Tensor = model(**batch, **options)[0]
     return output
-
-
-def read_json(path: Path) -> dict[str, Any] | None:
-    """Read a JSON object.
-
-    Args:
-        path: the file.
-
-    Returns:
-        The object; None if there is no such file, or none in it.
-    """
-    if not path.is_file():
-        return None
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError):
-        return None
-    return content if isinstance(content, dict) else None
 
 
 def _without_code(content: dict[str, Any], level: int = 0) -> dict[str, Any]:

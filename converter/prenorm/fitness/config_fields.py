@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 import torch
 
 from prenorm.fitness.candidate import Candidate
-from prenorm.fitness.finding import Finding, Unfit
+from prenorm.fitness.finding import Finding, Unfit, refuse
 from prenorm.mapping.targets import TARGETS, target_of_type
 from prenorm.options import TaskKind
 from prenorm.proof import check_dtype
@@ -36,10 +35,8 @@ def check_config(candidate: Candidate) -> Finding:
         f"config.json has no '{name}', so transformers takes its own default" for name in _NEEDED if name not in config
     ]
     problems += [*_id_problems(config), *_pad_row(candidate), *_tie(candidate)]
-    types = Counter(item.dtype for item in candidate.published.tensors.values())
-    problems += [text.removeprefix("config: ") for text in check_dtype(config, types)]
-    if problems:
-        raise Unfit(problems)
+    problems += [text.removeprefix("config: ") for text in check_dtype(candidate.published)]
+    refuse(problems)
     return Finding(f"{config['model_type']}, {config['architectures'][0]}, pad {config['pad_token_id']}")
 
 
@@ -115,8 +112,7 @@ def check_labels(candidate: Candidate) -> Finding:
         problems.append(f"id2label does not number its labels from 0 on: {', '.join(map(str, names))}")
     elif numbers != {label: int(number) for number, label in names.items()}:
         problems.append(f"label2id is {numbers}, which is not id2label turned round")
-    if problems:
-        raise Unfit(problems)
+    refuse(problems)
     examples = ", ".join(map(str, list(names.values())[:5])) + (", ..." if len(names) > 5 else "")
     generic = all(str(name).startswith("LABEL_") for name in names.values())
     return Finding(f"{len(names)}: {examples}" + (" (generic; convert --label-dict names them)" if generic else ""))

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from safetensors import safe_open
 
-from prenorm.files import CONFIG_FILE, INDEX_FILE, TOKENIZER_CONFIG_FILE, WEIGHTS_FILE
-from prenorm.fitness.candidate import CODE_KEYS, Candidate, read_json
-from prenorm.fitness.finding import Finding, Unfit
+from prenorm.files import CONFIG_FILE, INDEX_FILE, TOKENIZER_CONFIG_FILE, WEIGHTS_FILE, json_object
+from prenorm.fitness.candidate import CODE_KEYS, Candidate
+from prenorm.fitness.finding import Finding, refuse
 
 _READABLE = stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH
 # Attention by these names is transformers' own; any other is a kernel that it would fetch and run.
@@ -36,8 +36,7 @@ def check_files(candidate: Candidate) -> Finding:
     if not weights:
         problems.append("the weights are pickled (pytorch_model.bin): whoever allows safetensors only cannot load them")
     problems += [*_unmarked(weights), *_shard_problems(candidate.published.source, weights)]
-    if problems:
-        raise Unfit(problems)
+    refuse(problems)
     whole = f"{len(weights)} safetensors, {len(candidate.published.tensors)} tensors"
     return Finding("; ".join([whole, *_unreadable(candidate.published.source)]))
 
@@ -50,7 +49,7 @@ def _unmarked(weights: list[Path]) -> Iterator[str]:
 
 
 def _shard_problems(folder: Path, weights: list[Path]) -> Iterator[str]:
-    index = read_json(folder / INDEX_FILE)
+    index = json_object(folder / INDEX_FILE)
     if index is None:
         if weights and not (folder / WEIGHTS_FILE).exists():
             yield f"{weights[0].name}: transformers looks for {WEIGHTS_FILE} or {INDEX_FILE}, and there is neither"
@@ -83,12 +82,11 @@ def check_custom_code(candidate: Candidate) -> Finding:
     """
     problems = [f"{path.name} is code" for path in sorted(candidate.published.source.glob("**/*.py"))]
     for name in (CONFIG_FILE, TOKENIZER_CONFIG_FILE):
-        problems += [f"{name}: {text}" for text in _named_code(read_json(candidate.published.source / name) or {})]
+        problems += [f"{name}: {text}" for text in _named_code(json_object(candidate.published.source / name) or {})]
     modules = candidate.published.source / "modules.json"
     if modules.is_file() and "sentence_transformers." not in modules.read_text(encoding="utf-8", errors="replace"):
         problems.append("modules.json names classes that are not sentence-transformers' own")
-    if problems:
-        raise Unfit(problems)
+    refuse(problems)
     return Finding("none needed, none named")
 
 
@@ -118,6 +116,5 @@ def check_weights(candidate: Candidate) -> Finding:
         values += tensor.numel()
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             problems.append(f"'{name}' holds {int((~torch.isfinite(tensor)).sum())} values that are NaN or infinite")
-    if problems:
-        raise Unfit(problems)
+    refuse(problems)
     return Finding(f"{values:,} values, all finite")

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import metadata
 from pathlib import Path
 
 from prenorm.reports.environment import environment, package_version
-from prenorm.reports.making import report_of_trial
 from prenorm.reports.model import Check, Report
+from prenorm.reports.text import Outcome
 
 # What the checks run in, besides what every report names.
 _LIBRARIES = ("transformers", "accelerate", "onnx", "onnxscript", "onnxruntime", "sentence-transformers")
@@ -45,6 +44,19 @@ class Unfit(Exception):
             The same failure, with other words.
         """
         return Unfit([text.replace(str(place), name) for text in self.problems], self.metrics)
+
+
+def refuse(problems: Sequence[str]) -> None:
+    """End a check that found problems.
+
+    Args:
+        problems: a sentence each; none, if the folder is fit.
+
+    Raises:
+        Unfit: if there are any.
+    """
+    if problems:
+        raise Unfit(problems)
 
 
 class NotRun(Exception):
@@ -120,7 +132,7 @@ def _line(name: str, detail: str, metrics: Mapping[str, float], *, passed: bool)
 
 
 def fitness_report(target: Mapping[str, object], trials: Sequence[Trial]) -> Report:
-    """Make the report of all trials.
+    """Make the report of all trials; it passes if something was run, and nothing of it failed.
 
     Args:
         target: what is known of the folder.
@@ -129,12 +141,24 @@ def fitness_report(target: Mapping[str, object], trials: Sequence[Trial]) -> Rep
     Returns:
         The report, with the versions that the folder was tried in.
     """
-    return report_of_trial(
+    checks = tuple(trial.check for trial in trials)
+    outcomes = {check.outcome for check in checks}
+    passed = Outcome.FAILED not in outcomes and Outcome.PASSED in outcomes
+    return Report(
+        kind="fitness",
+        passed=passed,
+        verdict=(Outcome.PASSED if passed else Outcome.FAILED).value,
         reference=f"transformers {package_version('transformers')}",
-        target=target,
-        checks=[trial.check for trial in trials],
-        disagreements=[f"{trial.check.name}: {text}" for trial in trials for text in trial.problems],
-        versions=versions(),
+        compute_dtype="float32",
+        source={},
+        target=dict(target),
+        checks=checks,
+        modules=(),
+        first_divergence=None,
+        disagreements=tuple(f"{trial.check.name}: {text}" for trial in trials for text in trial.problems),
+        problems=(),
+        tensors=(),
+        environment=versions(),
     )
 
 
@@ -156,11 +180,7 @@ def is_installed(distribution: str) -> bool:
     Returns:
         True if it is.
     """
-    try:
-        metadata.version(distribution)
-    except metadata.PackageNotFoundError:
-        return False
-    return True
+    return package_version(distribution) != "unknown"
 
 
 def need(*distributions: str) -> None:

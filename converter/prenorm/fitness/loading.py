@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from prenorm.fitness.candidate import Candidate
-from prenorm.fitness.finding import Finding, Unfit
+from prenorm.fitness.finding import Finding, refuse
 
 # Parts that one class has and another has not. The pooler is in no fairseq model but in those of sentence_ranking.
 _HEADS = ("lm_head.", "classifier.", "qa_outputs.")
@@ -94,8 +94,7 @@ def _judge(
     for names, what in ((random, "no tensor in the files, and are random"), (other, "other values than the files")):
         if names:
             problems.append(f"{len(names)} weights of {type(model).__name__} have {what}: {_some(names)}")
-    if problems:
-        raise Unfit(problems)
+    refuse(problems)
 
 
 def _values(candidate: Candidate, model: nn.Module, new: list[str]) -> tuple[list[str], list[str]]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from prenorm.fitness.candidate import LOCAL, Candidate, library, outputs
-from prenorm.fitness.finding import Finding, Unfit
+from prenorm.fitness.finding import Finding, refuse
 
 _SURE = 1e-4  # how far the sum of probabilities, each rounded to float32, may be from 1
 _ROUNDING = 1e-5  # of the largest value: the same weights in the same float32, in batches of another shape
@@ -41,8 +41,7 @@ def fill_mask(candidate: Candidate) -> Finding:
     place = int((batch["input_ids"][0] == tokenizer.mask_token_id).nonzero())
     probabilities = outputs(candidate.model, dict(batch))[0, place].softmax(-1)
     problems += _apart(Tensor(scores[:5]), probabilities.topk(5).values, "the pipeline's best five")
-    if problems:
-        raise Unfit(problems)
+    refuse(problems)
     return Finding(f"{len(scores)} answers, probabilities sum to {sum(scores):.6f}")
 
 
@@ -69,8 +68,7 @@ def text_classification(candidate: Candidate) -> Finding:
         if labels != names:
             problems.append(f"the labels are {sorted(labels)}, and config.json names {sorted(map(str, names))}")
         problems += _not_probabilities(scores, whole=single) if single else _not_finite(scores)
-    if problems:
-        raise Unfit(list(dict.fromkeys(problems)))
+    refuse(list(dict.fromkeys(problems)))
     return Finding(f"labels {', '.join(sorted(map(str, names)))}" + (", probabilities sum to 1" if single else ""))
 
 
@@ -91,8 +89,7 @@ def feature_extraction(candidate: Candidate) -> Finding:
     vectors = torch.tensor(_pipeline("feature-extraction", candidate)("the license"))
     states = outputs(candidate.load("AutoModel"), dict(tokenizer("the license", return_tensors="pt")))
     problems = _apart(vectors, states, "the pipeline's vectors")
-    if problems:
-        raise Unfit(problems)
+    refuse(problems)
     return Finding(" x ".join(map(str, vectors.shape)))
 
 
@@ -117,8 +114,7 @@ def choices(candidate: Candidate) -> Finding:
             f"scores of the shape {tuple(scores.shape)} for choices of {tuple(batch['input_ids'].shape[:2])}"
         )
     problems += _apart(alone[:, 0], scores[:, 0], "a choice's score by itself and among others")
-    if problems:
-        raise Unfit(problems)
+    refuse(problems)
     return Finding(f"{scores.shape[0]} questions of {scores.shape[1]} choices")
 
 

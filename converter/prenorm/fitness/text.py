@@ -10,7 +10,7 @@ import torch
 from tokenizers import Tokenizer, normalizers
 
 from prenorm.fitness.candidate import Candidate, outputs
-from prenorm.fitness.finding import Finding, NotRun, Unfit
+from prenorm.fitness.finding import Finding, NotRun, Unfit, refuse
 from prenorm.options import TaskKind
 
 _SENTENCES = ("the license", "You may copy it, and change it.", "Grüße, 你好 🙂!", "the  license", "a  b\tc")
@@ -37,8 +37,7 @@ def check_tokenizer(candidate: Candidate) -> Finding:
     problems += [f"{text!r} comes back as {back!r}" for text, back in wrong]
     if not tried:
         problems.append("no text at all can be read: every token is <unk>")
-    if problems:
-        raise Unfit(problems)
+    refuse(problems)
     return Finding(f"{type(tokenizer).__name__}, {len(tokenizer.get_vocab())} tokens, {tried} texts there and back")
 
 

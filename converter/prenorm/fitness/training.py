@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from prenorm.fitness.candidate import LOCAL, Candidate, library, outputs
-from prenorm.fitness.finding import Finding, Unfit, need
+from prenorm.fitness.finding import Finding, Unfit, need, refuse
 from prenorm.options import TaskKind
 
 # AdamW's steps are about as long as this in every weight: small enough for any size of model.
@@ -113,8 +113,7 @@ def save_and_reload(candidate: Candidate) -> Finding:
             problems.append(
                 f"the LM head is {'' if is_tied else 'not '}tied to the embedding{when}; config.json says {stated}"
             )
-    if problems:
-        raise Unfit(problems)
+    refuse(problems)
     note = "" if tied is None else ", head still tied" if tied else ", head still its own"
     return Finding(f"the same outputs{note}")
 
@@ -194,8 +193,7 @@ def _raise(problems: list[str], before: float, after: float) -> None:
             *problems,
             f"the loss does not fall: {before:.6f} before, {after:.6f} after {_STEPS} steps on one batch",
         ]
-    if problems:
-        raise Unfit(problems)
+    refuse(problems)
 
 
 def _is_tied(model: nn.Module) -> bool | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,17 +50,17 @@ def write_weights(folder: Path, rows: Sequence[Row], *, source: str, allow_nonfi
         UnreadableCheckpoint: if some hold NaN or infinity, and that is not allowed.
     """
     shards = _shards(rows)
-    inspector = _Inspector()
+    nonfinite: dict[str, None] = {}  # the source tensors that are not finite, in order
     weight_map: dict[str, str] = {}
     for number, shard in enumerate(shards, 1):
         name = WEIGHTS_FILE if len(shards) == 1 else f"model-{number:05d}-of-{len(shards):05d}.safetensors"
-        _write_safetensors(folder / name, shard, inspector, tick)
+        _write_safetensors(folder / name, shard, nonfinite, tick)
         weight_map |= {row.target: name for row in shard}
-    if inspector.nonfinite and not allow_nonfinite:
+    if nonfinite and not allow_nonfinite:
         raise UnreadableCheckpoint(
-            f"{len(inspector.nonfinite)} tensors hold NaN or infinity, so parity could not be judged",
+            f"{len(nonfinite)} tensors hold NaN or infinity, so parity could not be judged",
             subject=source,
-            problems=[f"'{key}'" for key in inspector.nonfinite],
+            problems=[f"'{key}'" for key in nonfinite],
             advice="Use an earlier checkpoint of the run, or pass --allow-nonfinite to convert without a verdict:",
         )
     if len(shards) > 1:
@@ -81,32 +81,41 @@ def _shards(rows: Sequence[Row]) -> list[list[Row]]:
     return shards
 
 
-def _write_safetensors(path: Path, rows: Sequence[Row], inspector: _Inspector, tick: Tick) -> None:
-    """Write one safetensors file: header length, JSON header, the tensors in the header's order (format: safetensors 0.x)."""
-    header: dict[str, object] = {"__metadata__": {"format": "pt"}}
-    at = 0
-    for row in rows:
-        header[row.target] = {
-            "dtype": SAFETENSORS_NAMES[row.dtype],
-            "shape": list(row.shape),
-            "data_offsets": [at, at + row_nbytes(row)],
-        }
-        at += row_nbytes(row)
-    raw = json.dumps(header, separators=(",", ":")).encode()
-    raw += b" " * (-len(raw) % 8)  # the data starts on a multiple of 8, as the reference writer does it
+def _write_safetensors(path: Path, rows: Sequence[Row], nonfinite: dict[str, None], tick: Tick) -> None:
+    """Write one safetensors file: its header, and the tensors in the header's order."""
 
     def pieces() -> Iterator[bytes | memoryview]:
-        yield struct.pack("<Q", len(raw)) + raw
+        yield safetensors_header((row.target, row.dtype, row.shape) for row in rows)
         for row in rows:
-            yield from _row_pieces(row, inspector)
+            yield from _row_pieces(row, nonfinite)
 
     _write_file(path, pieces(), tick)
 
 
-def _row_pieces(row: Row, inspector: _Inspector) -> Iterator[bytes | memoryview]:
+def safetensors_header(tensors: Iterable[tuple[str, str, tuple[int, ...]]]) -> bytes:
+    """Return what a safetensors file begins with: the header's length, and the header in JSON (format: safetensors 0.x).
+
+    Args:
+        tensors: name, type and shape of each, in the order of their bytes.
+
+    Returns:
+        Bytes up to the first tensor's, which start on a multiple of 8, as the reference writer does it.
+    """
+    header: dict[str, object] = {"__metadata__": {"format": "pt"}}
+    at = 0
+    for name, dtype, shape in tensors:
+        end = at + byte_count(dtype, shape)
+        header[name] = {"dtype": SAFETENSORS_NAMES[dtype], "shape": list(shape), "data_offsets": [at, end]}
+        at = end
+    raw = json.dumps(header, separators=(",", ":")).encode()
+    raw += b" " * (-len(raw) % 8)
+    return struct.pack("<Q", len(raw)) + raw
+
+
+def _row_pieces(row: Row, nonfinite: dict[str, None]) -> Iterator[bytes | memoryview]:
     """Inspect the values of one target tensor, and yield its bytes in pieces."""
-    if row.moved is not None:
-        inspector.inspect(row.moved.tensor, row.source or row.target)
+    if row.moved is not None and not _is_finite(row.moved.tensor):
+        nonfinite[row.source or row.target] = None
     yield from row_pieces(row)
 
 
@@ -142,21 +151,15 @@ def _extra_rows(row: Row, dtype: torch.dtype) -> torch.Tensor:
     return row.moved.tensor.narrow(row.extra_from, 1).read().expand(shape).contiguous()
 
 
-class _Inspector:
-    """Searches every tensor for NaN and infinity as it passes."""
+def _is_finite(tensor: SourceTensor) -> bool:
+    import torch
 
-    def __init__(self) -> None:
-        self.nonfinite: list[str] = []
-
-    def inspect(self, tensor: SourceTensor, source: str) -> None:
-        import torch
-
-        values = tensor.read()
-        if values.is_floating_point() and values.numel():
-            # One pass and no copy: both ends are finite exactly if everything between them is a number.
-            low, high = torch.aminmax(values)
-            if not (torch.isfinite(low) and torch.isfinite(high)) and source not in self.nonfinite:
-                self.nonfinite.append(source)
+    values = tensor.read()
+    if not values.is_floating_point() or not values.numel():
+        return True
+    # One pass and no copy: both ends are finite exactly if everything between them is a number.
+    low, high = torch.aminmax(values)
+    return bool(torch.isfinite(low) and torch.isfinite(high))
 
 
 def write_json(path: Path, content: Mapping[str, object]) -> None:

@@ -8,19 +8,24 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError, safe_open
 
 from prenorm.checkpoint import LazyTensor, open_file
 from prenorm.checkpoint.dtypes import SAFETENSORS_TYPES
 from prenorm.errors import UsageProblem
-from prenorm.files import CONFIG_FILE, TOKENIZER_CONFIG_FILE, TOKENIZER_FILE
+from prenorm.files import CONFIG_FILE, TOKENIZER_CONFIG_FILE, TOKENIZER_FILE, readable
 from prenorm.folder.files import write_weights
 from prenorm.folder.staging import check_not_set_aside
-from prenorm.options import TaskKind
+from prenorm.options import CLASS_ENDINGS, TaskKind
 from prenorm.rules.rows import COPY, Moved, Row
+
+if TYPE_CHECKING:
+    import torch
 
 _PICKLES = "pytorch_model*.bin"
 _MOST_CONFIG_BYTES = 16 << 20
@@ -66,22 +71,14 @@ class Published:
         """
         named = self.config.get("architectures")
         name = str(named[0]) if isinstance(named, list) and named else ""
-        for suffix, kind in _SUFFIXES:
-            if name.endswith(suffix):
+        for kind, ending in CLASS_ENDINGS.items():
+            if name.endswith(ending):
                 return kind
         raise UsageProblem(
             f"config.json names the class {name or 'of no model'}, which is none of those that are verified",
             subject=self.name,
             advice="It must end in ForMaskedLM, ForSequenceClassification, ForMultipleChoice or Model",
         )
-
-
-_SUFFIXES = (
-    ("ForMaskedLM", TaskKind.MASKED_LM),
-    ("ForSequenceClassification", TaskKind.SEQUENCE_CLASSIFICATION),
-    ("ForMultipleChoice", TaskKind.MULTIPLE_CHOICE),
-    ("Model", TaskKind.ENCODER),
-)
 
 
 def open_published(folder: Path, scratch: Path) -> Published:
@@ -119,19 +116,45 @@ def open_published(folder: Path, scratch: Path) -> Published:
     return Published(path, folder, folder.name, config, tensors, notes, damage)
 
 
+def stored_names(folder: Path) -> Iterator[tuple[str, Path]]:
+    """List the tensors in a folder's safetensors files. A file that cannot be read has none; `Published.damage` names it.
+
+    Args:
+        folder: the folder.
+
+    Yields:
+        A tensor's name, and the file that holds it.
+    """
+    for path in sorted(folder.glob("*.safetensors")):
+        held, _ = _read_header(path)
+        yield from ((name, path) for name in held)
+
+
+def read_stored(path: Path, name: str) -> torch.Tensor:
+    """Read a tensor. The file is opened for it alone: its pages leave memory with it.
+
+    Args:
+        path: a safetensors file.
+        name: the tensor's name there.
+
+    Returns:
+        The tensor, as stored.
+    """
+    with safe_open(path, framework="pt") as file:
+        tensor: torch.Tensor = file.get_tensor(name)
+    return tensor
+
+
 def _read_config(folder: Path) -> dict[str, object]:
     """Return the content of config.json."""
-    path = folder / CONFIG_FILE
-    try:
-        if path.stat().st_size > _MOST_CONFIG_BYTES:
-            raise UsageProblem("is too large for a config", subject=path, advice="Give a model folder")
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageProblem(f"cannot be read ({error.strerror})", subject=path, advice="Give a model folder") from error
-    except (ValueError, RecursionError) as error:
-        raise UsageProblem(f"is no JSON ({error})", subject=path, advice="Give a model folder") from error
+    path, advice = folder / CONFIG_FILE, "Give a model folder"
+    with readable(path, _MOST_CONFIG_BYTES, "a config", advice):
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except (ValueError, RecursionError) as error:
+            raise UsageProblem(f"is no JSON ({error})", subject=path, advice=advice) from error
     if not isinstance(content, dict):
-        raise UsageProblem("holds no JSON object", subject=path, advice="Give a model folder")
+        raise UsageProblem("holds no JSON object", subject=path, advice=advice)
     return content
 
 

@@ -21,6 +21,8 @@ from prenorm.errors import UsageProblem
 from prenorm.files import CONFIG_FILE, REPORT_FILE
 from prenorm.folder.filesystem import alone_in, exchange, lock_folder, rename_new, sync
 
+_ANOTHER = "Choose another OUTPUT"
+_OVERWRITE = "Pass --overwrite to replace it, or choose another OUTPUT"
 _STAGING, _OLD = "prenorm-staging", "prenorm-old"
 # What shows that an existing folder is a model folder, so that --overwrite cannot eat somebody's home directory.
 _MODEL_FILES = (CONFIG_FILE, REPORT_FILE)
@@ -44,9 +46,7 @@ def check_output(output: Path, *, overwrite: bool, inputs: Iterable[Path]) -> No
         )
     # Read as well: leftovers of killed runs are looked for in it, and it is synced once OUTPUT is in place.
     if not os.access(parent, os.R_OK | os.W_OK | os.X_OK):
-        raise UsageProblem(
-            "the folder it should go into is read-only or unreadable", subject=output, advice="Choose another OUTPUT"
-        )
+        raise UsageProblem("the folder it should go into is read-only or unreadable", subject=output, advice=_ANOTHER)
     with alone_in(parent):
         _settle_old(output)
         if os.path.lexists(output):
@@ -54,9 +54,7 @@ def check_output(output: Path, *, overwrite: bool, inputs: Iterable[Path]) -> No
     target = output.resolve()
     for path in inputs:
         if target in (path.resolve(), *path.resolve().parents) and os.path.lexists(output):
-            raise UsageProblem(
-                f"the input {path.name} lies in it and would be lost", subject=output, advice="Choose another OUTPUT"
-            )
+            raise UsageProblem(f"the input {path.name} lies in it and would be lost", subject=output, advice=_ANOTHER)
 
 
 def check_not_set_aside(folder: Path) -> None:
@@ -85,22 +83,14 @@ def check_not_set_aside(folder: Path) -> None:
 def _check_existing(output: Path, *, overwrite: bool) -> None:
     """Refuse an existing OUTPUT that may not be replaced."""
     if not overwrite:
-        raise UsageProblem(
-            "exists already", subject=output, advice="Pass --overwrite to replace it, or choose another OUTPUT"
-        )
+        raise UsageProblem("exists already", subject=output, advice=_OVERWRITE)
     if output.is_symlink() or not output.is_dir():
-        raise UsageProblem(
-            "exists and is no folder, so it is not replaced", subject=output, advice="Choose another OUTPUT"
-        )
+        raise UsageProblem("exists and is no folder, so it is not replaced", subject=output, advice=_ANOTHER)
     if not os.access(output, os.R_OK | os.W_OK | os.X_OK):  # its files could not be removed
-        raise UsageProblem(
-            "exists and is read-only, so it is not replaced", subject=output, advice="Choose another OUTPUT"
-        )
+        raise UsageProblem("exists and is read-only, so it is not replaced", subject=output, advice=_ANOTHER)
     if any(output.iterdir()) and not any((output / name).is_file() for name in _MODEL_FILES):
         raise UsageProblem(
-            "exists and holds no model (no config.json), so it is not replaced",
-            subject=output,
-            advice="Choose another OUTPUT",
+            "exists and holds no model (no config.json), so it is not replaced", subject=output, advice=_ANOTHER
         )
 
 
@@ -166,11 +156,7 @@ def _take_place(folder: Path, output: Path, *, overwrite: bool) -> None:
     try:
         rename_new(folder, output)
     except FileExistsError as error:
-        raise UsageProblem(
-            "was created while the conversion ran",
-            subject=output,
-            advice="Pass --overwrite to replace it, or choose another OUTPUT",
-        ) from error
+        raise UsageProblem("was created while the conversion ran", subject=output, advice=_OVERWRITE) from error
 
 
 def _replace_in_two_steps(folder: Path, output: Path) -> None:
@@ -250,9 +236,7 @@ def _make_locked(folder: Path) -> int | None:
     try:
         folder.mkdir()
     except OSError as error:
-        raise UsageProblem(
-            f"cannot be made ({error.strerror})", subject=folder, advice="Choose another OUTPUT"
-        ) from error
+        raise UsageProblem(f"cannot be made ({error.strerror})", subject=folder, advice=_ANOTHER) from error
     lock = lock_folder(folder)
     if lock is not None and not folder.exists():
         os.close(lock)

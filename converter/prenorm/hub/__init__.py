@@ -9,16 +9,6 @@ from prenorm.hub.push import Pushed, check_push, push_folder
 from prenorm.hub.retries import RetryPolicy
 
 __all__ = [
-    "HubFile",
-    "HubOrigin",
-    "Pushed",
-    "RetryPolicy",
-    "check_push",
-    "check_repo_id",
-    "download_checkpoint",
-    "download_folder",
-    "hub_file",
-    "is_repo",
-    "is_repo_id",
-    "push_folder",
-]
+    "HubFile", "HubOrigin", "Pushed", "RetryPolicy", "check_push", "check_repo_id", "download_checkpoint",
+    "download_folder", "hub_file", "is_repo", "is_repo_id", "push_folder",
+]  # fmt: skip

@@ -1,10 +1,11 @@
 """Does a dictionary belong to a model? `dict.txt` holds counts, and the LM head's bias follows how frequent a token is.
 
 Measured as Spearman's rank correlation of both: 0.94 to 0.97 on the six checkpoints here that were trained (428 rows), at
-most 0.14 with the lines shuffled, -0.94 to -0.97 with them turned round, -0.42 to -0.50 with them moved on by half.
+most 0.15 with the lines shuffled, -0.94 to -0.97 with them turned round, -0.42 to -0.50 with them moved on by half
+(`docs/dictionary.md`; `benchmarks/dictionary_separation.py` measures it).
 
-It cannot see two swapped lines (0.93 to 0.97), a shift by one line (0.93 to 0.96), or another dictionary sorted by its counts
-(0.88 to 0.95): fairseq sorts them all, and ranks are all that is compared. Nothing is said where training left no trace: a
+It cannot see two swapped lines (0.94 to 0.97), a shift by one line (0.93 to 0.96), or another dictionary sorted by its counts
+(0.87 to 0.90): fairseq sorts them all, and ranks are all that is compared. Nothing is said where training left no trace: a
 bias that is constant (fresh ones are zero), counts that are all alike or nearly (dummy dictionaries), few rows.
 """
 
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prenorm.mapping.understood import Prepared
-from prenorm.tokenization.dictionary import SPECIAL_TOKENS
+from prenorm.tokenization.dictionary import SPECIAL_TOKENS, Dictionary
 
 if TYPE_CHECKING:
     from numpy import float64
@@ -29,20 +30,21 @@ _FEWEST_COUNTS = 10
 _LARGEST = 1 << 53
 
 
-def frequency_warning(prepared: Prepared) -> str | None:
+def frequency_warning(prepared: Prepared, dictionary: Dictionary | None) -> str | None:
     """Say if the LM head's bias does not follow the dictionary's counts.
 
     Args:
-        prepared: the checkpoint, with its dictionary.
+        prepared: the checkpoint.
+        dictionary: what the folder's tokenizer is made of, or judged by; None where there is no tokenizer.
 
     Returns:
         A warning in one sentence; None if it follows them, or nothing can be said.
     """
     tensors = prepared.canonical.tensors
     bias = next((item.tensor for name, item in tensors.items() if name.endswith("lm_head.bias")), None)
-    if bias is None or prepared.tokenization is None:
+    if bias is None or dictionary is None:
         return None
-    path = prepared.tokenization.dictionary.path
+    path = dictionary.path
     correlation = frequency_correlation(bias.read().double().numpy(), read_counts(path))
     if correlation is None or correlation >= LIMIT:
         return None

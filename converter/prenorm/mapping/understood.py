@@ -8,10 +8,9 @@ from pathlib import Path
 from prenorm.checkpoint import Checkpoint
 from prenorm.checkpoint.tensors import SourceTensor
 from prenorm.errors import UsageProblem
-from prenorm.mapping.neighbour import unfit_neighbour
 from prenorm.mapping.plan import ConversionPlan, plan_conversion
 from prenorm.mapping.task import choose_task
-from prenorm.mapping.warnings import warnings
+from prenorm.mapping.warnings import unfit_neighbour, warnings
 from prenorm.options import SourceOptions, as_path
 from prenorm.parts.model_parallel import vocabulary_multiple
 from prenorm.source.arguments import Arguments, find_arguments
@@ -81,7 +80,7 @@ def prepare(checkpoint: Checkpoint, options: SourceOptions, rows: int | None = N
         description,
         tokenization,
         plan,
-        tuple(warnings(checkpoint, plan, tokenization)),
+        tuple(warnings(checkpoint, plan, tokenization, multiple)),
         dictionary,
     )
 

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from prenorm.checkpoint import Checkpoint, Risk
-from prenorm.mapping.neighbour import unfit_neighbour
+from prenorm.errors import UsageProblem
 from prenorm.mapping.plan import ConversionPlan
 from prenorm.options import TaskKind
-from prenorm.parts.model_parallel import vocabulary_multiple
-from prenorm.source.arguments import find_arguments
 from prenorm.source.positions import USUAL_PAD_ID
 from prenorm.tokenization import Tokenization, TokenizationKind
+from prenorm.tokenization.dictionary import check_rows, fill_up, find_dictionary, read_dictionary
 
 NOT_JUDGED = "the weights hold NaN or infinity: parity could not be judged, and the report says so"
 
 
-def warnings(checkpoint: Checkpoint, plan: ConversionPlan, tokenization: Tokenization | None) -> Iterator[str]:
+def warnings(
+    checkpoint: Checkpoint, plan: ConversionPlan, tokenization: Tokenization | None, multiple: int
+) -> Iterator[str]:
     """Collect what a user should know before anything is written.
 
     Args:
         checkpoint: the opened file.
         plan: what will be written.
         tokenization: the tokenizer, if there is one.
+        multiple: what fairseq filled the dictionary up to a multiple of, for this model.
 
     Yields:
         str: a warning, in one sentence.
@@ -33,7 +36,6 @@ def warnings(checkpoint: Checkpoint, plan: ConversionPlan, tokenization: Tokeniz
     yield from _task(plan)
     yield from _source(plan)
     if tokenization is None and plan.description.pad_id == USUAL_PAD_ID:
-        multiple = vocabulary_multiple(find_arguments(checkpoint.content))
         fault = unfit_neighbour(checkpoint.file.path, plan.description.vocab_size, multiple)
         if fault is not None:
             yield f"dict.txt beside the checkpoint is not used: {fault}"
@@ -87,3 +89,24 @@ def _source(plan: ConversionPlan) -> Iterator[str]:
             f"the pad has id {description.pad_id}, as the size of the position table and the zero rows say; the ids of <s> "
             "and </s> are recorded nowhere, so config.json leaves them open"
         )
+
+
+def unfit_neighbour(source: Path, rows: int, multiple: int) -> str | None:
+    """Tell what is wrong with the dictionary beside a checkpoint.
+
+    Args:
+        source: the checkpoint's path.
+        rows: how many rows the model's embedding has.
+        multiple: what fairseq filled the dictionary up to a multiple of, for this model.
+
+    Returns:
+        The fault in words; None if it fits, or there is none.
+    """
+    path = find_dictionary(source, None)
+    if path is None:
+        return None
+    try:
+        check_rows(fill_up(read_dictionary(path), rows, multiple), rows)
+    except UsageProblem as problem:
+        return problem.cause
+    return None

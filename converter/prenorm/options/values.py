@@ -16,13 +16,29 @@ class TaskKind(str, Enum):
     ENCODER = "encoder"
 
 
-# The class of transformers that loads a folder for each task.
-AUTO_CLASSES = {
-    TaskKind.MASKED_LM: "AutoModelForMaskedLM",
-    TaskKind.SEQUENCE_CLASSIFICATION: "AutoModelForSequenceClassification",
-    TaskKind.MULTIPLE_CHOICE: "AutoModelForMultipleChoice",
-    TaskKind.ENCODER: "AutoModel",
+# What the names of transformers' classes end in, behind the architecture's, for each task.
+CLASS_ENDINGS = {
+    TaskKind.MASKED_LM: "ForMaskedLM",
+    TaskKind.SEQUENCE_CLASSIFICATION: "ForSequenceClassification",
+    TaskKind.MULTIPLE_CHOICE: "ForMultipleChoice",
+    TaskKind.ENCODER: "Model",
 }
+
+
+def classes_of(architecture: str) -> dict[TaskKind, str]:
+    """Return the names of an architecture's classes.
+
+    Args:
+        architecture: what they begin with.
+
+    Returns:
+        The class for each task.
+    """
+    return {kind: architecture + ending for kind, ending in CLASS_ENDINGS.items()}
+
+
+# The class of transformers that loads a folder for each task.
+AUTO_CLASSES = {**classes_of("AutoModel"), TaskKind.ENCODER: "AutoModel"}
 
 TASKS = (AUTO, *(kind.value for kind in TaskKind))
 WEIGHTS = ("model", "ema")

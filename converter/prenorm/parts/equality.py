@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 
 from prenorm.checkpoint.dtypes import byte_count
-from prenorm.checkpoint.tensors import SourceTensor
-from prenorm.errors import UnreadableCheckpoint
+from prenorm.checkpoint.tensors import SourceTensor, have_same_bytes
+from prenorm.errors import HARM, UnreadableCheckpoint
 
 
 def refuse_unequal(keys: Iterable[str], parts: Sequence[Mapping[str, SourceTensor]], files: Sequence[str]) -> None:
@@ -28,25 +27,13 @@ def refuse_unequal(keys: Iterable[str], parts: Sequence[Mapping[str, SourceTenso
         held = sum({id(view.file): view.file.size for key in keys for view in part[key].views}.values())
         if claimed > held:
             raise UnreadableCheckpoint(
-                f"its tensors claim {claimed} bytes, more than the file has",
-                subject=file,
-                advice="The file is damaged or was made to do harm",
+                f"its tensors claim {claimed} bytes, more than the file has", subject=file, advice=HARM
             )
     for key in keys:
-        first = _fingerprint(parts[0][key])
         for part, file in zip(parts[1:], files[1:], strict=True):
-            if _fingerprint(part[key]) != first:
+            if not have_same_bytes(parts[0][key], part[key]):
                 raise UnreadableCheckpoint(
                     f"'{key[:120]}' is not what it is in {files[0]}, though every part holds it whole",
                     subject=file,
                     advice="The parts are of different runs or damaged, or the processes drifted apart in training",
                 )
-
-
-def _fingerprint(tensor: SourceTensor) -> tuple[str, tuple[int, ...], str]:
-    """Type, shape and a digest of the bytes: no tensor is held in memory to be compared with another."""
-    digest = hashlib.sha256()
-    for piece in tensor.chunks():
-        digest.update(piece)
-    tensor.release()
-    return tensor.dtype, tensor.shape, digest.hexdigest()

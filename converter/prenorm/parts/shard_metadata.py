@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from prenorm.checkpoint.limits import MAX_DIMENSIONS
 from prenorm.checkpoint.pickle.shown import shown
-from prenorm.errors import UnreadableCheckpoint
+from prenorm.errors import HARM, UnreadableCheckpoint
 
 METADATA_KEYS = ("fsdp_metadata", "shard_metadata")  # fairseq's name, and its successor metaseq's
 _WRAPPERS = ("_fsdp_wrapped_module", "_fpw_module")  # modules that FSDP puts around others; no part of a name
@@ -81,11 +81,7 @@ def read_metadata(value: object, file: str) -> ShardMetadata:
     try:
         return _read(value)
     except _Lies as error:
-        raise UnreadableCheckpoint(
-            f"its fsdp_metadata cannot be: {error}",
-            subject=file,
-            advice="The file is damaged or was made to do harm",
-        ) from error
+        raise UnreadableCheckpoint(f"its fsdp_metadata cannot be: {error}", subject=file, advice=HARM) from error
 
 
 def _read(value: object) -> ShardMetadata:
@@ -116,26 +112,15 @@ def _wrapper(wrapper: dict[object, object], path: str) -> list[FlatParameter]:
     parameters = []
     for backing, item in _mapping(wrapper.get("params"), "params").items():
         facts = _mapping(item, "an entry of params")
-        parameters.append(
-            _parameter(
-                path,
-                clean(_text(backing)),
-                facts.get("names"),
-                facts.get("shapes"),
-                facts.get("numels"),
-                facts.get("padding"),
-            )
-        )
+        values = map(facts.get, ("names", "shapes", "numels", "padding"))
+        parameters.append(_parameter(path, clean(_text(backing)), *values))
     return parameters
 
 
 def _old_wrapper(wrapper: dict[object, object], path: str) -> list[FlatParameter]:
     """Read one wrapper as fairscale 0.3.7 wrote it: one flat parameter, or one for each of the module's own."""
-    names, shapes = _list(wrapper.get("param_names"), "param_names"), _list(wrapper.get("param_shapes"), "param_shapes")
-    numels, paddings = (
-        _list(wrapper.get("param_numels"), "param_numels"),
-        _list(wrapper.get("num_padded"), "num_padded"),
-    )
+    keys = ("param_names", "param_shapes", "param_numels", "num_padded")
+    names, shapes, numels, paddings = (_list(wrapper.get(key), key) for key in keys)
     if wrapper["is_flat"]:
         if len(paddings) != 1:
             raise _Lies("num_padded does not fit one flat parameter")

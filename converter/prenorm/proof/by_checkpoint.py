@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections import Counter
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -15,7 +15,8 @@ import torch
 from msgspec import structs
 
 from prenorm.checkpoint.tensors import SourceTensor
-from prenorm.files import CONFIG_FILE, TOKENIZER_CONFIG_FILE, TOKENIZER_FILE
+from prenorm.errors import UnreadableCheckpoint
+from prenorm.files import CONFIG_FILE, TOKENIZER_CONFIG_FILE, TOKENIZER_FILE, json_object
 from prenorm.folder.card.names import PublicNames
 from prenorm.folder.digests import Digests
 from prenorm.folder.published import Published
@@ -29,13 +30,12 @@ from prenorm.proof.checks.weights import PlannedWeights, expected_weights
 from prenorm.proof.comparison import Comparison
 from prenorm.proof.computation import Computation
 from prenorm.proof.examples import fill_mask
-from prenorm.proof.facts import source_digests, source_facts
 from prenorm.proof.hints import diagnose
 from prenorm.proof.hints.tensors import different_tensors
 from prenorm.proof.protocols import ReferenceModel, Runtime
 from prenorm.proof.prove import UNCOMPUTABLE, Findings, JudgedFolder, prove
 from prenorm.proof.references import open_reference
-from prenorm.proof.references.builtin import BuiltinReference
+from prenorm.proof.references.builtin import BuiltinReference, ReferenceSettings
 from prenorm.proof.references.settings import is_rounded, settings_of, tensors_as_stored
 from prenorm.proof.runtimes import BUNDLED, open_runtime
 from prenorm.reports.details import Diagnosis, Example, TensorDifference
@@ -69,8 +69,17 @@ class CheckpointBasis:
 
     @property
     def source(self) -> Mapping[str, object]:
-        """What the report says of the checkpoint."""
-        return source_facts(self.prepared)
+        """What the report says of the checkpoint: names, sizes and types, but no paths."""
+        description = self.prepared.description
+        return {
+            "file": self.prepared.checkpoint.file.name,
+            **({"hub": dict(self.prepared.checkpoint.origin)} if self.prepared.checkpoint.origin else {}),
+            "bytes": self.prepared.checkpoint.file.size,
+            "container": description.container,
+            "layout": description.layout,
+            "producer": description.producer.value,
+            "dtype": description.dtype,
+        }
 
     @cached_property
     def tensors(self) -> Mapping[str, SourceTensor]:
@@ -91,8 +100,7 @@ class CheckpointBasis:
             findings: takes in what is found.
         """
         plan = self.prepared.plan
-        counts = Counter(item.dtype for item in published.tensors.values())
-        findings.add_sentences("config", list(check_config(published.config, ExpectedConfig.of(plan), counts)))
+        findings.add(*check_config(published, ExpectedConfig.of(plan)))
         tokenizer = self.tokenizer or FolderTokenizer(self.prepared.tokenization)
         if (judged := tokenizer.check(published.path, plan.description.longest_input)) is not None:
             findings.add(*judged)
@@ -179,13 +187,8 @@ class CheckpointBasis:
         plan, stored = self.prepared.plan, self.expected.dtype
         if not is_rounded(self.prepared, stored) or plan.task.kind is TaskKind.ENCODER:
             return None
-        exact = BuiltinReference(self.prepared.tensors, settings_of(plan.description))
-        try:
-            runtime = open_runtime(BUNDLED, folder.path, plan.target, plan.task.kind)
-            comparison = Comparison(self.computation, exact, runtime).run()
-        except UNCOMPUTABLE:
-            return None  # said already, by the comparison that is judged
-        return {"dtype": stored, **comparison.logits.metrics()}
+        metrics = self._logits_apart(folder, self.prepared.tensors, settings_of(plan.description))
+        return None if metrics is None else {"dtype": stored, **metrics}
 
     def other_activation(self, folder: JudgedFolder) -> dict[str, float | int | str] | None:
         """Measure how far the logits are from those with the other form of GELU: DeepSpeed's kernels computed one of them.
@@ -201,12 +204,21 @@ class CheckpointBasis:
         if not plan.description.deepspeed_kernels or activation not in _FORMS or plan.task.kind is TaskKind.ENCODER:
             return None
         settings = replace(settings_of(plan.description), activation=_FORMS[activation])
+        metrics = self._logits_apart(folder, self.tensors, settings)
+        if metrics is None:
+            return None
+        return {"activation": activation, "other": _FORMS[activation], **metrics}
+
+    def _logits_apart(
+        self, folder: JudgedFolder, tensors: Mapping[str, SourceTensor], settings: ReferenceSettings
+    ) -> dict[str, float | int] | None:
+        """Return how far a folder's logits are from those of a reference; None where the folder cannot be computed."""
+        plan = self.prepared.plan
         try:
             runtime = open_runtime(BUNDLED, folder.path, plan.target, plan.task.kind)
-            comparison = Comparison(self.computation, BuiltinReference(self.tensors, settings), runtime).run()
+            return Comparison(self.computation, BuiltinReference(tensors, settings), runtime).run().logits.metrics()
         except UNCOMPUTABLE:
             return None  # said already, by the comparison that is judged
-        return {"activation": activation, "other": _FORMS[activation], **comparison.logits.metrics()}
 
     def examples(self, folder: JudgedFolder, runtime: Runtime) -> list[Example]:
         """Let the folder fill in a sentence.
@@ -228,11 +240,7 @@ class CheckpointBasis:
 
 def _holds(path: Path, expected: object) -> bool:
     """Return whether a file that was just written is the JSON of a value."""
-    try:
-        stored: object = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return bool(stored == json.loads(json.dumps(expected)))
+    return bool(json_object(path, most=sys.maxsize) == json.loads(json.dumps(expected)))
 
 
 @contextmanager
@@ -259,7 +267,7 @@ def open_basis(
         UsageProblem: if the reference cannot be had.
     """
     plan = prepared.plan
-    expected = PlannedWeights.of(plan) if published is None else expected_weights(plan, published.tensors)
+    expected = expected_weights(plan, {} if published is None else published.tensors)
     with open_reference(prepared, expected.dtype, options, compute) as reference:
         yield CheckpointBasis(prepared, reference, expected, tokenizer)
 
@@ -304,5 +312,32 @@ def prove_by_checkpoint(
         tick = digests.share_cores(progress.advance, basis.computation.stage_count, basis.operation_count)
         report = prove(folder, basis, runtimes, compute=compute, tick=tick)
         source_sums, file_sums = digests.result()
-    report = structs.replace(report, source={**report.source, **source_digests(prepared, source_sums)})
+    report = structs.replace(report, source={**report.source, **_source_digests(prepared, source_sums)})
     return PublicNames.of_keys(prepared.tensors).in_report(report), file_sums
+
+
+def _source_digests(prepared: Prepared, digests: list[str]) -> dict[str, object]:
+    """Return the checkpoint's checksums for a report.
+
+    Args:
+        prepared: the checkpoint.
+        digests: SHA-256 of its files in their order, in hexadecimal.
+
+    Returns:
+        The first file's SHA-256; of a checkpoint in several files also `parts` with all of them.
+
+    Raises:
+        UnreadableCheckpoint: if a downloaded file is not the one that the Hub announced.
+    """
+    announced = prepared.checkpoint.announced
+    if announced is not None and announced not in digests:
+        raise UnreadableCheckpoint(
+            "did not arrive as it is on the Hub: its SHA-256 differs",
+            subject=prepared.checkpoint.file.path,
+            advice="Remove it from the cache of huggingface_hub, and try again",
+        )
+    parts = [
+        {"name": file.name, "bytes": file.size, "sha256": digest}
+        for file, digest in zip(prepared.checkpoint.files, digests, strict=True)
+    ]
+    return {"sha256": digests[0], **({"parts": parts} if len(parts) > 1 else {})}

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
 
 from prenorm.checkpoint.tensors import tensor_bytes
-from prenorm.folder.published import Published
+from prenorm.folder.published import Published, read_stored
 from prenorm.proof.checks.config import check_config
 from prenorm.proof.checks.folder_tokenizer import FolderTokenizer
 from prenorm.proof.checks.recorded_tokenizer import tokenizer_by_recording
@@ -53,8 +51,7 @@ class GoldenBasis:
             published: anybody's folder.
             findings: takes in what is found.
         """
-        counts = Counter(item.dtype for item in published.tensors.values())
-        findings.add_sentences("config", list(check_config(published.config, self._golden.config, counts)))
+        findings.add(*check_config(published, self._golden.config))
         tokenizer = self.tokenizer_of(published).check(published.path, 0)
         if tokenizer is not None:
             findings.add(*tokenizer)
@@ -179,5 +176,5 @@ class GoldenBasis:
 
 def _digest(file: Path, name: str) -> str:
     """Return the SHA-256 of a tensor's bytes."""
-    with safe_open(file, framework="pt") as opened, torch.inference_mode():
-        return hashlib.sha256(tensor_bytes(opened.get_tensor(name))).hexdigest()
+    with torch.inference_mode():
+        return hashlib.sha256(tensor_bytes(read_stored(file, name))).hexdigest()

@@ -77,24 +77,14 @@ class ReferenceModel(Protocol):
             An iterator of the stages, each with its parts in float64.
         """
 
-    def logits(self, features: Tensor) -> Tensor:
-        """Compute the masked-LM head.
+    def logit_pieces(self, features: Tensor) -> Iterator[Tensor]:
+        """Compute the masked-LM head, some of the vocabulary at a time.
 
         Args:
             features: the final stage at tokens of the batch that `stages` was last asked about, [tokens, hidden].
 
         Returns:
-            Logits [tokens, vocab], float64.
-        """
-
-    def logit_pieces(self, features: Tensor) -> Iterator[Tensor]:
-        """Compute the masked-LM head, some of the vocabulary at a time.
-
-        Args:
-            features: what `logits` takes.
-
-        Returns:
-            An iterator of the next columns of the logits, each [tokens, some].
+            An iterator of the next columns of the logits, each [tokens, some], float64.
         """
 
     def classify(self, features: Tensor, head: str) -> dict[str, Tensor]:

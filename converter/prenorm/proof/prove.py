@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 import torch
+from safetensors import SafetensorError
 
 from prenorm.errors import PrenormError
 from prenorm.folder.published import Published
@@ -22,11 +23,12 @@ from prenorm.proof.computation import Computation
 from prenorm.proof.protocols import ReferenceModel, Runtime
 from prenorm.proof.runtimes import BUNDLED, open_runtime
 from prenorm.reports.details import Diagnosis, Example, TensorDifference
-from prenorm.reports.making import report_of_proof
+from prenorm.reports.environment import environment
 from prenorm.reports.model import Audit, Check, Report
+from prenorm.reports.text import Outcome
 
 # What a runtime raises for a folder that does not load, or that computes other stages than the reference.
-UNCOMPUTABLE = (ValueError, RuntimeError, IndexError, OSError, KeyError)
+UNCOMPUTABLE = (ValueError, RuntimeError, IndexError, OSError, KeyError, SafetensorError)
 _MOST_REASONS = 10
 
 
@@ -99,6 +101,13 @@ class Findings:
     symptoms: list[str] = field(default_factory=list)
     comparisons: list[Comparison] = field(default_factory=list)
 
+    @property
+    def verdict(self) -> Outcome:
+        """What follows from the checks and the sentences."""
+        if self.disagreements or self.symptoms or not all(check.passed for check in self.checks):
+            return Outcome.FAILED
+        return Outcome.PASSED if all(check.judged for check in self.checks) else Outcome.NOT_JUDGED
+
     def add(self, check: Check, disagreements: Sequence[str]) -> None:
         """Take in a check and its sentences.
 
@@ -108,15 +117,6 @@ class Findings:
         """
         self.checks.append(check)
         self.disagreements += disagreements
-
-    def add_sentences(self, name: str, disagreements: Sequence[str]) -> None:
-        """Take in a check that consists of sentences.
-
-        Args:
-            name: the check's name.
-            disagreements: what it found wrong.
-        """
-        self.add(Check(name, not disagreements, {"disagreements": len(disagreements)}), disagreements)
 
     def add_comparison(self, comparison: Comparison, suffix: str) -> None:
         """Take in a comparison's checks, and a sentence for each that failed.
@@ -319,21 +319,27 @@ def _report(folder: JudgedFolder, basis: Basis, findings: Findings, audited: Aud
     bundled = next((item.runtime for item in findings.comparisons if item.runtime.name == BUNDLED), None)
     with torch.inference_mode():
         different = basis.different_tensors(folder, audited)
-    return report_of_proof(
+    modules = tuple(comparison.modules.lines()) if comparison else ()
+    return Report(
+        passed=findings.verdict is Outcome.PASSED,
+        verdict=findings.verdict.value,
         reference=basis.reference.name,
         compute_dtype=compute,
-        source=basis.source,
-        target=folder.facts,
-        checks=findings.checks,
-        modules=comparison.modules.lines() if comparison else (),
-        audit=audited,
-        runtimes=tuple(item.runtime.name for item in findings.comparisons),
-        positions=comparison.positions.lines() if comparison else None,
+        source=dict(basis.source),
+        target=dict(folder.facts),
+        checks=tuple(findings.checks),
+        modules=modules,
+        first_divergence=next((line.name for line in modules if not line.passed), None),
         divergence=basis.diagnose(worst, different) if worst else None,
-        different_tensors=different,
-        disagreements=[*findings.disagreements, *findings.symptoms],
+        different_tensors=different or None,
+        disagreements=(*findings.disagreements, *findings.symptoms),
+        runtimes=tuple(item.runtime.name for item in findings.comparisons),
         noise_floor=basis.reference.floor(),
         cost_of_type=basis.cost_of_type(folder),
         other_activation=None if worst else basis.other_activation(folder),
-        examples=[] if worst or bundled is None else basis.examples(folder, bundled),
+        examples=None if worst or bundled is None else tuple(basis.examples(folder, bundled)) or None,
+        positions=comparison.positions.lines() if comparison else None,
+        problems=audited.problems,
+        tensors=audited.rows,
+        environment=environment(),
     )

@@ -21,23 +21,9 @@ if TYPE_CHECKING:
     from prenorm.reports.schema import schema
 
 __all__ = [
-    "SUFFIXES",
-    "Audit",
-    "AuditRow",
-    "Check",
-    "Diagnosis",
-    "ModuleLine",
-    "NoiseFloor",
-    "NotJudged",
-    "ParityFailed",
-    "PositionLines",
-    "Report",
-    "check_suffix",
-    "read",
-    "render",
-    "schema",
-    "write_report",
-]
+    "SUFFIXES", "Audit", "AuditRow", "Check", "Diagnosis", "ModuleLine", "NoiseFloor", "NotJudged", "ParityFailed",
+    "PositionLines", "Report", "check_suffix", "read", "render", "schema", "write_report",
+]  # fmt: skip
 
 # The one table of forms: suffix -> the module whose `render(report)` makes the text. They are imported when used, because
 # `.html` draws plots and `prenorm --help` must not wait for a plotting library.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from prenorm.reports.model import Report
+from prenorm.reports.model import Check, Report
 from prenorm.reports.text import exact, fact, label
 
 Facts = list[tuple[str, str]]
@@ -113,3 +113,36 @@ def properties(report: Report) -> Iterator[tuple[str, str]]:
 def _named(values: Mapping[str, object]) -> Facts:
     """Return a table of the report as named values."""
     return [(label(name), fact(value)) for name, value in values.items()]
+
+
+def parity_rows(report: Report) -> list[tuple[str, str, str, str]]:
+    """Return the parity table.
+
+    Args:
+        report: the report.
+
+    Returns:
+        Check, largest difference, tolerance and outcome of each row.
+    """
+    return [
+        (check.name, _worst(check), "" if check.tolerance is None else f"{check.tolerance:.1e}", _outcome(check))
+        for check in report.checks
+    ]
+
+
+def _outcome(check: Check) -> str:
+    return ("passed" if check.judged else "not judged") if check.passed else "FAILED"
+
+
+def _worst(check: Check) -> str:
+    metrics = check.metrics
+    if check.detail is not None:
+        return check.detail
+    if "max_abs_diff" in metrics:
+        return f"{metrics['max_abs_diff']:.1e}"
+    if "compared_bit_by_bit" in metrics:
+        return check.finding
+    if "tokens" in metrics:
+        return f"{metrics['wrong']} of {metrics['tokens']} wrong"
+    count = metrics.get("disagreements", 0)
+    return f"{count} disagreement{'' if count == 1 else 's'}"

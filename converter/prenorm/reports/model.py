@@ -7,34 +7,14 @@ them. A report may have been stored years ago, or changed since: its stated verd
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
-from msgspec import Struct, to_builtins
+from msgspec import Struct, structs, to_builtins
 
+from prenorm.reports import fields
 from prenorm.reports.check import Check as Check
 from prenorm.reports.details import Diagnosis, Example, NoiseFloor, PositionLines, TensorDifference
-from prenorm.reports.fields import (
-    SCHEMA_VERSION,
-    ComputeType,
-    CostOfType,
-    DifferentTensors,
-    Disagreements,
-    Equal,
-    Examples,
-    FirstDivergence,
-    Kind,
-    OtherActivation,
-    Passed,
-    Probe,
-    Reference,
-    Runtimes,
-    Size,
-    Source,
-    Target,
-    Verdict,
-    Version,
-    Versions,
-)
 from prenorm.reports.text import Outcome, count, says_passed, verdict_in_words
 
 
@@ -42,9 +22,9 @@ class ModuleLine(Struct, frozen=True):
     """How far one module of the target is from the reference. `range` is the reference's largest absolute value."""
 
     name: str
-    max_abs_diff: Size
-    range: Size
-    tolerance: Size
+    max_abs_diff: fields.Size
+    range: fields.Size
+    tolerance: fields.Size
     passed: bool
 
 
@@ -55,7 +35,7 @@ class AuditRow(Struct, frozen=True):
     target: str | None
     operation: str
     reason: str
-    equal: Equal
+    equal: fields.Equal
 
     @property
     def bits(self) -> str:
@@ -96,30 +76,30 @@ class Report(Struct, frozen=True, kw_only=True):
     `passed` and `verdict` are as stated by who made the report; `outcome` is what its lines bear out.
     """
 
-    schema_version: Version = SCHEMA_VERSION
-    kind: Kind = None
-    passed: Passed
-    verdict: Verdict
-    reference: Reference
-    compute_dtype: ComputeType
-    source: Source
-    target: Target
+    schema_version: fields.Version = fields.SCHEMA_VERSION
+    kind: fields.Kind = None
+    passed: fields.Passed
+    verdict: fields.Verdict
+    reference: fields.Reference
+    compute_dtype: fields.ComputeType
+    source: fields.Source
+    target: fields.Target
     checks: tuple[Check, ...]
     modules: tuple[ModuleLine, ...]
-    first_divergence: FirstDivergence
+    first_divergence: fields.FirstDivergence
     divergence: Diagnosis | None = None
-    different_tensors: Annotated[tuple[TensorDifference, ...] | None, DifferentTensors] = None
-    disagreements: Disagreements = ()
-    runtimes: Runtimes = ()
+    different_tensors: Annotated[tuple[TensorDifference, ...] | None, fields.DifferentTensors] = None
+    disagreements: fields.Disagreements = ()
+    runtimes: fields.Runtimes = ()
     noise_floor: NoiseFloor | None = None
-    cost_of_type: CostOfType = None
-    other_activation: OtherActivation = None
-    examples: Annotated[tuple[Example, ...] | None, Examples] = None
+    cost_of_type: fields.CostOfType = None
+    other_activation: fields.OtherActivation = None
+    examples: Annotated[tuple[Example, ...] | None, fields.Examples] = None
     positions: PositionLines | None = None
-    probe: Probe = None
+    probe: fields.Probe = None
     problems: tuple[str, ...]
     tensors: tuple[AuditRow, ...]
-    environment: Versions
+    environment: fields.Versions
 
     @property
     def is_fitness(self) -> bool:
@@ -193,7 +173,7 @@ class Report(Struct, frozen=True, kw_only=True):
         tensors = self.different_tensors or ()
         hint = None if self.divergence is None else self.divergence.hint
         known = [] if hint is None or any(hint == item.brief for item in tensors) else [hint]
-        return [*known, *(item.sentence for item in tensors)]
+        return [*known, *self.problems, *(item.sentence for item in tensors)]
 
     @property
     def checks_run(self) -> list[Check]:
@@ -228,6 +208,18 @@ class Report(Struct, frozen=True, kw_only=True):
             if check.name == name:
                 return check
         raise KeyError(name)
+
+    def with_unjudged(self, rows: Sequence[Check]) -> Report:
+        """Add what was not judged; a verdict that was passed names what of it counts.
+
+        Args:
+            rows: made by `Check.not_judged`.
+
+        Returns:
+            The report with these rows behind its checks.
+        """
+        longer = structs.replace(self, checks=(*self.checks, *rows))
+        return structs.replace(longer, verdict=longer.words) if longer.outcome is Outcome.PASSED else longer
 
     def to_dict(self) -> dict[str, Any]:
         """Return the content of `parity_report.json`. The same input gives the same content: no times, no paths.

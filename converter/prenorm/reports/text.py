@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from enum import Enum
+
+from prenorm.words import Worded
 
 # Controls (C0, DEL, C1), line and paragraph separators, zero-width and direction marks, byte-order mark, surrogates,
 # noncharacters and tags. XML 1.0 forbids some of them; the direction marks could make "failed" read otherwise.
@@ -33,16 +34,13 @@ _LABELS = {
 }
 
 
-class Outcome(str, Enum):
+class Outcome(Worded):
     """How one check, or the whole proof, ended. The value is the word that reports show."""
 
     PASSED = "passed"
     FAILED = "failed"
     NOT_JUDGED = "not judged"
     NOT_RUN = "not run"
-
-    def __str__(self) -> str:
-        return self.value
 
 
 def verdict_in_words(outcome: Outcome, unjudged: Sequence[str]) -> str:

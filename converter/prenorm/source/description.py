@@ -8,7 +8,7 @@ from typing import NamedTuple, cast
 
 from prenorm.checkpoint import Checkpoint
 from prenorm.checkpoint.pickle.shown import shown
-from prenorm.errors import UnreadableCheckpoint, UsageProblem
+from prenorm.errors import CONTRADICTORY, UnreadableCheckpoint, UsageProblem
 from prenorm.source import refusals, training
 from prenorm.source.arguments import Arguments
 from prenorm.source.foreign_tensors import refuse_other_models, refuse_tensors
@@ -147,8 +147,8 @@ def describe(
         producer=training.producer(checkpoint, canonical),
         arguments_from=arguments.origin,
         arch=training.plain_name(arguments.arch),
-        task=training.recorded_task(arguments),
-        criterion=training.recorded_criterion(arguments),
+        task=training.plain_name(arguments.task),
+        criterion=training.plain_name(arguments.criterion),
         weights=weights,
         layers_kept=layers_kept,
         attention_heads=attention_heads,
@@ -207,8 +207,7 @@ def _attention_heads(arguments: Arguments, chosen: int | None, hidden_size: int)
         )
     if heads < 1 or hidden_size % heads:
         raise UnreadableCheckpoint(
-            f"encoder_attention_heads={heads} does not divide the width of {hidden_size}",
-            advice="Arguments and tensors contradict each other",
+            f"encoder_attention_heads={heads} does not divide the width of {hidden_size}", advice=CONTRADICTORY
         )
     return heads
 

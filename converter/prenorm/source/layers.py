@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 
 from prenorm.checkpoint.pickle.shown import shown
-from prenorm.errors import UnreadableCheckpoint
+from prenorm.errors import CONTRADICTORY, UnreadableCheckpoint
 from prenorm.rules.rows import Dropped
 from prenorm.source.arguments import Arguments
 from prenorm.source.layouts import ENCODER, Canonical
@@ -40,7 +40,7 @@ def keep_layers(canonical: Canonical, arguments: Arguments) -> tuple[Canonical, 
     if listed[-1] >= count:
         raise UnreadableCheckpoint(
             f"encoder_layers_to_keep={shown(recorded)} in the arguments, but the tensors are {count} layers",
-            advice="Arguments and tensors contradict each other",
+            advice=CONTRADICTORY,
         )
     tensors, dropped = {}, list(canonical.dropped)
     for key, item in canonical.tensors.items():

@@ -61,13 +61,15 @@ _NUMBERED_NORMS = (
     Rename(LAYER + "layer_norms.1.{p}", (LAYER + "final_layer_norm.{p}",), reason="old, numbered norms"),
 )
 # fairseq's MultiheadAttention until November 2019: q, k and v stacked in this order.
+
+
+def _stacked(source: str, part: str, reason: str) -> Split:
+    """Return the rule for a tensor that stacks the weights, or the biases, of query, key and value."""
+    return Split(source, tuple(f"{LAYER}self_attn.{name}_proj.{part}" for name in "qkv"), reason)
+
+
 _PACKED = tuple(
-    Split(
-        f"{LAYER}self_attn.in_proj_{part}",
-        tuple(f"{LAYER}self_attn.{name}_proj.{part}" for name in "qkv"),
-        "old attention stacks q, k, v",
-    )
-    for part in ("weight", "bias")
+    _stacked(f"{LAYER}self_attn.in_proj_{part}", part, "old attention stacks q, k, v") for part in ("weight", "bias")
 )
 _DATA2VEC = (
     Drop("encoder._ema.{rest}", "data2vec's teacher, a moving average of the weights; training alone needs it"),
@@ -78,16 +80,8 @@ _DATA2VEC = (
 # reverse of what the names suggest. q, k and v are stacked in this order (DinkyTrain, convert_dsfs_ckpt_to_fs_ckpt.py).
 _KERNEL = "DeepSpeed kernel name"
 _DEEPSPEED = (
-    Split(
-        LAYER + "attn_qkvw",
-        (LAYER + "self_attn.q_proj.weight", LAYER + "self_attn.k_proj.weight", LAYER + "self_attn.v_proj.weight"),
-        "DeepSpeed kernel stacks q, k, v",
-    ),
-    Split(
-        LAYER + "attn_qkvb",
-        (LAYER + "self_attn.q_proj.bias", LAYER + "self_attn.k_proj.bias", LAYER + "self_attn.v_proj.bias"),
-        "DeepSpeed kernel stacks q, k, v",
-    ),
+    _stacked(LAYER + "attn_qkvw", "weight", "DeepSpeed kernel stacks q, k, v"),
+    _stacked(LAYER + "attn_qkvb", "bias", "DeepSpeed kernel stacks q, k, v"),
     Rename(LAYER + "attn_ow", (LAYER + "self_attn.out_proj.weight",), reason=_KERNEL),
     Rename(LAYER + "attn_ob", (LAYER + "self_attn.out_proj.bias",), reason=_KERNEL),
     Rename(LAYER + "norm_w", (LAYER + "self_attn_layer_norm.weight",), reason=_KERNEL),

@@ -8,13 +8,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import Enum
 from typing import TYPE_CHECKING
 
-from prenorm.errors import UnreadableCheckpoint
+from prenorm.errors import CONTRADICTORY, UnreadableCheckpoint
 from prenorm.rules.rows import Moved
 from prenorm.source.arguments import Arguments
 from prenorm.source.sizes import POSITIONS, is_zero_row, matrix
+from prenorm.words import Worded
 
 if TYPE_CHECKING:
     import torch
@@ -24,15 +24,12 @@ _MOST_POSITIONS = 1 << 20
 _FAIRSEQ_DEFAULT = 512  # of --max-positions
 
 
-class PositionKind(str, Enum):
+class PositionKind(Worded):
     """Where the model's table of positions comes from."""
 
     LEARNED = "learned"  # a tensor of the checkpoint
     SINUSOIDAL = "sinusoidal"  # computed by fairseq's formula
     NONE = "none"  # nothing is added for a position
-
-    def __str__(self) -> str:
-        return self.value
 
 
 @dataclass(frozen=True)
@@ -74,7 +71,7 @@ def find_positions(
         argument = "no_token_positional_embeddings=True" if kind is PositionKind.NONE else "encoder_learned_pos=False"
         raise UnreadableCheckpoint(
             f"the arguments say {argument}, but there is a learned table of positions, '{tensors[POSITIONS].source}'",
-            advice="Arguments and tensors contradict each other",
+            advice=CONTRADICTORY,
         )
     count = stated or arguments.max_positions or _FAIRSEQ_DEFAULT
     if count > _MOST_POSITIONS or (kind is PositionKind.SINUSOIDAL and (hidden_size % 2 or hidden_size < 4)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 from prenorm.checkpoint.pickle.shown import shown
 from prenorm.errors import NotRepresentable, UnreadableCheckpoint
@@ -57,11 +57,11 @@ def refuse_post_norm(tensors: Mapping[str, Moved], arguments: Arguments, dropped
     )
 
 
-# Arguments that change what the model computes in a way no target can follow: name, what rules it out, and why.
-_RULED_OUT: tuple[tuple[str, Callable[[object], bool], str], ...] = (
-    ("adaptive_input", bool, "its input embeddings are adaptive"),
-    ("quant_noise_scalar", bool, "its weights pass through scalar quantization, at evaluation too"),
-)
+# Arguments that, where they are set, change what the model computes in a way no target can follow: name, and why.
+_RULED_OUT = {
+    "adaptive_input": "its input embeddings are adaptive",
+    "quant_noise_scalar": "its weights pass through scalar quantization, at evaluation too",
+}
 
 
 def refuse_arguments(arguments: Arguments) -> None:
@@ -73,9 +73,8 @@ def refuse_arguments(arguments: Arguments) -> None:
     Raises:
         NotRepresentable: naming the first argument that rules it out.
     """
-    for name, rules_out, why in _RULED_OUT:
-        value = arguments.find(name)
-        if value is not None and rules_out(value):
+    for name, why in _RULED_OUT.items():
+        if value := arguments.find(name):
             raise NotRepresentable(f"the checkpoint was trained with {name}={shown(value)}: {why}", advice=CANNOT)
 
 

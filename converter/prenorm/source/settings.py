@@ -39,10 +39,10 @@ _Value = int | float | bool | str | list[float] | list[int] | None
 
 @dataclass(frozen=True)
 class _Setting:
-    """One setting: the names that versions of fairseq gave it, the sections it may stand in, and how it is read."""
+    """One setting: the names that versions of fairseq gave it, the section it stands in, and how it is read."""
 
     names: tuple[str, ...]
-    sections: tuple[str, ...]
+    section: str
     read: Callable[[object], _Value]
 
 
@@ -89,29 +89,29 @@ def _betas(value: object) -> list[float] | None:
 _COUNT = _whole(1, 10**12)
 _RATE = _real(0, 1)
 _SETTINGS: Mapping[str, _Setting] = {
-    "mask_prob": _Setting(("mask_prob",), ("task",), _RATE),
-    "leave_unmasked_prob": _Setting(("leave_unmasked_prob",), ("task",), _RATE),
-    "random_token_prob": _Setting(("random_token_prob",), ("task",), _RATE),
-    "mask_whole_words": _Setting(("mask_whole_words",), ("task",), _flag),
-    "tokens_per_sample": _Setting(("tokens_per_sample",), ("task",), _COUNT),
-    "sample_break_mode": _Setting(("sample_break_mode",), ("task",), _word(_BREAKS)),
-    "max_update": _Setting(("max_update",), ("optimization",), _COUNT),
-    "batch_size": _Setting(("batch_size", "max_sentences"), ("dataset",), _COUNT),
-    "max_tokens": _Setting(("max_tokens",), ("dataset",), _COUNT),
-    "update_freq": _Setting(("update_freq",), ("optimization",), _per_epoch(_COUNT)),
-    "distributed_world_size": _Setting(("distributed_world_size",), ("distributed_training",), _whole(1, 10**6)),
-    "model_parallel_size": _Setting(("model_parallel_size",), ("common",), _whole(1, 10**6)),
-    "optimizer": _Setting(("_name", "optimizer"), ("optimizer",), _word(_OPTIMIZERS)),
-    "adam_betas": _Setting(("adam_betas",), ("optimizer",), _betas),
-    "adam_eps": _Setting(("adam_eps",), ("optimizer",), _RATE),
-    "weight_decay": _Setting(("weight_decay",), ("optimizer",), _real(0, 1e6)),
-    "clip_norm": _Setting(("clip_norm",), ("optimization",), _real(0, 1e6)),
-    "lr": _Setting(("lr",), ("optimization",), _per_epoch(_real(0, 1e6))),
-    "lr_scheduler": _Setting(("_name", "lr_scheduler"), ("lr_scheduler",), _word(_SCHEDULES)),
-    "warmup_updates": _Setting(("warmup_updates",), ("lr_scheduler",), _whole(0, 10**12)),
-    "fp16": _Setting(("fp16",), ("common",), _flag),
-    "bf16": _Setting(("bf16",), ("common",), _flag),
-    "seed": _Setting(("seed",), ("common",), _whole(-(2**63), 2**64 - 1)),
+    "mask_prob": _Setting(("mask_prob",), "task", _RATE),
+    "leave_unmasked_prob": _Setting(("leave_unmasked_prob",), "task", _RATE),
+    "random_token_prob": _Setting(("random_token_prob",), "task", _RATE),
+    "mask_whole_words": _Setting(("mask_whole_words",), "task", _flag),
+    "tokens_per_sample": _Setting(("tokens_per_sample",), "task", _COUNT),
+    "sample_break_mode": _Setting(("sample_break_mode",), "task", _word(_BREAKS)),
+    "max_update": _Setting(("max_update",), "optimization", _COUNT),
+    "batch_size": _Setting(("batch_size", "max_sentences"), "dataset", _COUNT),
+    "max_tokens": _Setting(("max_tokens",), "dataset", _COUNT),
+    "update_freq": _Setting(("update_freq",), "optimization", _per_epoch(_COUNT)),
+    "distributed_world_size": _Setting(("distributed_world_size",), "distributed_training", _whole(1, 10**6)),
+    "model_parallel_size": _Setting(("model_parallel_size",), "common", _whole(1, 10**6)),
+    "optimizer": _Setting(("_name", "optimizer"), "optimizer", _word(_OPTIMIZERS)),
+    "adam_betas": _Setting(("adam_betas",), "optimizer", _betas),
+    "adam_eps": _Setting(("adam_eps",), "optimizer", _RATE),
+    "weight_decay": _Setting(("weight_decay",), "optimizer", _real(0, 1e6)),
+    "clip_norm": _Setting(("clip_norm",), "optimization", _real(0, 1e6)),
+    "lr": _Setting(("lr",), "optimization", _per_epoch(_real(0, 1e6))),
+    "lr_scheduler": _Setting(("_name", "lr_scheduler"), "lr_scheduler", _word(_SCHEDULES)),
+    "warmup_updates": _Setting(("warmup_updates",), "lr_scheduler", _whole(0, 10**12)),
+    "fp16": _Setting(("fp16",), "common", _flag),
+    "bf16": _Setting(("bf16",), "common", _flag),
+    "seed": _Setting(("seed",), "common", _whole(-(2**63), 2**64 - 1)),
 }
 
 
@@ -144,8 +144,6 @@ def training_facts(checkpoint: Checkpoint, arguments: Arguments) -> dict[str, ob
 
 def _recorded(arguments: Arguments, setting: _Setting) -> list[object]:
     """List what the setting's sections record under its names, and then the flat arguments."""
-    of_sections = [
-        arguments.sections.get(section, {}).get(name) for section in setting.sections for name in setting.names
-    ]
-    # Of the model's own section `_name` is the architecture.
-    return [*of_sections, *(arguments.model.get(name) for name in setting.names if name != "_name")]
+    section = arguments.sections.get(setting.section, {})
+    of_section = [section.get(name) for name in setting.names]
+    return [*of_section, *(arguments.model.get(name) for name in setting.names if name != "_name")]

@@ -5,18 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import Enum
 
 from prenorm.checkpoint import Checkpoint
 from prenorm.options import TaskKind
 from prenorm.rules.rules import match
 from prenorm.source.arguments import Arguments
 from prenorm.source.layouts import DEEPSPEED, FUSED, Canonical
+from prenorm.words import Worded
 
 UNKNOWN = "unknown"  # what a description says of a name that is not recorded
 
 
-class Producer(str, Enum):
+class Producer(Worded):
     """Which program wrote a checkpoint."""
 
     DINKYTRAIN_DEEPSPEED = "DinkyTrain with DeepSpeed kernels"
@@ -25,14 +25,6 @@ class Producer(str, Enum):
     FAIRSEQ_2021 = "fairseq since 2021"
     FAIRSEQ_OLD = "fairseq up to 0.10"
     UNKNOWN = "unknown"
-
-    def __str__(self) -> str:
-        return self.value
-
-    @property
-    def is_dinkytrain(self) -> bool:
-        """Whether it is DinkyTrain, in either form."""
-        return self in (Producer.DINKYTRAIN, Producer.DINKYTRAIN_DEEPSPEED)
 
 
 def plain_name(value: object) -> str:
@@ -45,30 +37,6 @@ def plain_name(value: object) -> str:
         The name, or `UNKNOWN` for anything else.
     """
     return value if isinstance(value, str) and re.fullmatch(r"[\w.\-]{1,80}", value) else UNKNOWN
-
-
-def recorded_task(arguments: Arguments) -> str:
-    """Tell the name of the fairseq task.
-
-    Args:
-        arguments: what the checkpoint records.
-
-    Returns:
-        The name, or `UNKNOWN`.
-    """
-    return plain_name(arguments.task)
-
-
-def recorded_criterion(arguments: Arguments) -> str:
-    """Tell the name of the fairseq criterion.
-
-    Args:
-        arguments: what the checkpoint records.
-
-    Returns:
-        The name, or `UNKNOWN`.
-    """
-    return plain_name(arguments.criterion)
 
 
 @dataclass(frozen=True)
@@ -137,7 +105,7 @@ def trained_head(arguments: Arguments) -> TrainedHead | None:
     Returns:
         The head; None if no head was trained, or it is not known what for.
     """
-    task, criterion = recorded_task(arguments), recorded_criterion(arguments)
+    task, criterion = plain_name(arguments.task), plain_name(arguments.criterion)
     kind = trained_kind(task, criterion)
     if kind is None or kind not in _HEAD_ARGUMENTS:
         return None

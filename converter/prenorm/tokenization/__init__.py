@@ -15,18 +15,9 @@ from prenorm.tokenization.vocabulary import Tokenization, TokenizationKind
 from prenorm.tokenization.words import plan_words
 
 __all__ = [
-    "Derived",
-    "Dictionary",
-    "DictionaryKind",
-    "Tokenization",
-    "TokenizationKind",
-    "count_wrong_ids",
-    "derive_tokenization",
-    "kind_of",
-    "named_options",
-    "plan_tokenization",
-    "tokenizer_config",
-]
+    "Derived", "Dictionary", "DictionaryKind", "Tokenization", "TokenizationKind", "count_wrong_ids",
+    "derive_tokenization", "kind_of", "named_options", "plan_tokenization", "tokenizer_config",
+]  # fmt: skip
 
 
 def named_options(bpe_dir: Path | None, sentencepiece: Path | None, words: bool) -> str | None:

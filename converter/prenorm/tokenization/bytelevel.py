@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prenorm.errors import UsageProblem
+from prenorm.files import readable
 from prenorm.tokenization.dictionary import BOS, EOS, MASK_TOKEN, SPECIAL_TOKENS, UNK, Dictionary
 from prenorm.tokenization.kinds import DictionaryKind, meaningful_symbols, refuse_other_kind
 from prenorm.tokenization.vocabulary import Tokenization, TokenizationKind, Vocabulary, add_special_tokens, current_rows
@@ -124,15 +125,9 @@ _LEAST_SHARE = (
 
 
 def _read_text(path: Path) -> str:
-    """Return a file's text, or refuse the file."""
-    try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise UsageProblem("is too large for a BPE file", subject=path, advice=_ADVICE)
+    """Return the text of a file of the BPE."""
+    with readable(path, _MAX_BYTES, "a BPE file", _ADVICE):
         return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise UsageProblem(f"cannot be read ({error.strerror})", subject=path, advice=_ADVICE) from error
-    except UnicodeDecodeError as error:
-        raise UsageProblem("is not UTF-8 text", subject=path, advice=_ADVICE) from error
 
 
 def plan_bytelevel(dictionary: Dictionary, bpe: BytePairEncoding) -> Tokenization:

@@ -200,6 +200,6 @@ def _of_pieces(dictionary: Dictionary, kind: DictionaryKind, tokenizer: Tokenize
     if kind not in (DictionaryKind.PIECES, DictionaryKind.WORDS):  # pieces of a script without spaces look like words
         reason = "the dictionary does not tell merges, scores and normalization; no option names this kind"
         return Derived(planned, rest=(Rest("tokenizer's rules", reason, counts=True),))
-    reason = f"the pieces agree with the dictionary, which does not tell {_UNTOLD}; {_GIVE[DictionaryKind.PIECES]}"
+    reason = f"the dictionary tells the pieces, and not {_UNTOLD}; {_GIVE[DictionaryKind.PIECES]}"
     problem = "; ".join(piece_problems(dictionary, tokenizer))
     return Derived(planned, problem, rest=(Rest("sentencepiece model", reason, counts=True),))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from prenorm.errors import UsageProblem
+from prenorm.files import readable
 
 DICTIONARY_FILE = "dict.txt"
 SPECIAL_TOKENS = ("<s>", "<pad>", "</s>", "<unk>")  # rows 0 to 3 of every fairseq dictionary
@@ -53,22 +54,8 @@ def read_dictionary(path: Path) -> Dictionary:
         UsageProblem: if it cannot be read, a line is no `TOKEN COUNT`, or a token comes twice without the flag
             `#fairseq:overwrite`.
     """
-    try:
-        if path.stat().st_size > MAX_DICTIONARY_BYTES:
-            raise UsageProblem(
-                "is too large for a dictionary", subject=path, advice="Give fairseq's dict.txt with --dict"
-            )
+    with readable(path, MAX_DICTIONARY_BYTES, "a dictionary", "Give fairseq's dict.txt with --dict", "the dictionary "):
         lines = path.read_text(encoding="utf-8").split("\n")
-    except OSError as error:
-        raise UsageProblem(
-            f"the dictionary cannot be read ({error.strerror})",
-            subject=path,
-            advice="Give fairseq's dict.txt with --dict",
-        ) from error
-    except UnicodeDecodeError as error:
-        raise UsageProblem(
-            "the dictionary is not UTF-8 text", subject=path, advice="Give fairseq's dict.txt with --dict"
-        ) from error
     if lines and not lines[-1]:
         lines.pop()
     symbols = list(SPECIAL_TOKENS)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from enum import Enum
 
 from prenorm.errors import UsageProblem
 from prenorm.tokenization.dictionary import MASK_TOKEN, SPECIAL_TOKENS, Dictionary
+from prenorm.words import Worded
 
 
-class DictionaryKind(str, Enum):
+class DictionaryKind(Worded):
     """What the lines of a dictionary are; the value completes "the dictionary holds"."""
 
     NUMBERS = "numbers of GPT-2's byte-level BPE"
@@ -18,9 +18,6 @@ class DictionaryKind(str, Enum):
     WORDPIECES = "BERT's word pieces"
     SUBWORDS = "subword-nmt's pieces"
     WORDS = "words"
-
-    def __str__(self) -> str:
-        return self.value
 
 
 # Symbols that say nothing: fairseq fills dictionaries up with the first, users add the second

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container
 from dataclasses import dataclass
-from enum import Enum
 from typing import TYPE_CHECKING
 
 from prenorm.tokenization.dictionary import BOS, EOS, MASK_TOKEN, SPECIAL_TOKENS, Dictionary
+from prenorm.words import Worded
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -22,15 +22,12 @@ class Vocabulary:
     merges: tuple[tuple[str, str], ...] = ()
 
 
-class TokenizationKind(str, Enum):
+class TokenizationKind(Worded):
     """Which kind of tokenizer the training data were encoded with."""
 
     BYTE_LEVEL = "byte-level BPE"
     SENTENCEPIECE = "sentencepiece"
     WORDS = "words"
-
-    def __str__(self) -> str:
-        return self.value
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from prenorm_model.torch.classification import (
 )
 from prenorm_model.torch.heads import RobertaPreLayerNormForCausalLM, RobertaPreLayerNormForMaskedLM
 from prenorm_model.torch.modeling import RobertaPreLayerNormModel
-from prenorm_model.torch.pytrees import register_outputs
+from prenorm_model.torch.pytrees import register_cache, register_outputs
 
 __all__ = [
     "KeyValueCache",
@@ -23,3 +23,4 @@ __all__ = [
 ]
 
 register_outputs()
+register_cache()

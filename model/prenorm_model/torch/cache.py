@@ -9,6 +9,8 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
+from prenorm_model.torch.facts import are_values_known
+
 _GROWTH = 64  # tokens by which a layer's buffer grows, so that generating does not copy it for every token
 
 
@@ -168,7 +170,7 @@ class KeyValueCache:
         """
         before = self.real
         if before is None:
-            before = real.new_ones(len(real), self.get_seq_length())
+            before = real.new_ones(real.shape[0], self.get_seq_length())  # `len` would fix an exported size
         self.real = torch.cat([before, real], dim=1)
         return before.sum(dim=1, keepdim=True)
 
@@ -188,7 +190,7 @@ class KeyValueCache:
             return keys, values
         cached = self.layers[layer]
         start, end = cached.length, cached.length + keys.shape[2]
-        if torch.is_grad_enabled() or torch.compiler.is_compiling():
+        if torch.is_grad_enabled() or not are_values_known():
             # Writing into a buffer would break the graph of what was computed from it.
             cached.key_buffer = torch.cat([cached.keys, keys], dim=2)
             cached.value_buffer = torch.cat([cached.values, values], dim=2)

@@ -14,6 +14,7 @@ class Context(NamedTuple):
     """What all layers of one forward are given, and none changes.
 
     Attributes:
+        wide_bytes: how large the widest values of the feed-forward block may be, before they are computed in pieces.
         mask: bool [batch, 1, 1 or queries, keys], true where to attend; None: everywhere. Or what the caller gave with four
             dimensions; in floating point it is added to the scores.
         is_causal: whether the mask is plainly causal, which the fused kernel knows how to do without one.
@@ -23,6 +24,7 @@ class Context(NamedTuple):
         cross_mask: bool [batch, 1, 1 or queries, encoder length], likewise.
     """
 
+    wide_bytes: int
     mask: Tensor | None = None
     is_causal: bool = False
     packing: Packing | None = None

@@ -18,7 +18,7 @@ from prenorm_model.checks import (
 )
 from prenorm_model.config import RobertaPreLayerNormConfig
 from prenorm_model.torch.cache import KeyValueCache, PastKeyValues
-from prenorm_model.torch.facts import are_values_known, facts_of, shape_of
+from prenorm_model.torch.facts import are_sizes_open, are_values_known, facts_of, shape_of
 
 
 class OutputOptions(TypedDict, total=False):
@@ -116,6 +116,8 @@ def check_all(
 
 def _check_length(config: RobertaPreLayerNormConfig, inputs: ModelInputs, length: int, past: int) -> None:
     """Check that the sequence fits the position table; pads are counted out only where it would not, which costs time."""
+    if are_sizes_open():
+        return
     ids = inputs.input_ids
     if ids is not None and length + past > config.longest_text and are_values_known() and past == 0:
         length = int(ids.ne(config.pad_token_id).sum(dim=1).max())

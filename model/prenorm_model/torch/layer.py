@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -10,10 +12,11 @@ from prenorm_model.torch.activations import activation
 from prenorm_model.torch.attention import Attention, Projection
 from prenorm_model.torch.checkpointing import Checkpointing
 from prenorm_model.torch.context import Collected, Context
+from prenorm_model.torch.facts import are_values_known
 
 # On the CPU, blocks of memory above 32 MB are mapped from the system anew each time, page by page (glibc's malloc); below,
 # they are used again. Without gradients nothing has to be kept, so the feed-forward block stays below: a tenth faster.
-_WIDE_BYTES = 24 << 20
+WIDE_BYTES = 24 << 20
 
 
 class Intermediate(nn.Module):
@@ -71,16 +74,18 @@ class Layer(nn.Module):
         x = self.attention(x, context, collected)
         if context.cross_states is not None:
             x = self.crossattention(x, context, collected)
-        return self._feed_forward(x)
+        return self._feed_forward(x, context.wide_bytes)
 
-    def _feed_forward(self, x: Tensor) -> Tensor:
+    def _feed_forward(self, x: Tensor, wide_bytes: int) -> Tensor:
         """x + output(intermediate(x)), in pieces where the wide values in between would be large."""
         width = self.intermediate.dense.out_features * x.element_size()
-        tokens = x.shape[:-1].numel()
-        if torch.is_grad_enabled() or x.device.type != "cpu" or tokens * width <= _WIDE_BYTES:
+        tokens = math.prod(x.shape[:-1])
+        # A graph serves all sizes, and is fixed.
+        is_fixed = torch.is_grad_enabled() or x.device.type != "cpu" or not are_values_known()
+        if is_fixed or tokens * width <= wide_bytes:
             whole: Tensor = x + self.output(self.intermediate(x))
             return whole
-        pieces = torch.split(x.reshape(tokens, -1), max(1, _WIDE_BYTES // width))
+        pieces = torch.split(x.reshape(tokens, -1), max(1, wide_bytes // width))
         return torch.cat([piece + self.output(self.intermediate(piece)) for piece in pieces]).view(x.shape)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from prenorm_model.torch.facts import are_values_known
+
 
 def full_mask(mask: Tensor) -> Tensor:
     """Return a mask of four dimensions as the attention takes it, which is as transformers reads it.
@@ -82,7 +84,7 @@ def pads_come_first(mask: Tensor | None) -> bool:
     Returns:
         Whether that is known to be so.
     """
-    return mask is not None and mask.dim() == 2 and not torch.compiler.is_compiling() and not bool(mask[:, 0].all())
+    return are_values_known() and mask is not None and mask.dim() == 2 and not bool(mask[:, 0].all())
 
 
 def labels_reach_pads(labels: Tensor | None, mask: Tensor | None, ignored: int) -> bool:
@@ -96,6 +98,6 @@ def labels_reach_pads(labels: Tensor | None, mask: Tensor | None, ignored: int) 
     Returns:
         Whether that is known to be so.
     """
-    if labels is None or mask is None or labels.shape != mask.shape or torch.compiler.is_compiling():
+    if not are_values_known() or labels is None or mask is None or labels.shape != mask.shape:
         return False
     return bool(((labels != ignored) & (mask == 0)).any())

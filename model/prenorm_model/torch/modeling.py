@@ -15,9 +15,9 @@ from prenorm_model.torch.context import Collected, Context
 from prenorm_model.torch.embeddings import RobertaPreLayerNormEmbeddings, default_positions
 from prenorm_model.torch.facts import are_values_known
 from prenorm_model.torch.inputs import ModelInputs, check_all
-from prenorm_model.torch.layer import Encoder
+from prenorm_model.torch.layer import WIDE_BYTES, Encoder
 from prenorm_model.torch.masks import causal_mask, encoder_mask, pads_come_first
-from prenorm_model.torch.packing import Packing, plan_packing
+from prenorm_model.torch.packing import MIN_PADS, Packing, plan_packing
 from prenorm_model.torch.positional import in_documented_orders
 
 
@@ -47,12 +47,20 @@ class Pooler(nn.Module):
 class RobertaPreLayerNormModel(PretrainedModel):
     """Embeddings, layers, final norm; with `add_pooling_layer` a pooler. With `config.is_decoder` a decoder.
 
+    Attributes:
+        min_pads: from how many pads an encoder's batch is computed without them. The outputs are the same: a proof lowers it,
+            to see both ways with a batch that it can afford.
+        wide_bytes: how large the widest values of a feed-forward block may be on the CPU, before they are computed in
+            pieces; likewise.
+
     Args:
         config: the model's configuration.
         add_pooling_layer: whether to add the pooler.
     """
 
     base_prefix = ""
+    min_pads = MIN_PADS
+    wide_bytes = WIDE_BYTES
 
     def __init__(self, config: RobertaPreLayerNormConfig, add_pooling_layer: bool = True) -> None:
         super().__init__(config)
@@ -135,6 +143,8 @@ class RobertaPreLayerNormModel(PretrainedModel):
             return past_key_values
         if self.encoder.checkpointing is not None and self.training:
             return None  # each layer runs twice, and must not add its keys twice
+        if use_cache is None and torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
+            return None  # a traced graph has tensors, and dictionaries and tuples of them, to return
         return KeyValueCache() if (self.config.use_cache if use_cache is None else use_cache) else None
 
     def _encode(
@@ -168,6 +178,7 @@ class RobertaPreLayerNormModel(PretrainedModel):
             if packing is None:
                 mask = encoder_mask(inputs.attention_mask, skip_full=are_values_known())
         return Context(
+            self.wide_bytes,
             mask=mask,
             is_causal=is_causal,
             packing=packing,
@@ -183,14 +194,14 @@ class RobertaPreLayerNormModel(PretrainedModel):
         past = 0 if cache is None else cache.get_seq_length()
         if mask is not None and mask.dim() == 2 and are_values_known() and bool(mask.all()):
             mask = None
-        is_causal = mask is None and past == 0 and queries > 1
+        is_causal = mask is None and bool(past == 0 and queries > 1)  # `bool`, for an exported size is none
         return causal_mask(mask, queries, past, self.LayerNorm.weight.device), is_causal
 
     def _packing(self, inputs: ModelInputs, keeps_weights: bool) -> Packing | None:
         """Return the packing of an encoder's batch, where leaving out the pads is possible and a gain."""
         is_plain = inputs.head_mask is None and not keeps_weights and self.config.position_embedding_type == "absolute"
         pools_pads = self.pooler is not None and pads_come_first(inputs.attention_mask)
-        return plan_packing(inputs.attention_mask) if is_plain and not pools_pads else None
+        return plan_packing(inputs.attention_mask, self.min_pads) if is_plain and not pools_pads else None
 
     def _head_mask(self, head_mask: Tensor | None) -> Tensor | None:
         """[heads] or [layers, heads] -> [layers, 1, heads, 1, 1]."""

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
+from prenorm_model.torch.facts import are_values_known
+
 # Below this many pads, and this share of them, gathering and looping cost more than the pads.
-_MIN_PADS = 256
+MIN_PADS = 256
 _MIN_SHARE = 0.1
 
 
@@ -56,20 +57,21 @@ class Packing:
         return padded.index_copy(0, self.index, x).view(self.batch, self.length, *x.shape[1:])
 
 
-def plan_packing(mask: Tensor | None) -> Packing | None:
+def plan_packing(mask: Tensor | None, min_pads: int = MIN_PADS) -> Packing | None:
     """Return the packing of a batch.
 
     Args:
         mask: [batch, length], zero at pads. Of a mask of three dimensions, of none, and inside a trace nothing is known.
+        min_pads: below this many pads there is no gain.
 
     Returns:
         The packing; None where it would gain nothing.
     """
-    if mask is None or mask.dim() != 2 or mask.numel() < _MIN_PADS or torch.compiler.is_compiling():
+    if not are_values_known() or mask is None or mask.dim() != 2 or mask.numel() < min_pads:
         return None
     real = mask.bool()
     lengths = real.sum(dim=1).tolist()
     pads = mask.numel() - sum(lengths)
-    if pads < _MIN_PADS or pads < _MIN_SHARE * mask.numel() or 0 in lengths:
+    if pads < min_pads or pads < _MIN_SHARE * mask.numel() or 0 in lengths:
         return None
     return Packing(mask.shape[0], mask.shape[1], real.flatten().nonzero().squeeze(1), lengths)

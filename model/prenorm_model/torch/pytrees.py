@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from prenorm_model import outputs
+from prenorm_model.torch.cache import KeyValueCache, LayerCache
 
 
 def _flatten(output: outputs.ModelOutput[Tensor]) -> tuple[list[Any], list[str]]:
@@ -27,6 +28,36 @@ def _unflatten(
 ) -> outputs.ModelOutput[Tensor]:
     """Return an output of these fields."""
     return output_class(dict(zip(names, values, strict=True)))
+
+
+def _flatten_cache(cache: KeyValueCache) -> tuple[list[Any], None]:
+    """Return the keys and values of the layers, those of the cross-attention, and which tokens are real."""
+    # A full buffer as it is: an exported size of a view of it would be the example's.
+    layers = [
+        (item.key_buffer, item.value_buffer) if item.key_buffer.shape[2] == item.length else (item.keys, item.values)
+        for item in cache.layers
+    ]
+    return [layers, cache.cross, cache.real], None
+
+
+def _unflatten_cache(values: Iterable[Any], _names: None) -> KeyValueCache:
+    """Return a cache of these tensors."""
+    layers, cross, real = values
+    return KeyValueCache([LayerCache(keys, entries, keys.shape[2]) for keys, entries in layers], cross, real)
+
+
+def _flatten_cache_with_keys(cache: KeyValueCache) -> tuple[list[tuple[Any, Any]], None]:
+    """Return what `_flatten_cache` does, each with its place in the tree."""
+    names = ("layers", "cross", "real")
+    return [(pytree.GetAttrKey(name), part) for name, part in zip(names, _flatten_cache(cache)[0], strict=True)], None
+
+
+def register_cache() -> None:
+    """Make the cache a node."""
+    pytree.register_pytree_node(
+        KeyValueCache, _flatten_cache, _unflatten_cache, flatten_with_keys_fn=_flatten_cache_with_keys,
+        serialized_type_name="prenorm_model.KeyValueCache",
+    )  # fmt: skip
 
 
 def register_outputs() -> None:

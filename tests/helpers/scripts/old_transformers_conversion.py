@@ -3,6 +3,7 @@
 import json
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import torch
 import transformers
@@ -49,7 +50,29 @@ def main() -> None:
                 theirs.generate(ids[1:], position_ids=torch.arange(2, 9)[None], max_new_tokens=1, eos_token_id=-1),
                 made[0][1:, :8],
             )
+    answer["real sizes"] = real_sizes(prenorm_model)
     json.dump(answer, sys.stdout)
+
+
+def real_sizes(package: ModuleType) -> dict[str, float]:
+    """How far both are apart, with few pads and many, in one piece and in several."""
+    config = package.RobertaPreLayerNormConfig(**{**SMALL, "intermediate_size": 6000, "max_position_embeddings": 140})
+    torch.manual_seed(1)
+    ours = package.RobertaPreLayerNormModel(config).eval()
+    theirs = ours.to_transformers()
+    calls = []
+    ours.encoder.layer[0].intermediate.register_forward_pre_hook(lambda module, inputs: calls.append(inputs[0].dim()))
+    answer = {}
+    for rows, shortest in ((4, 100), (8, 5), (12, 120), (24, 40)):
+        ids = torch.randint(2, 50, (rows, 130))
+        ids[torch.arange(130)[None] >= torch.linspace(130, shortest, rows).long()[:, None]] = 1
+        mask = ids.ne(1)
+        calls.clear()
+        with torch.no_grad():
+            mine, other = (net(ids, attention_mask=mask.long())[0] for net in (ours, theirs))
+        way = f"{'pieces' if len(calls) > 1 else 'whole'} of {int(mask.sum())} in {mask.numel()} tokens"
+        answer[way] = float((mine - other)[mask].abs().max())
+    return answer
 
 
 main()

@@ -17,14 +17,12 @@ from prenorm.checkpoint.pickle.reader import PickleReader
 from prenorm.checkpoint.pickle.rebuild import Rebuilder
 from prenorm.checkpoint.pickle.shown import shown
 from prenorm.checkpoint.tensors import Storage
-from prenorm.errors import UnreadableCheckpoint
+from prenorm.errors import COPY_AGAIN, HARM, UnreadableCheckpoint
 
 MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
 MAGIC_PREFIX = MAGIC_NUMBER.to_bytes(10, "little")
 PROTOCOL_VERSION = 1001
-_COPY_AGAIN = "The file is truncated or damaged; copy or download it again"
 _OPERATIONS_PER_KEY = 4
-_HARM = "The file is damaged or was made to do harm"
 _COUNT = struct.Struct("<q")
 
 
@@ -81,7 +79,7 @@ def _read_preamble(whole: memoryview) -> int:
         values.append(machine.load(MAX_HEADER_OPERATIONS))
         position = machine.position
         if machine.globals:
-            raise UnreadableCheckpoint(f"its header names a class ({shown(next(iter(machine.globals)))})", advice=_HARM)
+            raise UnreadableCheckpoint(f"its header names a class ({shown(next(iter(machine.globals)))})", advice=HARM)
     magic, protocol, system = values
     if magic != MAGIC_NUMBER or protocol != PROTOCOL_VERSION or not isinstance(system, dict):
         raise UnreadableCheckpoint("it starts like a torch file of before 1.6, but its header is none")
@@ -96,7 +94,7 @@ def _place_storages(
     file: MappedFile, keys: object, position: int, storages: dict[str, Storage]
 ) -> dict[str, ByteRange]:
     if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys) or len(set(keys)) != len(keys):
-        raise UnreadableCheckpoint("its list of storages is damaged", advice=_COPY_AGAIN)
+        raise UnreadableCheckpoint("its list of storages is damaged", advice=COPY_AGAIN)
     spans: dict[str, ByteRange] = {}
     for key in keys:
         storage = storages.get(key)
@@ -110,7 +108,7 @@ def _place_storages(
             raise UnreadableCheckpoint(
                 f"storage '{key}' claims {storage.numel} elements, its block {count}, and the file ends after "
                 f"{file.size - position} bytes",
-                advice=_COPY_AGAIN,
+                advice=COPY_AGAIN,
             )
         spans[key] = ByteRange(position + _COUNT.size, size)
         position += _COUNT.size + size
@@ -118,4 +116,4 @@ def _place_storages(
 
 
 def _no_storage(pid: object) -> object:
-    raise UnreadableCheckpoint("its header refers to a storage", advice=_HARM)
+    raise UnreadableCheckpoint("its header refers to a storage", advice=HARM)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from prenorm.errors import UnreadableCheckpoint, UsageProblem
+from prenorm.errors import COPY_AGAIN, UnreadableCheckpoint, UsageProblem
 
 CHUNK_BYTES = 8 << 20
 
@@ -81,7 +81,7 @@ class MappedFile:
             raise UnreadableCheckpoint(
                 f"{size} bytes at offset {start} would lie outside the file of {self.size} bytes",
                 subject=self.name,
-                advice="The file is truncated or damaged; copy or download it again",
+                advice=COPY_AGAIN,
             )
         return self.map[start : start + size]
 

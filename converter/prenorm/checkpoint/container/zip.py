@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from prenorm.checkpoint.container.mapped_file import ByteRange, MappedFile
 from prenorm.checkpoint.container.zip_directory import CENTRAL, UNSET32, Directory, broken, find_directory, unpack
 from prenorm.checkpoint.limits import MAX_RECORD_NAME_BYTES
-from prenorm.errors import UnreadableCheckpoint
+from prenorm.errors import GIVE_SAVED, UnreadableCheckpoint
 
 _LOCAL = struct.Struct("<4s5H3I2H")
 _ENCRYPTED = 0x1 | 0x40 | 0x2000
@@ -91,7 +91,7 @@ def _no_record(file: MappedFile, name: str) -> UnreadableCheckpoint:
     return UnreadableCheckpoint(
         f"the archive has no record '{name}'; it is a zip file, but not a torch checkpoint or not a whole one",
         subject=file.name,
-        advice="Give the .pt file that fairseq saved",
+        advice=GIVE_SAVED,
     )
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from prenorm.checkpoint.container.mapped_file import MappedFile
 from prenorm.checkpoint.limits import MAX_DIRECTORY_BYTES, MAX_RECORDS
-from prenorm.errors import UnreadableCheckpoint
+from prenorm.errors import COPY_AGAIN, UnreadableCheckpoint
 
 CENTRAL = struct.Struct("<4s6H3I5H2I")
 UNSET16, UNSET32 = 0xFFFF, 0xFFFFFFFF
@@ -42,9 +42,7 @@ def broken(file: MappedFile, what: str) -> UnreadableCheckpoint:
     Returns:
         The error, for the caller to raise.
     """
-    return UnreadableCheckpoint(
-        what, subject=file.name, advice="The file is truncated or damaged; copy or download it again"
-    )
+    return UnreadableCheckpoint(what, subject=file.name, advice=COPY_AGAIN)
 
 
 def unpack(form: struct.Struct, file: MappedFile, offset: int, signature: bytes, what: str) -> tuple[int, ...]:

@@ -13,6 +13,7 @@ from prenorm.folder.card.names import PublicNames
 from prenorm.mapping.plan import ConversionPlan
 from prenorm.options import TaskKind
 from prenorm.reports.markdown_text import code
+from prenorm.reports.text import count
 
 Rows = list[tuple[str, str]]
 _PURPOSES = {
@@ -51,18 +52,6 @@ def source_rows(plan: ConversionPlan, source: Mapping[str, object], names: Publi
     ]
 
 
-def training_rows(facts: Mapping[str, object]) -> Rows:
-    """List what the checkpoint records of its training.
-
-    Args:
-        facts: as `prenorm.source.settings.training_facts` returns them: numbers, and words that are known.
-
-    Returns:
-        Name and value of each setting that is recorded.
-    """
-    return list(_training_rows(facts))
-
-
 def _files(facts: Mapping[str, object]) -> Rows:
     """List the checkpoint's files with their checksums."""
     parts = facts.get("parts", [{"name": facts["file"], "bytes": facts["bytes"], "sha256": facts["sha256"]}])
@@ -87,8 +76,15 @@ def _vocabulary(plan: ConversionPlan) -> str:
     return Markup(text)
 
 
-def _training_rows(facts: Mapping[str, object]) -> Iterator[tuple[str, str]]:
-    """Yield one row for each thing that is known."""
+def training_rows(facts: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    """List what the checkpoint records of its training.
+
+    Args:
+        facts: as `prenorm.source.settings.training_facts` returns them: numbers, and words that are known.
+
+    Yields:
+        Name and value of each setting that is recorded.
+    """
     known = {name: _number(value) for name, value in facts.items()}
     if "task" in facts or "arch" in facts:
         words = [f"{word} `{facts[key]}`" for key, word in (("task", "task"), ("arch", "architecture")) if key in facts]
@@ -148,11 +144,7 @@ def _batch(facts: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     replicas = devices // parts
     sizes = [(size * steps * replicas, word) for size, word in limits if isinstance(size, int)]
     per_update = " and ".join(f"{_number(size)} {word}" for size, word in sizes)
-    yield "Batch of an update", f"{most}{per_update} ({_times(steps, 'step')} × {_times(replicas, 'device')})"
-
-
-def _times(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+    yield "Batch of an update", f"{most}{per_update} ({count(steps, 'step')} × {count(replicas, 'device')})"
 
 
 def _percent(value: object) -> str:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from prenorm.files import PLOT_FILE
 from prenorm.folder.card.facts import source_rows, training_rows
-from prenorm.folder.card.front_matter import front_matter
 from prenorm.folder.card.names import PublicNames
 from prenorm.folder.card.options import UserText
+from prenorm.folder.card.yaml_text import dump
 from prenorm.mapping.plan import ConversionPlan
 from prenorm.options import AUTO_CLASSES, TaskKind
 from prenorm.reports.environment import package_version
+from prenorm.reports.facts import parity_rows
 from prenorm.reports.model import Report
 from prenorm.reports.sentences import activation_sentences
 from prenorm.reports.series import plot_description
-from prenorm.reports.table import parity_rows
 from prenorm.reports.templating import markdown_environment
 from prenorm.source.positions import USUAL_PAD_ID
 from prenorm.tokenization.dictionary import MASK_TOKEN
@@ -25,6 +25,14 @@ _TITLES = {
     TaskKind.MULTIPLE_CHOICE: "choice among texts",
     TaskKind.ENCODER: "encoder",
 }
+# The Hub's names of the tasks.
+_PIPELINE_TAGS = {
+    TaskKind.MASKED_LM: "fill-mask",
+    TaskKind.SEQUENCE_CLASSIFICATION: "text-classification",
+    TaskKind.MULTIPLE_CHOICE: "multiple-choice",
+    TaskKind.ENCODER: "feature-extraction",
+}
+_FIRST = ("license", "license_name", "license_link", "language", "base_model")
 
 
 def model_card(
@@ -56,7 +64,7 @@ def model_card(
         .get_template("card.md.jinja")
         .render(
             user_text=user_text,
-            front_matter=front_matter(plan, user_text).rstrip("\n"),
+            front_matter=_front_matter(plan, user_text).rstrip("\n"),
             title="text regression" if task.regression else _TITLES[kind],
             program=_program(plan.description.producer),
             version=package_version("prenorm"),
@@ -72,7 +80,7 @@ def model_card(
             has_tokenizer=has_tokenizer,
             most_labels=_MOST_LABELS,
             source=source_rows(plan, report.source, names),
-            training=training_rows(plan.description.training),
+            training=list(training_rows(plan.description.training)),
             report=report,
             activation_sentences=activation_sentences(report),
             parity=parity_rows(report),
@@ -87,3 +95,26 @@ def model_card(
 def _program(producer: str) -> str:
     """Return the name of the program that trained the model."""
     return "fairseq or DinkyTrain" if producer == "unknown" else "DinkyTrain" if "Dinky" in producer else "fairseq"
+
+
+def _front_matter(plan: ConversionPlan, user_text: UserText) -> str:
+    """Write the YAML between the dashes. What the user says goes before what prenorm would say; tags are all kept.
+
+    Args:
+        plan: what was converted, and into what.
+        user_text: the user's keys.
+
+    Returns:
+        YAML that ends in a newline.
+    """
+    ours: dict[str, object] = {
+        "library_name": "transformers",
+        "pipeline_tag": _PIPELINE_TAGS[plan.task.kind],
+        "tags": [plan.model_type, "fairseq", "prenorm"],
+    }
+    theirs = dict(user_text.front_matter)
+    stated = theirs.pop("tags", [])
+    tags = [*(stated if isinstance(stated, list) else [stated]), *ours.pop("tags")]  # type: ignore[misc]
+    first = {key: theirs.pop(key) for key in _FIRST if key in theirs}
+    known = {key: theirs.pop(key, value) for key, value in ours.items()}
+    return dump({**first, **known, "tags": list(dict.fromkeys(tags)), **theirs})

@@ -7,11 +7,13 @@ tells them only where they are plain words; a path, a mail address or a token wo
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
+
+from msgspec import Struct, structs
 
 from prenorm.reports.model import Report
-from prenorm.reports.texts import with_texts
 from prenorm.source.layouts import HEADS
 
 _LONGEST = 40
@@ -104,7 +106,8 @@ class PublicNames:
         Returns:
             The report as it may be published.
         """
-        return with_texts(report, self.in_text) if self.hidden else report
+        changed: Report = _changed(report, self.in_text) if self.hidden else report
+        return changed
 
     def in_text(self, text: str) -> str:
         """Withhold the hidden names in a text.
@@ -122,3 +125,17 @@ class PublicNames:
             pattern = re.escape(name) if len(name) > 3 else rf"(?<=\.){re.escape(name)}(?=\.|$)"
             text = re.sub(pattern, alias, text)
         return text
+
+
+def _changed(value: Any, change: Callable[[str], str]) -> Any:
+    """Return data with every text changed, the keys of free-form tables included."""
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, Struct):
+        fields = {name: _changed(getattr(value, name), change) for name in value.__struct_fields__}
+        return structs.replace(value, **fields)
+    if isinstance(value, Mapping):
+        return {change(key): _changed(item, change) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_changed(item, change) for item in value)
+    return value

@@ -43,22 +43,20 @@ def load(text: str) -> dict[str, object]:
         BadFrontMatter: if it is no YAML, no single mapping, names a key twice, uses anchors, aliases or tags, or is too
             deep or too large.
     """
-    builder = _Builder()
     try:
-        for number, event in enumerate(yaml.parse(text, Loader=yaml.SafeLoader)):
-            if number > _MOST_EVENTS:
-                raise BadFrontMatter(f"it has more than {_MOST_EVENTS // 2:,} values")
-            builder.take(event)
+        loader = _Loader(text)
+        root = loader.get_node() if loader.check_node() else None
+        if loader.check_node():
+            raise BadFrontMatter(f"it has more than one document (line {_line(loader.peek_event())})")
     except yaml.MarkedYAMLError as error:
         where = f" (line {error.problem_mark.line + 1})" if error.problem_mark is not None else ""
         raise BadFrontMatter(f"it is no YAML: {error.problem or error.context}{where}") from error
     except yaml.YAMLError as error:  # characters that YAML does not have
         raise BadFrontMatter(f"it is no YAML: {str(error).splitlines()[0]}") from error
-    if builder.result is None:
-        return {}
-    if not isinstance(builder.result, dict):
+    content = {} if root is None else _value(root)
+    if content is not None and not isinstance(content, dict):
         raise BadFrontMatter("it is no mapping of keys to values")
-    return builder.result
+    return content or {}
 
 
 def dump(data: Mapping[str, object]) -> str:
@@ -76,59 +74,50 @@ def dump(data: Mapping[str, object]) -> str:
     return text
 
 
-class _Builder:
-    """Plain data from the events of a YAML parser, without recursion."""
+class _Loader(yaml.SafeLoader):  # type: ignore[misc]
+    """Composes nodes, unless there are too many, too deep, or of a kind that front matter has no use for."""
 
-    def __init__(self) -> None:
-        self.result: object = None
-        self._open: list[Any] = []  # lists and mappings
-        self._keys: list[str | None] = []  # for each, the key that waits for its value
-        self._documents = 0
+    events = levels = 0
 
-    def take(self, event: yaml.Event) -> None:
-        line = event.start_mark.line + 1
-        if isinstance(event, yaml.DocumentStartEvent):
-            self._documents += 1
-            if self._documents > 1:
-                raise BadFrontMatter(f"it has more than one document (line {line})")
-        elif isinstance(event, yaml.AliasEvent):
-            raise BadFrontMatter(f"it uses an alias, which front matter has no use for (line {line})")
-        elif isinstance(event, yaml.CollectionEndEvent):
-            self._open.pop()
-            self._keys.pop()
-        elif isinstance(event, yaml.NodeEvent):
-            self._node(event, line)
+    def get_event(self) -> yaml.Event:
+        self.events += 1
+        if self.events > _MOST_EVENTS:
+            raise BadFrontMatter(f"it has more than {_MOST_EVENTS // 2:,} values")
+        return super().get_event()
 
-    def _node(self, event: Any, line: int) -> None:
-        if event.anchor is not None or event.tag is not None:
-            kind = "an anchor" if event.anchor is not None else "a tag"
-            raise BadFrontMatter(f"it uses {kind}, which front matter has no use for (line {line})")
-        if isinstance(event, yaml.ScalarEvent):
-            self._place(event.value if event.style is not None else _plain(event.value), event.value, line)
-            return
-        made: Any = {} if isinstance(event, yaml.MappingStartEvent) else []
-        self._place(made, None, line)
-        self._open.append(made)
-        self._keys.append(None)
-        if len(self._open) > _DEEPEST:
-            raise BadFrontMatter(f"it is nested more than {_DEEPEST} levels deep (line {line})")
+    def compose_node(self, parent: yaml.Node | None, index: object) -> yaml.Node:
+        event = self.peek_event()
+        alias, anchor, tag = isinstance(event, yaml.AliasEvent), event.anchor, getattr(event, "tag", None)
+        unused = "an alias" if alias else "an anchor" if anchor else "a tag" if tag else None
+        if unused is not None:
+            raise BadFrontMatter(f"it uses {unused}, which front matter has no use for (line {_line(event)})")
+        self.levels += 1
+        if self.levels > _DEEPEST and not isinstance(event, yaml.ScalarEvent):
+            raise BadFrontMatter(f"it is nested more than {_DEEPEST} levels deep (line {_line(event)})")
+        node: yaml.Node = super().compose_node(parent, index)
+        self.levels -= 1
+        return node
 
-    def _place(self, value: object, text: str | None, line: int) -> None:
-        if not self._open:
-            self.result = value
-            return
-        within, key = self._open[-1], self._keys[-1]
-        if isinstance(within, list):
-            within.append(value)
-        elif key is not None:
-            within[key] = value
-            self._keys[-1] = None
-        elif text is None:
-            raise BadFrontMatter(f"a key is no text (line {line})")
-        elif text in within:
-            raise BadFrontMatter(f"the key '{text[:80]}' comes twice (line {line})")
-        else:
-            self._keys[-1] = text
+
+def _line(place: Any) -> int:
+    line: int = place.start_mark.line
+    return line + 1
+
+
+def _value(node: Any) -> Any:
+    """Return a node's plain data."""
+    if isinstance(node, yaml.ScalarNode):
+        return node.value if node.style is not None else _plain(node.value)
+    if isinstance(node, yaml.SequenceNode):
+        return [_value(item) for item in node.value]
+    made: dict[str, object] = {}
+    for key, value in node.value:
+        if not isinstance(key, yaml.ScalarNode):
+            raise BadFrontMatter(f"a key is no text (line {_line(key)})")
+        if key.value in made:
+            raise BadFrontMatter(f"the key '{key.value[:80]}' comes twice (line {_line(key)})")
+        made[key.value] = _value(value)
+    return made
 
 
 def _plain(text: str) -> object:

@@ -45,22 +45,17 @@ def head_rules(description: SourceDescription, task: Task, prefix: str) -> tuple
     others: tuple[Rename | Drop, ...] = (
         Drop(HEADS + "{head}.{rest}", f"head of another task; this folder is for {task.kind.value}"),
     )
-    if task.kind is not TaskKind.MASKED_LM:
-        others += (Drop("encoder.lm_head.{rest}", f"the masked-LM head; this folder is for {task.kind.value}"),)
     if task.kind is TaskKind.MASKED_LM:
         return (*_LM_BODY, *(_TIED if description.shares_embedding else _UNTIED), *others)
+    others += (Drop("encoder.lm_head.{rest}", f"the masked-LM head; this folder is for {task.kind.value}"),)
     if task.head is None:
         return others
-    dense, out = HEADS + task.head.name + ".dense.{p}", HEADS + task.head.name + ".out_proj.{p}"
+    dense, out = "classifier.dense.{p}", "classifier.out_proj.{p}"
     if task.kind is TaskKind.MULTIPLE_CHOICE:  # Hugging Face pools with the encoder's pooler: tanh(dense(first token))
-        return (
-            Rename(dense, (prefix + "pooler.dense.{p}",), ("hidden", "hidden")),
-            Rename(out, ("classifier.{p}",), ("labels", "hidden")),
-            *others,
-        )
+        dense, out = prefix + "pooler.dense.{p}", "classifier.{p}"
     return (
-        Rename(dense, ("classifier.dense.{p}",), ("hidden", "hidden")),
-        Rename(out, ("classifier.out_proj.{p}",), ("labels", "hidden")),
+        Rename(f"{HEADS}{task.head.name}.dense.{{p}}", (dense,), ("hidden", "hidden")),
+        Rename(f"{HEADS}{task.head.name}.out_proj.{{p}}", (out,), ("labels", "hidden")),
         *others,
     )
 

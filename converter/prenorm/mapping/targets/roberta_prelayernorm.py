@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-from prenorm.mapping.targets.shared import DEFAULTS, encoder_rules, vocabulary_matrices
+from prenorm.mapping.targets.shared import DEFAULTS, encoder_rules
 from prenorm.mapping.targets.target import CardTexts, StageModules, Target
-from prenorm.options import TaskKind
+from prenorm.options import classes_of
 from prenorm.source.layouts import ENCODER, LAYER
 
 # The names of the headless model in `RobertaPreLayerNormForMaskedLM` and the like: transformers' and the bundled model's.
 _BASE = "roberta_prelayernorm."
 
-CLASSES = {
-    TaskKind.MASKED_LM: "RobertaPreLayerNormForMaskedLM",
-    TaskKind.SEQUENCE_CLASSIFICATION: "RobertaPreLayerNormForSequenceClassification",
-    TaskKind.MULTIPLE_CHOICE: "RobertaPreLayerNormForMultipleChoice",
-    TaskKind.ENCODER: "RobertaPreLayerNormModel",
-}
-MODULES = StageModules(
-    base=_BASE,
-    final_norm="LayerNorm",
-    heads={
-        TaskKind.SEQUENCE_CLASSIFICATION: "classifier.dense",
-        TaskKind.MULTIPLE_CHOICE: _BASE + "pooler.dense",
-    },
-)
+CLASSES = classes_of("RobertaPreLayerNorm")
+MODULES = StageModules(base=_BASE, final_norm="LayerNorm")
 CARD = CardTexts(
     title="RoBERTa with pre-LayerNorm",
     introduction="A RoBERTa with LayerNorm in front of each block (`--encoder-normalize-before`)",
@@ -44,7 +32,6 @@ ROBERTA_PRELAYERNORM = Target(
             ENCODER + "layer_norm": "LayerNorm",
         },
     ),
-    vocabulary_matrices=vocabulary_matrices(_BASE),
     # RobertaPreLayerNormConfig's epsilon, 1e-12, fits no fairseq model.
     defaults={
         **DEFAULTS, "vocab_size": 50265, "hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12,

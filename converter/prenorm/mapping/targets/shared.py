@@ -13,8 +13,8 @@ DEFAULTS: Mapping[str, object] = {
     "hidden_act": "gelu", "hidden_dropout_prob": 0.1, "tie_word_embeddings": True, "classifier_dropout": None,
     "position_embedding_type": "absolute", "is_decoder": False, "add_cross_attention": False, "problem_type": None,
 }  # fmt: skip
-# The maps within a layer, by fairseq's names.
-_MAPS = (
+# The maps within a layer: fairseq's name, Hugging Face's, and the matrix's shape.
+LAYER_MAPS = (
     ("self_attn.q_proj", "attention.self.query", ("hidden", "hidden")),
     ("self_attn.k_proj", "attention.self.key", ("hidden", "hidden")),
     ("self_attn.v_proj", "attention.self.value", ("hidden", "hidden")),
@@ -46,19 +46,7 @@ def encoder_rules(base: str, norms: Mapping[str, str]) -> tuple[Rename | Constan
         ),
         *(
             Rename(f"{LAYER}{source}.{{p}}", (f"{base}encoder.layer.{{n}}.{target}.{{p}}",), shape)
-            for source, target, shape in _MAPS
+            for source, target, shape in LAYER_MAPS
         ),
         *(Rename(source + ".{p}", (f"{base}{target}.{{p}}",), ("hidden",)) for source, target in norms.items()),
     )
-
-
-def vocabulary_matrices(base: str) -> tuple[str, ...]:
-    """Return the target tensors with a row for every token.
-
-    Args:
-        base: the headless model's name in the models with a head, with its dot.
-
-    Returns:
-        The word embeddings, and an untied LM head's matrix.
-    """
-    return (base + "embeddings.word_embeddings.weight", "lm_head.decoder.weight")

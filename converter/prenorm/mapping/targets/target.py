@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from prenorm.mapping.targets.heads import head_config, head_rules
+from prenorm.mapping.targets.shared import LAYER_MAPS
 from prenorm.mapping.task import Task
 from prenorm.options import ACTIVATIONS, TaskKind
 from prenorm.rules.rules import Constant, Drop, Rename
@@ -26,7 +27,6 @@ class StageModules:
     Attributes:
         base: the headless model within the models with a head, with its dot.
         final_norm: the norm behind the last layer, within the headless model.
-        heads: a classification head's first map by task, within the whole model.
         parts: the maps within a layer, by the reference's names of their outputs.
         embeddings: the embeddings with their norm, within the headless model.
         layer: a layer, within the headless model.
@@ -34,16 +34,8 @@ class StageModules:
 
     base: str
     final_norm: str
-    heads: Mapping[TaskKind, str]
     parts: Mapping[str, str] = field(
-        default_factory=lambda: {
-            "q_proj": "attention.self.query",
-            "k_proj": "attention.self.key",
-            "v_proj": "attention.self.value",
-            "out_proj": "attention.output.dense",
-            "fc1": "intermediate.dense",
-            "fc2": "output.dense",
-        }
+        default_factory=lambda: {source.rpartition(".")[2]: target for source, target, _ in LAYER_MAPS}
     )
     embeddings: str = "embeddings"
     layer: str = "encoder.layer.{n}"
@@ -64,6 +56,21 @@ class StageModules:
             return prefix + {"embeddings": self.embeddings, "layer_norm": self.final_norm}[stage]
         layer = prefix + self.layer.format(n=stage.removeprefix(_LAYERS))
         return layer if part == "out" else f"{layer}.{self.parts[part]}"
+
+    def head(self, task: TaskKind) -> str | None:
+        """Return the path of the first map of a classification head.
+
+        Args:
+            task: what the folder is for.
+
+        Returns:
+            A dotted path within the whole model; None for a task without such a head.
+        """
+        maps = {
+            TaskKind.SEQUENCE_CLASSIFICATION: "classifier.dense",
+            TaskKind.MULTIPLE_CHOICE: f"{self.base}pooler.dense",
+        }
+        return maps.get(task)
 
 
 @dataclass(frozen=True)
@@ -92,7 +99,6 @@ class Target:
         architectures: transformers' class for each task.
         bundled_classes: the class of `prenorm_model` for each task.
         encoder_rules: where each canonical tensor of the encoder goes, with `prefix` before its name.
-        vocabulary_matrices: the target tensors with a row for every token, which grow with the vocabulary.
         defaults: what transformers takes for a field on which config.json is silent.
         mistaken: why a folder of this type is wrong for a checkpoint of another; the end of a sentence.
         modules: where each stage lives, by the name of the runtime.
@@ -106,12 +112,16 @@ class Target:
     architectures: Mapping[TaskKind, str]
     bundled_classes: Mapping[TaskKind, str]
     encoder_rules: tuple[Rename | Constant, ...]
-    vocabulary_matrices: tuple[str, ...]
     defaults: Mapping[str, object]
     mistaken: str
     modules: Mapping[str, StageModules]
     card: CardTexts
     layer_norm_eps: float = 1e-5
+
+    @property
+    def vocabulary_matrices(self) -> tuple[str, str]:
+        """The target tensors with a row for every token, which grow with the vocabulary."""
+        return (self.prefix + "embeddings.word_embeddings.weight", "lm_head.decoder.weight")
 
     def rules(self, description: SourceDescription, task: Task) -> tuple[Rename | Drop | Constant, ...]:
         """Return the rule table for a task, with `prefix` before the encoder's names.

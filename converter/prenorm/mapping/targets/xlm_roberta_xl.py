@@ -9,9 +9,9 @@ goes to the architecture that has none.
 from __future__ import annotations
 
 from prenorm.mapping.targets.roberta_prelayernorm import CARD, CLASSES, MODULES
-from prenorm.mapping.targets.shared import DEFAULTS, encoder_rules, vocabulary_matrices
+from prenorm.mapping.targets.shared import DEFAULTS, encoder_rules
 from prenorm.mapping.targets.target import StageModules, Target
-from prenorm.options import TaskKind
+from prenorm.options import classes_of
 from prenorm.source.layouts import ENCODER, LAYER
 
 _BASE = "roberta."
@@ -20,12 +20,7 @@ XLM_ROBERTA_XL = Target(
     model_type="xlm-roberta-xl",
     fits=lambda description: not description.embedding_norm,
     prefix=_BASE,
-    architectures={
-        TaskKind.MASKED_LM: "XLMRobertaXLForMaskedLM",
-        TaskKind.SEQUENCE_CLASSIFICATION: "XLMRobertaXLForSequenceClassification",
-        TaskKind.MULTIPLE_CHOICE: "XLMRobertaXLForMultipleChoice",
-        TaskKind.ENCODER: "XLMRobertaXLModel",
-    },
+    architectures=classes_of("XLMRobertaXL"),
     bundled_classes=CLASSES,  # each computes both architectures
     encoder_rules=encoder_rules(
         _BASE,
@@ -35,7 +30,6 @@ XLM_ROBERTA_XL = Target(
             ENCODER + "layer_norm": "encoder.LayerNorm",
         },
     ),
-    vocabulary_matrices=vocabulary_matrices(_BASE),
     defaults={
         **DEFAULTS, "vocab_size": 250880, "hidden_size": 2560, "num_hidden_layers": 36,
         "num_attention_heads": 32, "intermediate_size": 10240, "max_position_embeddings": 514, "type_vocab_size": 1,
@@ -44,14 +38,7 @@ XLM_ROBERTA_XL = Target(
     mistaken="that architecture has no norm after the embeddings, and the checkpoint has one",
     modules={
         "bundled": MODULES,
-        "transformers": StageModules(
-            base=_BASE,
-            final_norm="encoder.LayerNorm",
-            heads={
-                TaskKind.SEQUENCE_CLASSIFICATION: "classifier.dense",
-                TaskKind.MULTIPLE_CHOICE: _BASE + "pooler.dense",
-            },
-        ),
+        "transformers": StageModules(base=_BASE, final_norm="encoder.LayerNorm"),
     },
     card=CARD,
 )  # fmt: skip

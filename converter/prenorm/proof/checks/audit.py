@@ -10,10 +10,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
 from torch import Tensor
 
 from prenorm.checkpoint.tensors import SourceTensor, is_same_place
+from prenorm.folder.published import read_stored, stored_names
 from prenorm.reports.model import Audit, AuditRow
 from prenorm.rules.rows import Dropped, Row
 
@@ -45,17 +45,12 @@ def audit(
     fates: list[AuditRow] = []
     planned = {row.target: row for row in rows}
     seen: set[str] = set()
-    for path in sorted(folder.glob("*.safetensors")):
-        with safe_open(path, framework="pt") as file:
-            names = list(file.keys())
-        for name in names:
-            seen.add(name)
-            if name in planned:
-                # Opened per tensor: the pages of the file leave memory with it.
-                with safe_open(path, framework="pt") as file:
-                    equal = _is_as_planned(planned[name], file.get_tensor(name))
-                row = planned[name]
-                fates.append(AuditRow(row.source, name, str(row.operation), row.reason, equal))
+    for name, path in stored_names(folder):
+        seen.add(name)
+        if name in planned:
+            row = planned[name]
+            equal = _is_as_planned(row, read_stored(path, name))
+            fates.append(AuditRow(row.source, name, str(row.operation), row.reason, equal))
     moved = {source for row in planned.values() for source in row.sources}
     table = next((row.moved.tensor for row in planned.values() if row.moved and row.target.endswith(_TABLE)), None)
     table = table if tied else None
@@ -98,21 +93,31 @@ def _is_as_planned(row: Row, actual: Tensor) -> bool:
     """Return whether the written tensor is what the plan says: the source's bits, then the extra rows'."""
     if tuple(actual.shape) != row.shape or str(actual.dtype) != f"torch.{row.dtype}":
         return False
-    if row.moved is None:
-        return _same_bits(actual, torch.full(row.shape, row.fill, dtype=actual.dtype))
-    expected = row.moved.tensor.read()
-    split = len(expected) if row.extra_rows else actual.shape[0] if actual.dim() else 0
-    equal = _same_bits(actual[:split] if row.extra_rows else actual, expected)
-    if row.extra_rows:
-        tail = actual[split:]
-        wanted = (
-            torch.full_like(tail, row.extra_fill)
-            if row.extra_from is None
-            else expected[row.extra_from].expand(tail.shape)
-        )
-        equal = equal and len(tail) == row.extra_rows and _same_bits(tail, wanted)
-    row.moved.tensor.release()
+    pieces = planned_pieces(row)
+    written = torch.split(actual, [len(piece) for piece in pieces]) if len(pieces) > 1 else [actual]
+    equal = all(map(_same_bits, written, pieces))
+    if row.moved is not None:
+        row.moved.tensor.release()
     return equal
+
+
+def planned_pieces(row: Row) -> list[Tensor]:
+    """Return what the plan makes of a row, in the type of its source.
+
+    Args:
+        row: a row of the plan.
+
+    Returns:
+        The source's values or a constant, and the extra rows behind them where there are some.
+    """
+    if row.moved is None:
+        return [torch.full(row.shape, row.fill, dtype=getattr(torch, row.dtype))]
+    values = row.moved.tensor.read()
+    if not row.extra_rows:
+        return [values]
+    shape = (row.extra_rows, *values.shape[1:])
+    constant = row.extra_from is None
+    return [values, values.new_full(shape, row.extra_fill) if constant else values[row.extra_from].expand(shape)]
 
 
 _INTEGERS = {8: torch.int64, 4: torch.int32, 2: torch.int16, 1: torch.uint8}
@@ -120,7 +125,16 @@ _INTEGERS = {8: torch.int64, 4: torch.int32, 2: torch.int16, 1: torch.uint8}
 
 def _same_bits(left: Tensor, right: Tensor) -> bool:
     """Return whether all bits are equal: -0.0 differs from 0.0, and a NaN equals itself."""
-    if left.shape != right.shape or left.dtype != right.dtype:
-        return False
-    integer = _INTEGERS[left.element_size()]
-    return torch.equal(left.contiguous().view(integer), right.contiguous().view(integer))
+    return left.shape == right.shape and left.dtype == right.dtype and torch.equal(bits_of(left), bits_of(right))
+
+
+def bits_of(values: Tensor) -> Tensor:
+    """Return a tensor's bits as integers.
+
+    Args:
+        values: of any type.
+
+    Returns:
+        Integers of the same size, in the same shape.
+    """
+    return values.contiguous().view(_INTEGERS[values.element_size()])

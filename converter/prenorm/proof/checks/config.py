@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from prenorm.folder.published import Published
 from prenorm.mapping.plan import ConversionPlan
 from prenorm.mapping.targets import Target, target_of_type
 from prenorm.options import TaskKind
+from prenorm.reports.model import Check
 
 # Set here and not by the checkpoint: these make another model of the same weights.
 _MUST_BE: Mapping[str, object] = {
@@ -60,17 +63,23 @@ class ExpectedConfig:
         return cls(plan.target, plan.architecture, task.kind, plan.config, outputs, labels)
 
 
-def check_config(config: Mapping[str, object], expected: ExpectedConfig, stored: Mapping[str, int]) -> Iterator[str]:
-    """Hold a config.json against what the checkpoint's model is.
+def check_config(published: Published, expected: ExpectedConfig) -> tuple[Check, list[str]]:
+    """Hold a folder's config.json against what the checkpoint's model is.
 
     Args:
-        config: the folder's config.json.
+        published: the folder.
         expected: what it must say.
-        stored: how many tensors the folder has of each type.
 
-    Yields:
-        One sentence for every field that disagrees.
+    Returns:
+        The check, and one sentence for every field that disagrees.
     """
+    sentences = list(_sentences(published, expected))
+    return Check("config", not sentences, {"disagreements": len(sentences)}), sentences
+
+
+def _sentences(published: Published, expected: ExpectedConfig) -> Iterator[str]:
+    """Yield one sentence for every field that disagrees."""
+    config = published.config
     model_type = config.get("model_type")
     if model_type != expected.target.model_type:
         yield f"config: model_type is {model_type}, must be {expected.target.model_type}: {_why_not(model_type)}"
@@ -84,7 +93,7 @@ def check_config(config: Mapping[str, object], expected: ExpectedConfig, stored:
         if not _same(stated, value):
             absent = "" if name in config else " (the default, where config.json does not say it)"
             yield f"config: {name} is {stated}{absent}, must be {value}"
-    yield from check_dtype(config, stored)
+    yield from check_dtype(published)
     if expected.kind is TaskKind.SEQUENCE_CLASSIFICATION:
         yield from _check_labels(config, expected)
 
@@ -104,18 +113,18 @@ def _same(stated: object, wanted: object) -> bool:
     return stated == wanted
 
 
-def check_dtype(config: Mapping[str, object], stored: Mapping[str, int]) -> Iterator[str]:
+def check_dtype(published: Published) -> Iterator[str]:
     """Hold the type that config.json names against that of most tensors.
 
     Args:
-        config: the folder's config.json.
-        stored: how many tensors the folder has of each type.
+        published: the folder.
 
     Yields:
         A sentence if they differ.
     """
+    config, counts = published.config, Counter(item.dtype for item in published.tensors.values())
     stated = str(config.get("dtype", config.get("torch_dtype"))).removeprefix("torch.")
-    most = max(stored, key=lambda name: stored[name], default="float32")
+    most = max(counts, key=counts.__getitem__, default="float32")
     if stated != most and not (stated == "None" and most == "float32"):
         yield f"config: dtype is {stated}, and the tensors are of type {most}"
 

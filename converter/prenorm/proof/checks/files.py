@@ -3,14 +3,13 @@
 A file counts for the verdict if it changes what a reader of the folder computes: weights that some readers prefer or find
 first, code, the tokenizer's files, configurations of adapters and of sentence-transformers. Cards, plots, reports and
 licences do not, nor does generation_config.json, which says how to choose tokens and not what is computed. What no reader
-looks for by its name, and what lies in a subfolder, is listed and does not count.
+looks for by its name, and what lies in a subfolder, is listed and does not count, but for the subfolders in which optimum,
+transformers.js and sentence-transformers look for exported weights.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from prenorm.files import (
@@ -21,6 +20,9 @@ from prenorm.files import (
     TOKENIZER_FILE,
     TOKENIZER_SOURCES,
     TOKENIZER_SUPPLEMENTS,
+    json_object,
+    pieces_of,
+    sha256_of,
 )
 from prenorm.folder.published import Published
 from prenorm.proof.checks.folder_tokenizer import FolderTokenizer
@@ -47,9 +49,8 @@ _CONFIGURATIONS = {
 }  # fmt: skip
 _TOKENIZER = {TOKENIZER_FILE, TOKENIZER_CONFIG_FILE, *TOKENIZER_SOURCES, *TOKENIZER_SUPPLEMENTS, *COMPANIONS}
 _CODE_KEYS = ("auto_map", "custom_pipelines")
+_EXPORTS = ("onnx/", "openvino/")
 _MOST_NAMED = 20
-_MOST_BYTES = 64 << 20
-_CHUNK = 4 << 20
 
 
 def unjudged_parts(published: Published, tokenizer: FolderTokenizer) -> list[Check]:
@@ -86,7 +87,10 @@ def unjudged_files(published: Published, tokenizer_files: Collection[str]) -> It
     tokenizer = {name for name in top if name in _TOKENIZER}
     left -= tokenizer
     code = {name for name in left if name.endswith(".py")}
-    weights = {name for name in top & left if Path(name).suffix.lower() in _WEIGHTS or name.endswith(".index.json")}
+    searched = top | {name for name in left if name.startswith(_EXPORTS)}
+    weights = {
+        name for name in searched & left if Path(name).suffix.lower() in _WEIGHTS or name.endswith(".index.json")
+    }
     configurations = {name for name in top & left if name in _CONFIGURATIONS}
     code_named = _naming_code(published)
     if code or code_named:
@@ -100,7 +104,7 @@ def unjudged_files(published: Published, tokenizer_files: Collection[str]) -> It
     others = left - code - weights - configurations
     if others:
         changed = _changed(folder, others)
-        why = "they change nothing that is computed"
+        why = "they change nothing that is computed from the files that were judged"
         if changed:
             why += f"; other than {REPORT_FILE} lists: {_listed(changed)}"
         yield _row("other files", others, why, counts=False)
@@ -117,36 +121,24 @@ def _names(folder: Path) -> Iterator[str]:
 def _naming_code(published: Published) -> list[str]:
     """Return the keys of config.json and tokenizer_config.json that name code to be loaded."""
     keys = [f"{key} in {CONFIG_FILE}" for key in _CODE_KEYS if key in published.config]
-    settings = _object(published.source / TOKENIZER_CONFIG_FILE)
+    settings = json_object(published.source / TOKENIZER_CONFIG_FILE) or {}
     return keys + [f"{key} in {TOKENIZER_CONFIG_FILE}" for key in _CODE_KEYS if key in settings]
 
 
 def _changed(folder: Path, names: Iterable[str]) -> list[str]:
     """Return which of the files are not those that the folder's own report lists."""
-    target = _object(folder / REPORT_FILE).get("target")
+    target = (json_object(folder / REPORT_FILE) or {}).get("target")
     files = target.get("files") if isinstance(target, dict) else None
     listed = {item.get("name"): item.get("sha256") for item in files or () if isinstance(item, dict)}
     return [name for name in sorted(names) if name in listed and _digest(folder / name) != listed[name]]
 
 
-def _object(path: Path) -> Mapping[str, object]:
-    """Return the content of a JSON object's file; of anything else, an empty one."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8")) if path.stat().st_size <= _MOST_BYTES else {}
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
 def _digest(path: Path) -> str:
-    digest = hashlib.sha256()
+    """Return a file's SHA-256; nothing, if it cannot be read."""
     try:
-        with path.open("rb") as handle:
-            while piece := handle.read(_CHUNK):
-                digest.update(piece)
+        return sha256_of(pieces_of(path))
     except OSError:
         return ""
-    return digest.hexdigest()
 
 
 def _row(name: str, files: Iterable[str], why: str, *, counts: bool) -> Check:

@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from tokenizers import Tokenizer
-
 from prenorm.files import TOKENIZER_FILE
-from prenorm.proof.checks.tokenizer import check_tokenizer
+from prenorm.proof.checks.tokenizer import check_tokenizer, unreadable
 from prenorm.reports.model import Check
 from prenorm.tokenization import Derived, Dictionary, Tokenization, derive_tokenization
 
@@ -50,38 +48,10 @@ class FolderTokenizer:
         """
         if self.tokenization is not None:
             return check_tokenizer(folder, self.tokenization, longest, self.problem)
-        return failed(self.problem) if self.problem else self.recorded
-
-
-def failed(problem: str) -> tuple[Check, list[str]]:
-    """Return the check of a tokenizer that cannot be right.
-
-    Args:
-        problem: why.
-
-    Returns:
-        A failed check, and its sentence.
-    """
-    return Check("tokenizer ids", False, {"tokens": 0, "wrong": 0, "disagreements": 1}), [f"tokenizer: {problem}"]
-
-
-def unreadable(folder: Path) -> str:
-    """Say what is wrong with a tokenizer.json that cannot be read.
-
-    Args:
-        folder: the folder.
-
-    Returns:
-        The reason; empty if it can be read, or there is none.
-    """
-    path = folder / TOKENIZER_FILE
-    if not path.is_file():
-        return ""
-    try:
-        Tokenizer.from_file(str(path))
-    except Exception as error:  # the library raises nothing narrower
-        return f"it cannot be read: {error}"
-    return ""
+        if not self.problem:
+            return self.recorded
+        metrics = {"tokens": 0, "wrong": 0, "disagreements": 1}
+        return Check("tokenizer ids", False, metrics), [f"tokenizer: {self.problem}"]
 
 
 def not_judged(reason: str) -> Check:

@@ -55,22 +55,57 @@ def check_tokenizer(folder: Path, parts: Tokenization, longest: int, problem: st
         The check for the report, and one sentence for each kind of disagreement.
     """
     path = folder / TOKENIZER_FILE
-    if not path.is_file():
-        return Check("tokenizer ids", False, {"tokens": 0, "wrong": 0}), [f"tokenizer: there is no {TOKENIZER_FILE}"]
-    try:
-        actual = Tokenizer.from_file(str(path))
-    except Exception as error:  # the library raises nothing narrower
-        return Check("tokenizer ids", False, {"tokens": 0, "wrong": 0}), [f"tokenizer: it cannot be read: {error}"]
+    fault = unreadable(folder) if path.is_file() else f"there is no {TOKENIZER_FILE}"
+    if fault:
+        return Check("tokenizer ids", False, {"tokens": 0, "wrong": 0}), [f"tokenizer: {fault}"]
+    actual = Tokenizer.from_file(str(path))
     tokens, wrong = count_wrong_ids(path, parts)
     disagreements = (
         [f"tokenizer: {wrong} of {tokens} tokens have not the dictionary's row as their id"] if wrong else []
     )
     disagreements += [f"tokenizer: {problem}"] if problem else []
+    disagreements += without_batching(actual)
     disagreements += _compare(actual, parts.build(), parts)
     disagreements += check_companions(folder, tokenizer_config(parts, longest), actual)
     return Check(
         "tokenizer ids", not disagreements, {"tokens": tokens, "wrong": wrong, "disagreements": len(disagreements)}
     ), disagreements
+
+
+def unreadable(folder: Path) -> str:
+    """Say what is wrong with a tokenizer.json that cannot be read.
+
+    Args:
+        folder: the folder.
+
+    Returns:
+        The reason; empty if it can be read, or there is none.
+    """
+    path = folder / TOKENIZER_FILE
+    if not path.is_file():
+        return ""
+    try:
+        Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises nothing narrower
+        return f"it cannot be read: {error}"
+    return ""
+
+
+def without_batching(tokenizer: Tokenizer) -> list[str]:
+    """Turn off the padding and truncation that a tokenizer.json keeps of its last use, so that what else differs is seen.
+
+    Args:
+        tokenizer: the folder's; is changed in place.
+
+    Returns:
+        A sentence for each: transformers sets both anew for every batch, and other readers take them as they are.
+    """
+    kept = (("pads texts", tokenizer.padding), ("cuts texts", tokenizer.truncation))
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return [
+        f"tokenizer: {TOKENIZER_FILE} {what}, which fairseq does not: {setting}" for what, setting in kept if setting
+    ]
 
 
 def _compare(actual: Tokenizer, wanted: Tokenizer, parts: Tokenization) -> Iterator[str]:

@@ -36,18 +36,6 @@ class PlannedWeights:
     dtype: str
     tied: bool
 
-    @classmethod
-    def of(cls, plan: ConversionPlan) -> PlannedWeights:
-        """Return what a folder must hold that was written from a plan.
-
-        Args:
-            plan: the plan.
-
-        Returns:
-            The plan's rows, and nothing besides.
-        """
-        return cls(plan.rows, (), (), plan.description.dtype, _is_tied(plan))
-
 
 def vocabulary_rows(stored: Mapping[str, StoredTensor]) -> int | None:
     """Return how many rows a folder's word embeddings have.
@@ -71,7 +59,7 @@ def expected_weights(plan: ConversionPlan, stored: Mapping[str, StoredTensor]) -
 
     Args:
         plan: what the checkpoint becomes.
-        stored: the folder's tensors.
+        stored: the folder's tensors; none, of one that was written from the plan.
 
     Returns:
         What the folder must hold.

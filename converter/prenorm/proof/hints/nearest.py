@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from prenorm.checkpoint.tensors import tensor_bytes
+from prenorm.proof.checks.audit import bits_of
 from prenorm.proof.hints.permutations import moved_heads, moves
 
 # How much of a tensor's range an arithmetic change may leave: some roundings of float32, and of a narrower type its own.
@@ -22,7 +23,6 @@ _SAMPLE = 64
 # A shift of rows is named if so many of them lie where it puts them.
 _SHIFTED = 0.9
 _NARROWER = (torch.float16, torch.bfloat16)
-_INTEGERS = {8: torch.int64, 4: torch.int32, 2: torch.int16}
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def differing(actual: Tensor, expected: Tensor) -> tuple[int, tuple[int, ...] | 
     Returns:
         How many, and the index of the first of them.
     """
-    unequal = _bits(actual) != _bits(expected.to(actual.dtype))
+    unequal = bits_of(actual) != bits_of(expected.to(actual.dtype))
     count = int(unequal.sum())
     if not count:
         return 0, None
@@ -272,11 +272,7 @@ def _flat(values: Tensor) -> Tensor:
     return values.reshape(-1)
 
 
-def _bits(values: Tensor) -> Tensor:
-    return values.contiguous().view(_INTEGERS[values.element_size()])
-
-
 def _ordered(values: Tensor) -> Tensor:
     """Return integers that count the floating-point numbers in their order, so that neighbours differ by one."""
-    bits = _bits(values).long()
+    bits = bits_of(values).long()
     return torch.where(bits < 0, -(bits & (1 << (8 * values.element_size() - 1)) - 1), bits)

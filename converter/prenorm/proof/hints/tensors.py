@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from msgspec import structs
 from torch import Tensor
 
+from prenorm.folder.published import read_stored, stored_names
 from prenorm.mapping.plan import ConversionPlan
+from prenorm.proof.checks.audit import planned_pieces
 from prenorm.proof.hints.nearest import OtherTensor, differing, nearest
 from prenorm.reports.details import TensorDifference
 from prenorm.reports.model import AuditRow
@@ -48,8 +51,7 @@ def different_tensors(
     unequal = {row.target for row in audited if row.equal is False and row.target is not None}
     if not unequal:
         return ()
-    stored = _Stored(folder)
-    search = _Search({row.target: row for row in rows}, stored, plan.description.attention_heads)
+    search = _Search({row.target: row for row in rows}, dict(stored_names(folder)), plan.description.attention_heads)
     wrong = sorted((row for row in rows if row.target in unequal), key=lambda row: computing_order(row.target))
     return tuple(search.describe(row, n < _MOST_DESCRIBED) for n, row in enumerate(wrong))
 
@@ -111,36 +113,18 @@ def tensor_behind(module: str, tensors: Sequence[TensorDifference]) -> TensorDif
     return next(iter([*of_module, *nearest_first, *tensors]), None)
 
 
-class _Stored:
-    """The tensors in a folder's safetensors files."""
-
-    def __init__(self, folder: Path) -> None:
-        self._files: dict[str, Path] = {}
-        for path in sorted(folder.glob("*.safetensors")):
-            with safe_open(path, framework="pt") as file:
-                self._files.update(dict.fromkeys(file.keys(), path))
-
-    def read(self, name: str) -> Tensor | None:
-        """Return a tensor; None if there is none of that name."""
-        if name not in self._files:
-            return None
-        with safe_open(self._files[name], framework="pt") as file:
-            tensor: Tensor = file.get_tensor(name)
-        return tensor
-
-
 @dataclass
 class _Search:
     """The search for what a tensor is nearest to, with bounded work."""
 
     rows: Mapping[str, Row]
-    stored: _Stored
+    files: Mapping[str, Path]
     heads: int
     left: int = field(default=_MOST_VALUES)
 
     def describe(self, row: Row, searched: bool) -> TensorDifference:
         """Return by how much one tensor differs and, if it is searched, what it is nearest to."""
-        actual, values = self.stored.read(row.target), math.prod(row.shape)
+        actual, values = self._stored(row.target), math.prod(row.shape)
         made = TensorDifference(row.target, row.source, str(row.operation), values)
         if actual is None or not actual.is_floating_point() or values > self.left or not values:
             return made
@@ -151,12 +135,16 @@ class _Search:
             count, first, words = values, None, shapes
             if wanted.dim() == 2 and actual.shape == wanted.T.shape and torch.equal(actual, wanted.T.to(actual.dtype)):
                 words = f"is transposed: it {shapes}"
-            return _with(made, count, first, words)
+            return structs.replace(made, differing=count, first=first, nearest=words)
         count, first = differing(actual, wanted)
         split = any(f".{part}." in row.target for part in _SPLIT_IN_HEADS)
         heads = self.heads if split else None
         known = nearest(actual, wanted, list(self._candidates(row)), heads) if searched else None
-        return _with(made, count, first, known)
+        return structs.replace(made, differing=count, first=first, nearest=known)
+
+    def _stored(self, name: str) -> Tensor | None:
+        """Return a tensor of the folder; None if there is none of that name."""
+        return read_stored(self.files[name], name) if name in self.files else None
 
     def _candidates(self, row: Row) -> Iterator[OtherTensor]:
         """Yield the other tensors that have the shape, or that of the transpose."""
@@ -165,25 +153,16 @@ class _Search:
         for item in sorted(others, key=lambda item: (not item.target.startswith(module), computing_order(item.target))):
             if item.shape in (row.shape, row.shape[::-1]):
                 words = tensor_in_words(item.target, item.source)
-                yield OtherTensor(words, item.shape, _reading(item), self._stands_in(item.target))
+                yield OtherTensor(words, item.shape, partial(planned_values, item), self._stands_in(item.target))
 
     def _stands_in(self, name: str) -> Callable[[Tensor], bool]:
         """Return what says whether the folder has these values under that name."""
 
         def stands_in(values: Tensor) -> bool:
-            actual = self.stored.read(name)
+            actual = self._stored(name)
             return actual is not None and actual.shape == values.shape and torch.equal(actual.to(values.dtype), values)
 
         return stands_in
-
-
-def _with(made: TensorDifference, count: int, first: tuple[int, ...] | None, words: str | None) -> TensorDifference:
-    """Return a difference with what was measured."""
-    return TensorDifference(made.target, made.source, made.operation, made.values, count, first, words)
-
-
-def _reading(row: Row) -> Callable[[], Tensor]:
-    return lambda: planned_values(row)
 
 
 def planned_values(row: Row) -> Tensor:
@@ -195,11 +174,5 @@ def planned_values(row: Row) -> Tensor:
     Returns:
         The values, the extra rows included, in the planned type.
     """
-    if row.moved is None:
-        return torch.full(row.shape, row.fill, dtype=getattr(torch, row.dtype))
-    values = row.moved.tensor.read()
-    if not row.extra_rows:
-        return values
-    tail = (row.extra_rows, *values.shape[1:])
-    extra = values[row.extra_from].expand(tail) if row.extra_from is not None else values.new_full(tail, row.extra_fill)
-    return torch.cat([values, extra])
+    pieces = planned_pieces(row)
+    return torch.cat(pieces) if len(pieces) > 1 else pieces[0]

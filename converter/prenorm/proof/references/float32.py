@@ -72,17 +72,6 @@ class Float32Reference:
             self._features = others["out"]
             yield name, parts
 
-    def logits(self, features: Tensor) -> Tensor:
-        """Compute the masked-LM head, in both types.
-
-        Args:
-            features: of the batch that `stages` was last asked about, [tokens, hidden].
-
-        Returns:
-            [tokens, vocab], float64.
-        """
-        return torch.cat(list(self.logit_pieces(features)), dim=-1)
-
     def logit_pieces(self, features: Tensor) -> Iterator[Tensor]:
         """Compute the masked-LM head, in both types, some of the vocabulary at a time.
 

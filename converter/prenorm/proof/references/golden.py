@@ -120,17 +120,6 @@ class GoldenReference:
         for name in names:
             yield str(name), {"out": self._get(str(name))}
 
-    def logits(self, features: Tensor) -> Tensor:
-        """Return the recorded logits of the batch whose stages were asked for last.
-
-        Args:
-            features: not used.
-
-        Returns:
-            [tokens, 32].
-        """
-        return self._get("logits")
-
     def logit_pieces(self, features: Tensor) -> Iterator[Tensor]:
         """Return the recorded logits of the batch whose stages were asked for last.
 
@@ -140,7 +129,7 @@ class GoldenReference:
         Yields:
             All of them, [tokens, 32].
         """
-        yield self.logits(features)
+        yield self._get("logits")
 
     def classify(self, features: Tensor, head: str) -> dict[str, Tensor]:
         """Return the recorded outputs of the head.

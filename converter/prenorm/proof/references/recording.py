@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from prenorm.files import pieces_of, sha256_of
 from prenorm.folder.files import row_pieces
 from prenorm.mapping.plan import ConversionPlan
 from prenorm.mapping.understood import Prepared
@@ -22,9 +21,6 @@ from prenorm.proof.numbers.sketch import sketch
 from prenorm.proof.protocols import ReferenceModel
 from prenorm.proof.references.golden import SCHEMA_VERSION, Golden
 from prenorm.reports.environment import environment
-from prenorm.rules.rows import Row
-
-_CHUNK = 4 << 20
 
 
 def record_golden(prepared: Prepared, reference: ReferenceModel, tick: Callable[[int], None]) -> Golden:
@@ -45,7 +41,7 @@ def record_golden(prepared: Prepared, reference: ReferenceModel, tick: Callable[
         "source": {
             "file": prepared.checkpoint.file.name,
             "bytes": prepared.checkpoint.file.size,
-            "sha256": _file_digest(prepared.checkpoint.file.path),
+            "sha256": sha256_of(pieces_of(prepared.checkpoint.file.path)),
             "layout": plan.description.layout,
             "dtype": plan.description.dtype,
         },
@@ -59,7 +55,7 @@ def record_golden(prepared: Prepared, reference: ReferenceModel, tick: Callable[
         },
         "config": _config(plan),
         "tensors": [
-            {"name": row.target, "dtype": row.dtype, "shape": list(row.shape), "sha256": _row_digest(row)}
+            {"name": row.target, "dtype": row.dtype, "shape": list(row.shape), "sha256": sha256_of(row_pieces(row))}
             for row in plan.rows
         ],
     }  # fmt: skip
@@ -84,7 +80,8 @@ def _outputs(
                 tick(1)
             arrays[f"stages.{number}"] = np.array(names)
             if computation.kind is TaskKind.MASKED_LM:
-                arrays[f"{number}.logits"] = sketch(reference.logits(features[batch != computation.pad])).numpy()
+                pieces = reference.logit_pieces(features[batch != computation.pad])
+                arrays[f"{number}.logits"] = sketch(torch.cat(list(pieces), dim=-1)).numpy()
             elif computation.head is not None:
                 head = reference.classify(features[:, 0], computation.head)
                 arrays[f"{number}.dense"] = sketch(head["dense"]).numpy()
@@ -111,20 +108,3 @@ def _config(plan: ConversionPlan) -> dict[str, object]:
         "model_type": expected.target.model_type, "architecture": expected.architecture, "kind": expected.kind.value,
         "fields": dict(expected.fields), "outputs": expected.outputs, "labels": labels,
     }  # fmt: skip
-
-
-def _row_digest(row: Row) -> str:
-    """Return the SHA-256 of the bytes that a row becomes."""
-    digest = hashlib.sha256()
-    for piece in row_pieces(row):
-        digest.update(piece)
-    return digest.hexdigest()
-
-
-def _file_digest(path: Path) -> str:
-    """Return a file's SHA-256."""
-    digest = hashlib.sha256()
-    with path.open("rb") as handle:
-        while piece := handle.read(_CHUNK):
-            digest.update(piece)
-    return digest.hexdigest()

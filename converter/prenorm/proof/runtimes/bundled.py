@@ -26,6 +26,8 @@ from prenorm_model.naming import to_file
 
 _WORDS, _DECODER = "embeddings.word_embeddings.weight", "lm_head.decoder.weight"
 _ROWS_AT_ONCE = 8192
+# The probe's batch of many pads has more of them even with a short position table, that of few pads has fewer.
+_MIN_PADS = 32
 
 
 class BundledRuntime(HookedModel):
@@ -87,7 +89,19 @@ class BundledRuntime(HookedModel):
             What `prenorm.proof.protocols.Runtime.run` returns.
         """
         self._ids = torch.unique(torch.from_numpy(input_ids))
+        self._reach_every_branch(input_ids.shape[1], is_padded=bool((attention_mask == 0).any()))
         return super().run(input_ids, attention_mask, on_stage)
+
+    def _reach_every_branch(self, length: int, *, is_padded: bool) -> None:
+        """Let the model choose by the probe's sizes what it chooses by those of its users' batches.
+
+        Rows with many pads are computed without these, rows with few pads with them; the row without pads goes through the
+        feed-forward blocks in two pieces and a rest, the others in one.
+        """
+        base: Any = self.model.base_model
+        width = base.config.intermediate_size * self._dtype.itemsize
+        base.min_pads = _MIN_PADS
+        base.wide_bytes = type(base).wide_bytes if is_padded else max(1, (length - 1) // 2) * width
 
     def _is_in_block(self, path: str) -> bool:
         """Return whether a module's weights are those of a block that is streamed already."""

@@ -27,6 +27,7 @@ class HookedModel:
         self.model = model
         self._task = task
         self._on_stage: OnStage = lambda stage, parts: None
+        self._real = torch.empty(0, 0, dtype=torch.bool)
         self._parts: dict[str, list[Tensor]] = {}
         base = "" if task is TaskKind.ENCODER else modules.base
         config: Any = model.config
@@ -36,8 +37,8 @@ class HookedModel:
                 for part in modules.parts:
                     module = model.get_submodule(modules.path(stage, part, base))
                     module.register_forward_hook(self._keep(part))
-        if task in modules.heads:
-            self.report(modules.heads[task], HEAD_STAGE)
+        if (head := modules.head(task)) is not None:
+            self.report(head, HEAD_STAGE)
 
     def report(self, path: str, stage: str) -> None:
         """Report the output of a module as a stage.
@@ -64,6 +65,7 @@ class HookedModel:
         self._on_stage = on_stage
         ids, mask = torch.from_numpy(input_ids), torch.from_numpy(attention_mask)
         choice = self._task is TaskKind.MULTIPLE_CHOICE
+        self._real = mask.bool()
         if choice:  # [questions, choices, length]
             ids, mask = ids[None], mask[None]
         with torch.inference_mode():
@@ -81,8 +83,17 @@ class HookedModel:
 
     def _tell(self, stage: str, output: Tensor) -> None:
         """Pass a stage on with the parts that were kept for it."""
-        parts, self._parts = self._parts, {}
-        self._on_stage(stage, {**{name: _whole(pieces, output) for name, pieces in parts.items()}, "out": output})
+        kept, self._parts = self._parts, {}
+        parts = {**{name: _whole(pieces, output) for name, pieces in kept.items()}, "out": output}
+        if stage != HEAD_STAGE and output.dim() == 2:  # of the real tokens alone
+            parts = {name: self._padded(values) for name, values in parts.items()}
+        self._on_stage(stage, parts)
+
+    def _padded(self, values: Tensor) -> Tensor:
+        """Put the values of the real tokens, [tokens, width], in their places in the batch: [batch, length, width]."""
+        padded = values.new_zeros(*self._real.shape, values.shape[-1])
+        padded[self._real] = values
+        return padded
 
 
 def _whole(pieces: list[Tensor], output: Tensor) -> Tensor:

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
 
 from prenorm.errors import UsageProblem
+from prenorm.folder.published import stored_names
 from prenorm.mapping.targets import Target, target_of_type
 from prenorm.options import AUTO_CLASSES, TaskKind
 from prenorm.proof.runtimes.hooks import HookedModel
@@ -39,7 +39,9 @@ class TransformersRuntime(HookedModel):
                 advice='Install it with pip install "prenorm[fitness]"',
             ) from error
         self.name = f"transformers {metadata.version('transformers')}"
-        options = {"add_pooling_layer": _has_pooler(folder)} if task is TaskKind.ENCODER else {}
+        options = {}
+        if task is TaskKind.ENCODER:  # fairseq's models have no pooler, but `AutoModel` saves the one it made up
+            options["add_pooling_layer"] = any(name.startswith("pooler.") for name, _ in stored_names(folder))
         _be_quiet(transformers)
         model, info = getattr(transformers, AUTO_CLASSES[task]).from_pretrained(
             folder,
@@ -62,18 +64,6 @@ class TransformersRuntime(HookedModel):
         if loaded_as is None:
             raise ValueError(f"transformers loads it as {type(model).__name__}, which is no pre-LayerNorm model")
         super().__init__(model.eval(), loaded_as.modules["transformers"], task)
-
-
-def _has_pooler(folder: Path) -> bool:
-    """Return whether a headless folder has a pooler.
-
-    fairseq's models have none, but `AutoModel` saves the one it made up.
-    """
-    for path in folder.glob("*.safetensors"):
-        with safe_open(path, framework="pt") as file:
-            if any(name.startswith("pooler.") for name in file.keys()):  # noqa: SIM118 - safe_open is no dictionary
-                return True
-    return False
 
 
 def _be_quiet(transformers: Any) -> None:

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from prenorm.reports.model import Report
 from prenorm.reports.plots.error_plot import draw_points
 from prenorm.reports.plots.heat_map import MOST_LABELS, draw_grid
-from prenorm.reports.plots.palette import VARIABLES
+from prenorm.reports.plots.scale import VARIABLES
 from prenorm.reports.plots.svg import finish
 from prenorm.reports.series import describe_grid, describe_points, grid, points
 

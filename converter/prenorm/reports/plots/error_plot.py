@@ -9,8 +9,7 @@ from itertools import groupby
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from prenorm.reports.plots.palette import COLOURS, style_axes
-from prenorm.reports.plots.scale import Decades
+from prenorm.reports.plots.scale import COLOURS, Decades, style_axes
 from prenorm.reports.series import Point
 from prenorm.reports.text import number, visible
 

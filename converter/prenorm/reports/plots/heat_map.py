@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from prenorm.reports.plots.palette import COLOURS, style_axes
+from prenorm.reports.plots.scale import COLOURS, style_axes
 from prenorm.reports.series import HeatGrid
 
 MOST_LABELS = 64

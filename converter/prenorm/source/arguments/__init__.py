@@ -80,15 +80,17 @@ class Arguments:
     @property
     def task(self) -> str | None:
         """The task's name (`masked_lm`): of its section, else among flat arguments."""
-        section = self.sections.get("task", {})
-        candidates = (section.get("_name"), section.get("task"), self.model.get("task"))
-        return next((value for value in candidates if isinstance(value, str)), None)
+        return self._chosen("task")
 
     @property
     def criterion(self) -> str | None:
         """The criterion's name (`sentence_prediction`): of its section, else among flat arguments."""
-        section = self.sections.get("criterion", {})
-        candidates = (section.get("_name"), section.get("criterion"), self.model.get("criterion"))
+        return self._chosen("criterion")
+
+    def _chosen(self, kind: str) -> str | None:
+        """Return the name of what was chosen from one of fairseq's registries."""
+        section = self.sections.get(kind, {})
+        candidates = (section.get("_name"), section.get(kind), self.model.get(kind))
         return next((value for value in candidates if isinstance(value, str)), None)
 
     @property

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from prenorm.checkpoint.pickle.placeholders import Placeholder
-from prenorm.errors import UnreadableCheckpoint
+from prenorm.errors import HARM, UnreadableCheckpoint
 from prenorm.source.arguments.foreign import NotPlain, members, single
 from prenorm.source.arguments.interpolation import MISSING, Interpolation, has_references, parse, taken_as
 from prenorm.source.arguments.located import MAX_DEPTH, LocatedValue, containers_above, node_state
@@ -132,8 +132,7 @@ class ConfigReader:
         self._text_left -= sum(map(len, parts))
         if self._text_left < 0:
             raise UnreadableCheckpoint(
-                f"references among its training arguments unfold into more than {MAX_TEXT} characters",
-                advice="The file is damaged or was made to do harm",
+                f"references among its training arguments unfold into more than {MAX_TEXT} characters", advice=HARM
             )
         return _converted(place.value, "".join(parts))
 

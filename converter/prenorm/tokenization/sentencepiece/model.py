@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from prenorm.errors import UsageProblem
+from prenorm.files import readable
 from prenorm.tokenization.sentencepiece.wire import Value, fields
 
 SPACE = "\u2581"  # what a space is in a piece
@@ -18,6 +19,7 @@ NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(1, 7)  # types of a
 UNIGRAM, BPE = 1, 2
 _ALGORITHMS = {UNIGRAM: "unigram", BPE: "bpe", 3: "word", 4: "char"}
 _MOST_BYTES = 256 << 20
+_LEAVE_OUT = "Leave --sentencepiece out: the folder then has no tokenizer"
 _ADVICE = "--sentencepiece needs the .model file that the training data were encoded with"
 
 
@@ -76,12 +78,8 @@ def read_sentencepiece(path: Path) -> SentencePieceModel:
     Raises:
         UsageProblem: if it cannot be read, is no sentencepiece model, or encodes in a way that `tokenizers` has nothing for.
     """
-    try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise UsageProblem("is too large for a sentencepiece model", subject=path, advice=_ADVICE)
+    with readable(path, _MOST_BYTES, "a sentencepiece model", _ADVICE):
         content = path.read_bytes()
-    except OSError as error:
-        raise UsageProblem(f"cannot be read ({error.strerror})", subject=path, advice=_ADVICE) from error
     try:
         model, trainer, normalizer = _parse(content)
         pieces = tuple(_piece(item) for item in model)
@@ -158,13 +156,11 @@ def _check(model: SentencePieceModel, trainer: Fields, normalizer: Fields) -> No
     )  # fmt: skip
     for applies, reason in reasons:
         if applies:
-            raise UsageProblem(
-                reason, subject=model.path, advice="Leave --sentencepiece out: the folder then has no tokenizer"
-            )
+            raise UsageProblem(reason, subject=model.path, advice=_LEAVE_OUT)
     for piece in model.of_kind(NORMAL, USER_DEFINED):
         if any(character.isspace() for character in piece.text):
             raise UsageProblem(
                 f"has a piece with a white-space character, {piece.text!r}, which fairseq splits it at",
                 subject=model.path,
-                advice="Leave --sentencepiece out: the folder then has no tokenizer",
+                advice=_LEAVE_OUT,
             )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import struct
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,9 +9,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor
 
-from prenorm.checkpoint.dtypes import ITEM_SIZES, SAFETENSORS_NAMES, byte_count
+from prenorm.checkpoint.dtypes import ITEM_SIZES, SAFETENSORS_NAMES
 from prenorm.checkpoint.tensors import SourceTensor
 from prenorm.errors import UsageProblem
+from prenorm.folder.files import safetensors_header
 
 
 def read_stage(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor] | None:
@@ -54,22 +53,10 @@ def write_tensors(path: Path, tensors: Mapping[str, SourceTensor]) -> None:
             f"'{odd or '__metadata__'}' cannot be handed to fairseq", advice="Leave --reference fairseq out"
         )
     ordered = sorted(tensors, key=lambda name: -ITEM_SIZES[tensors[name].dtype])
-    header: dict[str, object] = {}
-    at = 0
-    for name in ordered:
-        tensor = tensors[name]
-        size = byte_count(tensor.dtype, tensor.shape)
-        header[name] = {
-            "dtype": SAFETENSORS_NAMES[tensor.dtype],
-            "shape": list(tensor.shape),
-            "data_offsets": [at, at + size],
-        }
-        at += size
-    raw = json.dumps(header).encode()
-    raw += b" " * (-len(raw) % 8)
+    header = safetensors_header((name, tensors[name].dtype, tensors[name].shape) for name in ordered)
     try:
         with path.open("wb") as file:
-            file.write(struct.pack("<Q", len(raw)) + raw)
+            file.write(header)
             for name in ordered:
                 for piece in tensors[name].chunks():
                     file.write(piece)
