@@ -4,10 +4,11 @@ VENV := .venv
 FAIRSEQ_VENV := .venv-fairseq
 OLD_VENV := .venv-transformers-4.57
 OLD_HUB_VENV := .venv-hub-1
+PEER := .peer
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test quick check tables format clean env fairseq-env hub-env verify
+.PHONY: demo test peer quick check tables format clean env fairseq-env hub-env verify
 
 demo: $(VENV)/.installed
 	rm -rf demo
@@ -18,8 +19,12 @@ demo: $(VENV)/.installed
 verify: $(VENV)/.installed
 	$(BIN)/prenorm verify "$(CHECKPOINT)" "$(FOLDER)" --report parity.json --report parity.md --report parity.html --report parity.xml $(OPTIONS)
 
-test: $(VENV)/.installed $(FAIRSEQ_VENV)/.installed $(OLD_VENV)/.installed $(OLD_HUB_VENV)/.installed
+test: $(VENV)/.installed $(FAIRSEQ_VENV)/.installed $(OLD_VENV)/.installed $(OLD_HUB_VENV)/.installed $(PEER)/.downloaded
 	$(BIN)/python -m pytest -n auto --dist worksteal
+
+# transformers' own tests over our classes; writes what becomes of them, which a test compares with what happens.
+peer: $(VENV)/.installed $(PEER)/.downloaded
+	HF_HUB_OFFLINE=1 PYTHONPATH=tests $(BIN)/python -m helpers.peer.table
 
 # Everything that is not marked slow: what to run after every change.
 quick: $(VENV)/.installed $(FAIRSEQ_VENV)/.installed $(OLD_HUB_VENV)/.installed
@@ -38,6 +43,7 @@ tables: $(VENV)/.installed $(OLD_HUB_VENV)/.installed
 	PYTHONPATH=tests $(BIN)/python -m helpers.kill_table
 	PYTHONPATH=tests $(BIN)/python -m helpers.judged_table
 	PYTHONPATH=tests $(BIN)/python -m helpers.hub.fault_table
+	PYTHONPATH=tests $(BIN)/python -m helpers.documented_table
 
 format: $(VENV)/.installed
 	$(BIN)/ruff check --fix .
@@ -74,5 +80,10 @@ $(OLD_HUB_VENV)/.installed: constraints-hub-1.txt
 	$(OLD_HUB_VENV)/bin/python -m pip install --quiet --constraint constraints-hub-1.txt huggingface_hub click rich
 	touch $@
 
+# The tests of the transformers that is installed, from the package registry.
+$(PEER)/.downloaded: $(VENV)/.installed
+	PYTHONPATH=tests $(BIN)/python -m helpers.peer.sources
+	touch $@
+
 clean:
-	rm -rf $(VENV) $(FAIRSEQ_VENV) $(OLD_VENV) $(OLD_HUB_VENV) demo build dist *.egg-info
+	rm -rf $(VENV) $(FAIRSEQ_VENV) $(OLD_VENV) $(OLD_HUB_VENV) $(PEER) demo build dist *.egg-info

@@ -267,8 +267,6 @@ class RobertaPreLayerNormConfig(ConfigFile):
             problems.append(f"num_labels is {self.num_labels!r}, not a positive integer")
         if self.label2id is not None and not _is_numbers(self.label2id):
             problems.append(f"label2id is {self.label2id!r}, not numbers by name")
-        if self.problem_type == "single_label_classification" and self.num_labels == 1:
-            problems.append("problem_type=single_label_classification needs more than one label")
         return problems
 
     def _complete_labels(self) -> None:

@@ -192,6 +192,9 @@ def test_a_missing_head_is_new_and_one_warning_names_it(tmp_path: Path) -> None:
     loss = classifier(torch.tensor([[0, 5, 2]]), labels=torch.tensor([4])).loss
     loss.backward()
     assert all(item.grad is not None for item in classifier.parameters())
+    with torch.device("meta"), pytest.warns(UserWarning, match="newly initialized"):
+        again = model.RobertaPreLayerNormForSequenceClassification.from_pretrained(tmp_path, num_labels=5)
+    assert not any(item.is_meta for item in again.parameters())
 
 
 @pytest.mark.slow

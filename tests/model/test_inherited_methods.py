@@ -94,8 +94,9 @@ def test_a_frozen_table_stays_frozen_and_a_bad_multiple_is_named() -> None:
     ours, _ = pair(ENCODER)
     ours.get_input_embeddings().weight.requires_grad_(False)
     assert not ours.resize_token_embeddings(60).weight.requires_grad
-    with pytest.raises(ValueError, match="pad_to_multiple_of is 0; it must be at least 1"):
-        ours.resize_token_embeddings(pad_to_multiple_of=0)
+    for wrong in (0, 1.3):
+        with pytest.raises(ValueError, match=f"pad_to_multiple_of is {wrong}, not a positive integer"):
+            ours.resize_token_embeddings(pad_to_multiple_of=wrong)
 
 
 @pytest.mark.parametrize("bias", [True, False])

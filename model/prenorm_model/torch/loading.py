@@ -187,7 +187,9 @@ def _fill(model: ConfiguredModule, tensors: Mapping[str, Tensor], matched: Fit, 
     stored_dtype = next((tensor.dtype for tensor in tensors.values() if tensor.is_floating_point()), torch.float32)
     for name, parameter in model.saved_parameters().items():
         if parameter.is_meta:
-            model.set_parameter(name, nn.Parameter(torch.empty(parameter.shape, dtype=dtype or stored_dtype)))
+            model.set_parameter(
+                name, nn.Parameter(torch.empty(parameter.shape, dtype=dtype or stored_dtype, device="cpu"))
+            )
     model.tie_weights()
     parameters = dict(model.named_parameters(remove_duplicate=False))
     for part in matched.fresh:

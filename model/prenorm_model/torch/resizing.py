@@ -65,8 +65,8 @@ class ResizableModule(ConfiguredModule):
         table = self.get_input_embeddings()
         rows = table.num_embeddings if new_num_tokens is None else new_num_tokens
         if pad_to_multiple_of is not None:
-            if pad_to_multiple_of < 1:
-                raise ValueError(f"pad_to_multiple_of is {pad_to_multiple_of}; it must be at least 1")
+            if not isinstance(pad_to_multiple_of, int) or pad_to_multiple_of < 1:
+                raise ValueError(f"pad_to_multiple_of is {pad_to_multiple_of}, not a positive integer")
             rows = -(-rows // pad_to_multiple_of) * pad_to_multiple_of
         if rows <= self.config.pad_token_id:
             raise ValueError(f"new_num_tokens is {rows}; the pad's row {self.config.pad_token_id} must stay")

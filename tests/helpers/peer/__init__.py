@@ -1,0 +1,1 @@
+"""transformers' own tests of its models, run over ours."""
