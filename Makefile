@@ -43,6 +43,7 @@ tables: $(VENV)/.installed $(OLD_HUB_VENV)/.installed
 	PYTHONPATH=tests $(BIN)/python -m helpers.kill_table
 	PYTHONPATH=tests $(BIN)/python -m helpers.judged_table
 	PYTHONPATH=tests $(BIN)/python -m helpers.hub.fault_table
+	PYTHONPATH=tests $(BIN)/python -m helpers.documented_table
 
 format: $(VENV)/.installed
 	$(BIN)/ruff check --fix .

@@ -47,7 +47,11 @@ def _is_one_or_more_tokens(value: object) -> bool:
 
 
 def _is_names(value: object) -> bool:
-    return isinstance(value, dict) and all(str(key).isdigit() and isinstance(name, str) for key, name in value.items())
+    return (
+        isinstance(value, dict)
+        and value != {}
+        and all(str(key).isdigit() and isinstance(name, str) for key, name in value.items())
+    )
 
 
 def _is_numbers(value: object) -> bool:
@@ -174,8 +178,8 @@ class RobertaPreLayerNormConfig(ConfigFile):
 
     def __getattr__(self, name: str) -> Any:
         """Return what is no field; the number of labels is that of their names."""
-        if name == "num_labels" and self.id2label is not None:
-            return len(self.id2label)
+        if name == "num_labels":
+            return None if self.id2label is None else len(self.id2label)
         return super().__getattr__(name)
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -277,8 +281,9 @@ class RobertaPreLayerNormConfig(ConfigFile):
         count = self.__dict__.pop("num_labels", None)
         names = self.id2label
         if names is None or count not in (None, len(names)):
+            if names is not None:
+                self.__dict__["label2id"] = None
             names = {number: f"LABEL_{number}" for number in range(count or 2)}
-            self.__dict__["label2id"] = None
         names = self.__dict__["id2label"] = {int(number): label for number, label in names.items()}
         if self.label2id is None:
             self.__dict__["label2id"] = {label: number for number, label in names.items()}

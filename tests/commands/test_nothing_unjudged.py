@@ -9,6 +9,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from tokenizers import Tokenizer
 
 from helpers.commands import run_main
 from helpers.judged_table import SOURCE, swap_rows
@@ -147,6 +148,26 @@ def test_golden_files_judge_the_tokenizer_and_old_ones_say_that_they_do_not(
 def test_a_recorded_tokenizer_is_that_of_its_folder(kind: str, sound: Callable[[str], Path], tmp_path: Path) -> None:
     record(KINDS[kind][0] / "checkpoint.pt", tmp_path / "golden.npz", **KINDS[kind][1])
     assert verify(sound(kind), golden=tmp_path / "golden.npz").verdict == "passed"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("use", ["pads texts", "cuts texts"])
+def test_what_a_tokenizer_keeps_of_its_last_use_is_named(
+    use: str, kind: str, sound: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """Saved after a call with `padding` or `truncation`, tokenizer.json has both; nothing else of it is another."""
+    source, options = KINDS[kind][0] / "checkpoint.pt", KINDS[kind][1]
+    folder = Path(shutil.copytree(sound(kind), tmp_path / "folder"))
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    if use == "pads texts":
+        tokenizer.enable_padding(length=8, pad_id=1, pad_token="<pad>")
+    else:
+        tokenizer.enable_truncation(8)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    record(source, tmp_path / "golden.npz", **options)
+    for report in (verify(source, folder), verify(folder, golden=tmp_path / "golden.npz")):
+        (sentence,) = report.disagreements
+        assert sentence.startswith(f"tokenizer: tokenizer.json {use}, which fairseq does not: ")
 
 
 def test_convert_without_a_tokenizer_says_so_on_the_card(tmp_path: Path) -> None:

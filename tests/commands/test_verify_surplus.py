@@ -149,6 +149,25 @@ def test_transformers_names_what_is_misshaped(clean: Path, tmp_path: Path) -> No
     assert "does not load whole" in sentence
 
 
+@pytest.mark.parametrize("runtime", ["bundled", "transformers"])
+@pytest.mark.parametrize(
+    "raw", [b"", b"x\n", b"\xff" * 64, (1 << 40).to_bytes(8, "little") + b"{}", b"\x02" + bytes(7) + b"[]"]
+)
+@pytest.mark.parametrize("name", ["adapter_model.safetensors", ".hidden.safetensors", "model.safetensors"])
+def test_a_damaged_file_is_named_and_fails(name: str, raw: bytes, runtime: str, clean: Path, tmp_path: Path) -> None:
+    folder = spoiled(clean, tmp_path / "out", lambda tensors: None)
+    (folder / name).write_bytes(raw)
+    report = verify(MLM, folder, runtime=runtime)
+    assert not report.passed
+    assert any(text.startswith(f"{name} cannot be read: ") for text in report.disagreements)
+    suffix = "" if runtime == "bundled" else " (transformers)"
+    if name == "model.safetensors":
+        assert report.check("tensors").metrics["missing"] == 60
+        assert len(numbers(report)) == 1
+    else:
+        assert report.check("logits" + suffix).metrics["max_abs_diff"] < 1e-12
+
+
 @pytest.mark.parametrize("name", ["a.safetensors", "zz.safetensors"])
 def test_a_tensor_in_two_files_is_named_and_the_model_is_computed_as_it_loads(
     name: str, clean: Path, tmp_path: Path

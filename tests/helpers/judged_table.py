@@ -68,6 +68,7 @@ def added(file: str, content: str | bytes | Mapping[str, object]) -> Plant:
     """There is a file more, or another one in its place."""
 
     def plant(folder: Path) -> None:
+        (folder / file).parent.mkdir(exist_ok=True)
         raw = content if isinstance(content, bytes) else content.encode() if isinstance(content, str) else None
         (folder / file).write_bytes(json.dumps(content).encode() if raw is None else raw)
 
@@ -142,6 +143,8 @@ FAULTS = (
     Fault("spiece.model", "any", added("spiece.model", b"any")),
     Fault("pytorch_model.bin", "all weights negated", pickled),
     Fault("tf_model.h5", "any", added("tf_model.h5", b"any")),
+    Fault("onnx/model.onnx", "any", added("onnx/model.onnx", b"any")),
+    Fault("original/model.pth", "any", added("original/model.pth", b"any")),
     Fault("adapter_config.json", "any", added("adapter_config.json", {"peft_type": "LORA"})),
     Fault("modeling_own.py", "any", added("modeling_own.py", "raise SystemExit\n")),
     Fault("README.md", "another text", added("README.md", "# Another model\n")),

@@ -48,6 +48,8 @@ def test_past_tuples_are_what_transformers_keeps_and_go_back(cross: bool) -> Non
         cache[2]
     past = cache.to_legacy_cache()
     assert [len(layer) for layer in past] == [4 if cross else 2] * 2
+    back = KeyValueCache.from_legacy_cache(past).to_legacy_cache()
+    assert all(torch.equal(*pair) for layers in zip(past, back, strict=True) for pair in zip(*layers, strict=True))
     expected = net(ids, use_cache=False, **options).logits[:, 8:]
     for given in (past, [list(layer) for layer in past], KeyValueCache.from_legacy_cache(past)):
         assert apart(net(ids[:, 8:], past_key_values=given, **options).logits, expected) < 1e-10

@@ -181,6 +181,21 @@ def test_with_and_without_a_cache_and_a_mask() -> None:
         assert torch.equal(new[:, ids.shape[1] :], made[:, ids.shape[1] :])
 
 
+@pytest.mark.parametrize("use_cache", [True, False])
+def test_token_types_go_on_as_the_last_one(use_cache: bool) -> None:
+    """As a tokenizer hands them over."""
+    ours, theirs = alike()
+    ids = batch(rows=1)[0][:, :5]
+    for types in (torch.tensor([[0, 0, 1, 1, 1]]), torch.zeros_like(ids)):
+        encoded = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "token_type_ids": types}
+        options = {"max_new_tokens": 8, "eos_token_id": -1, "use_cache": use_cache}
+        made = ours.generate(**encoded, **options)
+        assert torch.equal(made, theirs.generate(**encoded, **options))
+        again = torch.cat([types, types[:, -1:].expand(-1, 7)], dim=1)
+        expected = ours(made[:, :-1], token_type_ids=again).logits[:, 4:].argmax(-1)
+        assert torch.equal(made[:, 5:], expected)
+
+
 class Listener:
     """Keeps what a streamer gets."""
 

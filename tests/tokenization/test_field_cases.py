@@ -148,6 +148,15 @@ def test_odd_lines_are_rows_as_in_fairseq(kind: str, odd: str, fairseq: Fairseq,
     assert encode(tokenization, texts) == fairseq("encode", name="odd", texts=texts)
 
 
+@pytest.mark.slow
+def test_a_line_that_the_model_has_no_piece_for_is_never_emitted(fairseq: Fairseq, tmp_path: Path) -> None:
+    """A unigram model would take it out of a text, whatever its score: it is longer than the pieces that it is made of."""
+    path = written([*lines_of(UNIGRAM), "licens 5", "▁do 5", "hedo 5"], tmp_path)
+    fairseq("load", name="lacking", kind="sentencepiece", dictionary=str(path), source=str(PIECES))
+    texts = ["the license", "the dog", "licensed", "hedo"]
+    assert encode(planned(path, sentencepiece=PIECES), texts) == fairseq("encode", name="lacking", texts=texts)
+
+
 @pytest.mark.parametrize("line", ["5", "", "a", "a x", "a \u00b2", "a --5", "a 1.5", "a  #fairseq:overwrite"])
 def test_lines_that_fairseq_refuses_are_refused(line: str, tmp_path: Path) -> None:
     with pytest.raises(UsageProblem, match="line 2 of the dictionary"):

@@ -32,7 +32,7 @@ def longest_first(text: str, rules: dict[str, str]) -> str:
 
 def test_every_rule_applies_but_those_newer_than_the_tables_of_tokenizers() -> None:
     rules, charsmap = table()
-    found = normalization(rules, charsmap)
+    found = normalization(charsmap)
     normalizer = normalizers.Sequence(list(found.steps))
     wrong = [source for source, target in rules.items() if normalizer.normalize_str(source) != target]
     assert len(rules) == 225276
@@ -55,14 +55,14 @@ CROSSING = ("か\u3099ラス", "ﬁ\u0301", "e\u0301\u0323", "ê\u0323", "\u1100
 @pytest.mark.parametrize("text", [*CROSSING, "\u0301a", "´\u0301", "\u0958\u0344"])
 def test_places_where_clusters_and_sources_cross(text: str) -> None:
     rules, charsmap = table()
-    normalizer = normalizers.Sequence(list(normalization(rules, charsmap).steps))
+    normalizer = normalizers.Sequence(list(normalization(charsmap).steps))
     assert normalizer.normalize_str(text) == longest_first(text, rules)
 
 
 @pytest.mark.parametrize("joining", ["\u200d", "\u0301", "\U0001f3fd", "\u0e33"])
 def test_a_table_of_single_characters_keeps_what_joins_them(joining: str) -> None:
     rules = {"A": "a", "B": "bb"}
-    normalizer = normalizers.Sequence(list(normalization(rules, write_charsmap(rules)).steps))
+    normalizer = normalizers.Sequence(list(normalization(write_charsmap(rules)).steps))
     assert normalizer.normalize_str(f"A{joining}B{joining}c") == f"a{joining}bb{joining}c"
 
 

@@ -117,7 +117,7 @@ def open_published(folder: Path, scratch: Path) -> Published:
 
 
 def stored_names(folder: Path) -> Iterator[tuple[str, Path]]:
-    """List the tensors in a folder's safetensors files.
+    """List the tensors in a folder's safetensors files. A file that cannot be read has none; `Published.damage` names it.
 
     Args:
         folder: the folder.
@@ -126,9 +126,8 @@ def stored_names(folder: Path) -> Iterator[tuple[str, Path]]:
         A tensor's name, and the file that holds it.
     """
     for path in sorted(folder.glob("*.safetensors")):
-        with safe_open(path, framework="pt") as file:
-            names = list(file.keys())
-        yield from ((name, path) for name in names)
+        held, _ = _read_header(path)
+        yield from ((name, path) for name in held)
 
 
 def read_stored(path: Path, name: str) -> torch.Tensor:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 import torch
+from safetensors import SafetensorError
 
 from prenorm.errors import PrenormError
 from prenorm.folder.published import Published
@@ -27,7 +28,7 @@ from prenorm.reports.model import Audit, Check, Report
 from prenorm.reports.text import Outcome
 
 # What a runtime raises for a folder that does not load, or that computes other stages than the reference.
-UNCOMPUTABLE = (ValueError, RuntimeError, IndexError, OSError, KeyError)
+UNCOMPUTABLE = (ValueError, RuntimeError, IndexError, OSError, KeyError, SafetensorError)
 _MOST_REASONS = 10
 
 

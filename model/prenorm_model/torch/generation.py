@@ -45,6 +45,7 @@ class GenerationMixin(ConfiguredModule):
         seed: int | None = None,
         input_ids: Tensor | None = None,
         attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
         encoder_hidden_states: Tensor | None = None,
         encoder_attention_mask: Tensor | None = None,
         head_mask: Tensor | None = None,
@@ -59,6 +60,7 @@ class GenerationMixin(ConfiguredModule):
             seed: for draws that can be repeated; default: torch's generator as it is.
             input_ids: another name of `inputs`.
             attention_mask: [batch, length]; default: everything but pads.
+            token_type_ids: [batch, length]; new tokens have the type of a row's last one. Default: zeros.
             encoder_hidden_states: [batch, encoder length, hidden], for cross-attention.
             encoder_attention_mask: [batch, encoder length].
             head_mask: [heads] or [layers, heads], multiplied with the attention weights.
@@ -81,9 +83,13 @@ class GenerationMixin(ConfiguredModule):
         ends = torch.tensor(chosen.ends(self.config), dtype=torch.long, device=prompt.device)
         rows, repeats = Chooser(chosen, ends, prompt.shape[1], source), chosen.num_return_sequences
         ids, mask = prompt.repeat_interleave(repeats, dim=0), mask.repeat_interleave(repeats, dim=0)
-        states = {"encoder_hidden_states": encoder_hidden_states, "encoder_attention_mask": encoder_attention_mask}
+        by_row = {
+            "token_type_ids": token_type_ids,
+            "encoder_hidden_states": encoder_hidden_states,
+            "encoder_attention_mask": encoder_attention_mask,
+        }
         arguments = {
-            key: None if value is None else value.repeat_interleave(repeats, dim=0) for key, value in states.items()
+            key: None if value is None else value.repeat_interleave(repeats, dim=0) for key, value in by_row.items()
         }
         if streamer is not None:
             streamer.put(prompt.cpu())
@@ -103,13 +109,13 @@ class GenerationMixin(ConfiguredModule):
         pad = self.config.pad_token_id if options.pad_token_id is None else options.pad_token_id
         is_full = bool(mask.all())
         ended = torch.zeros(len(ids), dtype=torch.bool, device=ids.device)
-        new, cache = ids, None
+        new, cache, types = ids, None, arguments.pop("token_type_ids")
         for _ in range(steps):
             # Counted as the forward itself counts them, but from the mask: pads may have any id.
             positions = (mask.cumsum(dim=1) * mask + self.config.pad_token_id)[:, -new.shape[1] :]
             output: Any = self(
-                new, None if is_full else mask, position_ids=positions, past_key_values=cache,
-                use_cache=options.use_cache, logits_to_keep=1, return_dict=True, **arguments,
+                new, None if is_full else mask, None if types is None else types[:, -new.shape[1] :], positions,
+                past_key_values=cache, use_cache=options.use_cache, logits_to_keep=1, return_dict=True, **arguments,
             )  # fmt: skip
             cache = output.past_key_values
             chosen = torch.where(ended, pad, chooser.choose(output.logits[:, -1], ids))
@@ -120,6 +126,7 @@ class GenerationMixin(ConfiguredModule):
             ids = torch.cat([ids, chosen[:, None]], dim=1)
             new = chosen[:, None] if options.use_cache else ids
             mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
+            types = None if types is None else torch.cat([types, types[:, -1:]], dim=1)
 
 
 def _prompt(

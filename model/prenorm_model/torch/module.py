@@ -26,6 +26,7 @@ class ConfiguredModule(nn.Module):
 
     def __init__(self, config: RobertaPreLayerNormConfig) -> None:
         super().__init__()
+        config.validate()  # its attributes may have been set since it was made
         self.config = config
 
     @staticmethod

@@ -33,7 +33,7 @@ def in_documented_orders(forward: Callable[P, R]) -> Callable[P, R]:
     parameters = inspect.signature(forward).parameters.values()
     newer = [item.name for item in parameters if item.kind is item.POSITIONAL_OR_KEYWORD][1:]
     split = newer.index("inputs_embeds")
-    older = [*newer[:split], "head_mask", *(name for name in newer[split:] if name not in _NEWER), *_TRUTHS[1:]]
+    older = older_order(newer)
 
     @functools.wraps(forward)
     def ordered(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -47,6 +47,19 @@ def in_documented_orders(forward: Callable[P, R]) -> Callable[P, R]:
         return result
 
     return ordered
+
+
+def older_order(newer: Sequence[str]) -> list[str]:
+    """Return the older order of a forward's arguments.
+
+    Args:
+        newer: the newer one.
+
+    Returns:
+        The names.
+    """
+    split = newer.index("inputs_embeds")
+    return [*newer[:split], "head_mask", *(name for name in newer[split:] if name not in _NEWER), *_TRUTHS[1:]]
 
 
 def _fits(names: Sequence[str], values: Sequence[object], keywords: Mapping[str, object], split: int) -> bool:

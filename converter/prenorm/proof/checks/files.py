@@ -3,7 +3,8 @@
 A file counts for the verdict if it changes what a reader of the folder computes: weights that some readers prefer or find
 first, code, the tokenizer's files, configurations of adapters and of sentence-transformers. Cards, plots, reports and
 licences do not, nor does generation_config.json, which says how to choose tokens and not what is computed. What no reader
-looks for by its name, and what lies in a subfolder, is listed and does not count.
+looks for by its name, and what lies in a subfolder, is listed and does not count, but for the subfolders in which optimum,
+transformers.js and sentence-transformers look for exported weights.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ _CONFIGURATIONS = {
 }  # fmt: skip
 _TOKENIZER = {TOKENIZER_FILE, TOKENIZER_CONFIG_FILE, *TOKENIZER_SOURCES, *TOKENIZER_SUPPLEMENTS, *COMPANIONS}
 _CODE_KEYS = ("auto_map", "custom_pipelines")
+_EXPORTS = ("onnx/", "openvino/")
 _MOST_NAMED = 20
 
 
@@ -85,7 +87,10 @@ def unjudged_files(published: Published, tokenizer_files: Collection[str]) -> It
     tokenizer = {name for name in top if name in _TOKENIZER}
     left -= tokenizer
     code = {name for name in left if name.endswith(".py")}
-    weights = {name for name in top & left if Path(name).suffix.lower() in _WEIGHTS or name.endswith(".index.json")}
+    searched = top | {name for name in left if name.startswith(_EXPORTS)}
+    weights = {
+        name for name in searched & left if Path(name).suffix.lower() in _WEIGHTS or name.endswith(".index.json")
+    }
     configurations = {name for name in top & left if name in _CONFIGURATIONS}
     code_named = _naming_code(published)
     if code or code_named:
@@ -99,7 +104,7 @@ def unjudged_files(published: Published, tokenizer_files: Collection[str]) -> It
     others = left - code - weights - configurations
     if others:
         changed = _changed(folder, others)
-        why = "they change nothing that is computed"
+        why = "they change nothing that is computed from the files that were judged"
         if changed:
             why += f"; other than {REPORT_FILE} lists: {_listed(changed)}"
         yield _row("other files", others, why, counts=False)

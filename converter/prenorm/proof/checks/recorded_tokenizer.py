@@ -14,7 +14,7 @@ from tokenizers import Tokenizer
 from prenorm.errors import UnreadableCheckpoint
 from prenorm.files import TOKENIZER_FILE
 from prenorm.proof.checks.folder_tokenizer import FolderTokenizer, not_judged
-from prenorm.proof.checks.tokenizer import CORPUS, merges_of, single_precision, unreadable
+from prenorm.proof.checks.tokenizer import CORPUS, merges_of, single_precision, unreadable, without_batching
 from prenorm.proof.checks.tokenizer_companions import check_companions
 from prenorm.reports.model import Check
 from prenorm.tokenization import Tokenization, tokenizer_config
@@ -71,10 +71,15 @@ def tokenizer_by_recording(folder: Path, facts: Mapping[str, Any] | None) -> Fol
     if not (folder / TOKENIZER_FILE).is_file():
         return FolderTokenizer(problem=f"there is no {TOKENIZER_FILE}")
     tokenizer = Tokenizer.from_file(str(folder / TOKENIZER_FILE))
+    batching = without_batching(tokenizer)
     try:
         recorded = list(zip(facts["texts"], facts["ids"], facts["decoded"], strict=True))
         wrong = [text for text, ids, back in recorded if not _agrees(tokenizer, text, ids, back)]
-        sentences = [*_sentences(tokenizer, facts, wrong), *check_companions(folder, facts["settings"], tokenizer)]
+        sentences = [
+            *batching,
+            *_sentences(tokenizer, facts, wrong),
+            *check_companions(folder, facts["settings"], tokenizer),
+        ]
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise UnreadableCheckpoint(
             f"the golden file's tokenizer cannot be read ({error})", advice="Record it again, with prenorm record"

@@ -64,6 +64,7 @@ def check_tokenizer(folder: Path, parts: Tokenization, longest: int, problem: st
         [f"tokenizer: {wrong} of {tokens} tokens have not the dictionary's row as their id"] if wrong else []
     )
     disagreements += [f"tokenizer: {problem}"] if problem else []
+    disagreements += without_batching(actual)
     disagreements += _compare(actual, parts.build(), parts)
     disagreements += check_companions(folder, tokenizer_config(parts, longest), actual)
     return Check(
@@ -88,6 +89,23 @@ def unreadable(folder: Path) -> str:
     except Exception as error:  # the library raises nothing narrower
         return f"it cannot be read: {error}"
     return ""
+
+
+def without_batching(tokenizer: Tokenizer) -> list[str]:
+    """Turn off the padding and truncation that a tokenizer.json keeps of its last use, so that what else differs is seen.
+
+    Args:
+        tokenizer: the folder's; is changed in place.
+
+    Returns:
+        A sentence for each: transformers sets both anew for every batch, and other readers take them as they are.
+    """
+    kept = (("pads texts", tokenizer.padding), ("cuts texts", tokenizer.truncation))
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return [
+        f"tokenizer: {TOKENIZER_FILE} {what}, which fairseq does not: {setting}" for what, setting in kept if setting
+    ]
 
 
 def _compare(actual: Tokenizer, wanted: Tokenizer, parts: Tokenization) -> Iterator[str]:

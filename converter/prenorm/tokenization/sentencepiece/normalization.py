@@ -21,9 +21,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from prenorm.tokenization.sentencepiece.charsmap import write_charsmap
+from prenorm.tokenization.sentencepiece.charsmap import read_charsmap, write_charsmap
 
 if TYPE_CHECKING:
     from tokenizers import normalizers
@@ -51,21 +52,22 @@ class Normalization:
     unexplained: int
 
 
-def normalization(rules: Mapping[str, str], charsmap: bytes) -> Normalization:
+@lru_cache(maxsize=4)  # the table of nmt_nfkc, which most models have, takes seconds
+def normalization(charsmap: bytes) -> Normalization:
     """Plan the steps for a table of replacements.
 
     Args:
-        rules: replacement by source string.
-        charsmap: the same table, compiled.
+        charsmap: the compiled table, as a model holds it.
 
     Returns:
         The steps.
 
     Raises:
-        ValueError: if more characters need a stand-in than there are.
+        ValueError: if the table cannot be read, or more characters need a stand-in than there are.
     """
     from tokenizers import Regex, normalizers
 
+    rules = read_charsmap(charsmap)
     if not rules:
         return Normalization((), 0)
     several = {source: target for source, target in rules.items() if len(source) > 1}

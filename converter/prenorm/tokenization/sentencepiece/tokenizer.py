@@ -26,7 +26,6 @@ from typing import TYPE_CHECKING
 from prenorm.errors import UsageProblem
 from prenorm.tokenization.dictionary import MASK_TOKEN, SPECIAL_TOKENS, UNK, Dictionary
 from prenorm.tokenization.kinds import DictionaryKind, kind_of, meaningful_symbols, refuse_other_kind
-from prenorm.tokenization.sentencepiece.charsmap import read_charsmap
 from prenorm.tokenization.sentencepiece.model import BPE, BYTE, NORMAL, SPACE, USER_DEFINED, SentencePieceModel
 from prenorm.tokenization.sentencepiece.normalization import Normalization, inside, longest_of, normalization
 from prenorm.tokenization.vocabulary import Tokenization, TokenizationKind, Vocabulary, current_rows, frame, name_rows
@@ -102,7 +101,7 @@ def _refuse_foreign(dictionary: Dictionary, model: SentencePieceModel, possible:
 def _normalization(model: SentencePieceModel) -> Normalization:
     """Plan the model's normalization, or refuse the model."""
     try:
-        return normalization(read_charsmap(model.charsmap), model.charsmap)
+        return normalization(model.charsmap)
     except ValueError as error:
         raise UsageProblem(
             f"has a normalization that cannot be read ({error})",
