@@ -1,7 +1,8 @@
 """Every way a command can fail, with the exit code it ends in.
 
 Exceptions carry fields, not sentences: `describe` is the one place that turns them into words, and `exit_code` the
-one place that says what the shell sees. The codes are part of the command line's contract (README, "Exit codes").
+one place that says what the shell sees. The codes are part of the command line's contract
+(docs/command_line.md).
 """
 
 from __future__ import annotations

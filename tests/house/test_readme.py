@@ -1,4 +1,4 @@
-"""The README's Python is run as it stands, from top to bottom."""
+"""The Python of README and docs is run as it stands, from top to bottom, and what they show and name is there."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from prenorm import convert
 pytestmark = pytest.mark.slow
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+# In the order in which a reader comes to them.
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 @pytest.mark.filterwarnings("ignore:.*newly initialized.*")
@@ -23,7 +25,9 @@ def test_every_python_block_runs(
     for name, source in (("checkpoint_best.pt", MLM), ("dict.txt", MLM.with_name("dict.txt"))):
         (tmp_path / name).write_bytes(source.read_bytes())
     (tmp_path / "gpt2_bpe").symlink_to(BPE)
-    blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    blocks = [
+        block for page in PAGES for block in re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
+    ]
     assert len(blocks) == 4
     for block in blocks:
         exec(compile(block, "README.md", "exec"), {})
@@ -42,3 +46,14 @@ def test_the_session_shown_is_the_tools_own_output(tmp_path: Path) -> None:
     for file in ("config.json", "model.safetensors", "tokenizer.json"):
         digest = next(item["sha256"] for item in result.report.target["files"] if item["name"] == file)  # type: ignore[attr-defined]
         assert str(digest)[:16] in README, file
+
+
+def test_the_readme_is_short_and_names_every_page() -> None:
+    assert len(README.splitlines()) <= 160
+    assert all(f"(docs/{page.name})" in README for page in PAGES[1:])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_to_files(page: Path) -> None:
+    links = re.findall(r"\]\((?!http)([^)#]+)", page.read_text("utf-8"))
+    assert [link for link in links if not (page.parent / link).exists()] == []

@@ -128,11 +128,12 @@ def test_masks_of_four_dimensions(name: str, implementation: str) -> None:
     assert bool(ours(ids, nothing, **options)[0].isfinite().all())
 
 
-def test_half_precision_takes_a_mask_in_single() -> None:
-    net, _ = pair(ENCODER, torch.bfloat16)
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+def test_a_mask_may_have_a_wider_type_than_the_model(dtype: torch.dtype) -> None:
+    net, _ = pair(ENCODER, dtype)
     ids, _ = batch()
     for options in ({}, {"output_attentions": True}):
-        assert net(ids, torch.zeros(1, 1, 12, 12), **options)[0].dtype == torch.bfloat16
+        assert net(ids, torch.zeros(1, 1, 12, 12).double(), **options)[0].dtype == dtype
 
 
 @pytest.mark.parametrize("name", [ENCODER, MASKED, CAUSAL])

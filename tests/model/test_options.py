@@ -128,6 +128,11 @@ def test_unknown_keywords_are_named_at_once(folder: Path, call: Callable[..., An
     assert not (folder / "no").exists()
 
 
+def test_unknown_keywords_are_named_beside_a_config(folder: Path) -> None:
+    with pytest.raises(TypeError, match="'nonsense'"):
+        NET.from_pretrained(folder, config=CONFIG(**SMALL), nonsense=SECRET)
+
+
 def test_a_misspelt_name_is_told_the_right_one(folder: Path) -> None:
     for made in (CONFIG, lambda **changes: CONFIG.from_pretrained(folder, **changes)):
         with pytest.raises(TypeError, match=r"'hiden_dropout_prob' \(did you mean 'hidden_dropout_prob'\?\)$"):
@@ -161,7 +166,7 @@ def test_what_is_not_done_is_refused_by_name_and_may_be_declined(folder: Path, n
         ({"weights_only": False}, "weights_only=False"),
         ({"attn_implementation": "flash_attention_2"}, "no attn_implementation='flash_attention_2'"),
         ({"device_map": "auto"}, "device_map is 'auto'; it must be one device"),
-        ({"device_map": {"lm_head": "cpu", "": 0}}, "it must be one device"),
+        ({"device_map": {"lm_head": "cpu", "": "cpu"}}, "it must be one device"),
         ({"device": "nowhere"}, "device_map is 'nowhere'"),
         ({"dtype": "int8"}, "dtype is 'int8'"),
         ({"dtype": "float16", "torch_dtype": "bfloat16"}, "dtype or torch_dtype, which are one"),
@@ -288,6 +293,24 @@ def test_saving_options_have_their_effect(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"lm_head.decoder.weight is not .*word_embeddings.weight, to which"):
         net.save_pretrained(tmp_path / "no", state_dict={**doubled, "lm_head.decoder.weight": torch.zeros(50, 24)})
     assert not (tmp_path / "no").exists()
+
+
+def test_saving_leaves_the_model_as_it_was(folder: Path, tmp_path: Path) -> None:
+    net = NET(CONFIG(**SMALL))
+    before = net.config.to_json_string()
+    net.save_pretrained(tmp_path)
+    assert net.config.to_json_string() == before
+
+
+def test_an_untied_head_is_saved_as_transformers_computes_with_it(folder: Path, tmp_path: Path) -> None:
+    net = NET.from_pretrained(folder)
+    net.config.tie_word_embeddings = False  # one tensor under two names, to be written twice
+    weights = {**net.state_dict(), "lm_head.decoder.bias": torch.full((50,), 3.0), "lm_head.bias": torch.zeros(50)}
+    net.save_pretrained(tmp_path / "ours")
+    net.save_pretrained(tmp_path / "given", state_dict=weights)
+    assert bool((NET.from_pretrained(tmp_path / "given").lm_head.bias == 3).all())
+    loaded = transformers.RobertaPreLayerNormForMaskedLM.from_pretrained(tmp_path / "ours")
+    assert torch.equal(loaded.lm_head.decoder.weight, net.get_input_embeddings().weight)
 
 
 @pytest.mark.parametrize("shard", [12_000, "12KB"])

@@ -23,7 +23,7 @@ from prenorm_model.config_attributes import FIXED, INHERITED
 
 pytestmark = pytest.mark.slow
 
-Reader = Callable[[Path, str], dict[str, Any]]
+Reader = Callable[..., dict[str, Any]]
 CONFIG = "RobertaPreLayerNormConfig"
 CLASSES = [
     f"RobertaPreLayerNorm{part}" for part in ("Model", "ForMaskedLM", "ForCausalLM", "ForSequenceClassification")
@@ -108,8 +108,8 @@ def old_reader() -> Iterator[Reader]:
         requests, answers = process.stdin, process.stdout
         assert answers.readline().startswith("4.57")
 
-        def read(folder: Path, name: str) -> dict[str, Any]:
-            requests.write(json.dumps([str(folder), name]) + "\n")
+        def read(folder: Path, name: str, **options: Any) -> dict[str, Any]:
+            requests.write(json.dumps([str(folder), name, options]) + "\n")
             requests.flush()
             answer: dict[str, Any] = json.loads(answers.readline())
             return answer
@@ -118,12 +118,12 @@ def old_reader() -> Iterator[Reader]:
         requests.close()
 
 
-def new_reader(folder: Path, name: str) -> dict[str, Any]:
+def new_reader(folder: Path, name: str, **options: Any) -> dict[str, Any]:
     """Loads with transformers 5."""
     if name.endswith("Config"):
         config, info = getattr(transformers, name).from_pretrained(folder), {}
     else:
-        net, info = getattr(transformers, name).from_pretrained(folder, output_loading_info=True)
+        net, info = getattr(transformers, name).from_pretrained(folder, output_loading_info=True, **options)
         config = net.config
     values = {key: getattr(config, key, None) for key in VALUES if key not in UNCOMPARED}
     return {"config": as_json(values), "unfit": sorted(str(item) for items in info.values() for item in items)}
@@ -212,3 +212,13 @@ def test_relative_positions_are_read_where_there_are_some(old_reader: Reader, po
     net.save_pretrained(tmp_path)
     answer = old_reader(tmp_path, "RobertaPreLayerNormForMaskedLM")
     assert (answer["unfit"], answer["config"]["position_embedding_type"]) == ([], positions)
+
+
+@pytest.mark.parametrize("variant", [None, "fp16"])
+def test_shards_are_read_by_both(old_reader: Reader, variant: str | None, tmp_path: Path) -> None:
+    net = model.RobertaPreLayerNormForMaskedLM(RobertaPreLayerNormConfig(**SMALL))
+    net.save_pretrained(tmp_path, max_shard_size="12KB", variant=variant)
+    assert len(list(tmp_path.glob("model*-of-*.safetensors"))) > 2
+    for read in (new_reader, old_reader):
+        answer = read(tmp_path, "RobertaPreLayerNormForMaskedLM", **({} if variant is None else {"variant": variant}))
+        assert (answer.get("error"), answer.get("unfit")) == (None, [])

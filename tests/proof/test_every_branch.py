@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from torch import Tensor
 
 from helpers.paths import FIXTURES
@@ -20,24 +19,24 @@ pytestmark = pytest.mark.slow
 KINDS = ("dinkytrain-mlm", "dinkytrain-no-embedding-norm")  # roberta-prelayernorm and xlm-roberta-xl
 
 
-def in_pieces(patch: pytest.MonkeyPatch) -> None:
-    sound = torch.split
-
-    def split(x: Tensor, size: Any) -> Any:
-        return tuple(piece * (1 + 1e-6) for piece in sound(x, size))
-
-    patch.setattr(layer.torch, "split", split)
-
-
-def in_one_piece(patch: pytest.MonkeyPatch) -> None:
+def feed_forward_off(patch: pytest.MonkeyPatch, *, whole: bool) -> None:
+    """Only where the feed-forward block is computed in one piece, or only where it is not."""
     sound = layer.Layer._feed_forward
 
     def feed_forward(self: Any, x: Tensor, wide_bytes: int) -> Tensor:
         values = sound(self, x, wide_bytes)
-        whole = x.shape[:-1].numel() * self.intermediate.dense.out_features * x.element_size() <= wide_bytes
-        return values * (1 + 1e-6) if whole else values
+        is_whole = x.shape[:-1].numel() * self.intermediate.dense.out_features * x.element_size() <= wide_bytes
+        return values * (1 + 1e-6) if is_whole is whole else values
 
     patch.setattr(layer.Layer, "_feed_forward", feed_forward)
+
+
+def in_pieces(patch: pytest.MonkeyPatch) -> None:
+    feed_forward_off(patch, whole=False)
+
+
+def in_one_piece(patch: pytest.MonkeyPatch) -> None:
+    feed_forward_off(patch, whole=True)
 
 
 def without_pads(patch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from torch.nn import functional
 from prenorm_model.config import RobertaPreLayerNormConfig
 from prenorm_model.torch.cache import KeyValueCache
 from prenorm_model.torch.context import Collected, Context
+from prenorm_model.torch.linear import apply_linear
 
 
 class MultiHeadAttention(nn.Module):
@@ -54,7 +55,7 @@ class MultiHeadAttention(nn.Module):
         """
         if context.packing is not None and not self.is_cross:
             return self._packed(x, context.packing.lengths)
-        query = self._heads(self.query(x))
+        query = self._heads(apply_linear(self.query, x))
         key, value = self._keys_and_values(x, context, collected.cache)
         mask = context.cross_mask if self.is_cross else context.mask
         head_mask = None if context.head_mask is None else context.head_mask[self.layer]
@@ -82,7 +83,7 @@ class MultiHeadAttention(nn.Module):
     def _keys_and_values(self, x: Tensor, context: Context, cache: KeyValueCache | None) -> tuple[Tensor, Tensor]:
         """Return those of the sequence, the cached ones before them; or those of the encoder's states, computed once."""
         if not self.is_cross:
-            key, value = self._heads(self.key(x)), self._heads(self.value(x))
+            key, value = (self._heads(apply_linear(linear, x)) for linear in (self.key, self.value))
             return (key, value) if cache is None else cache.update(self.layer, key, value)
         if cache is not None and self.layer in cache.cross:
             return cache.cross[self.layer]
@@ -95,7 +96,9 @@ class MultiHeadAttention(nn.Module):
     def _packed(self, x: Tensor, lengths: list[int]) -> Tensor:
         """Attend within each sequence of a packed batch: [tokens, hidden] -> the same."""
         split = (len(x), self.num_heads, self.head_size)
-        parts = (torch.split(linear(x).view(split), lengths) for linear in (self.query, self.key, self.value))
+        parts = (
+            torch.split(apply_linear(linear, x).view(split), lengths) for linear in (self.query, self.key, self.value)
+        )
         mixed = [self._one_sequence(*sequence) for sequence in zip(*parts, strict=True)]
         return torch.cat(mixed).flatten(1)
 
@@ -159,7 +162,7 @@ class Projection(nn.Module):
         Returns:
             [..., outputs].
         """
-        projected: Tensor = self.dropout(self.dense(x))
+        projected: Tensor = self.dropout(apply_linear(self.dense, x))
         return projected
 
 

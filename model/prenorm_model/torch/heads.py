@@ -17,6 +17,7 @@ from prenorm_model.torch.base import PretrainedModel
 from prenorm_model.torch.cache import KeyValueCache, PastKeyValues
 from prenorm_model.torch.generation import GenerationMixin
 from prenorm_model.torch.inputs import DecoderOptions, NextTokenOptions
+from prenorm_model.torch.linear import apply_linear
 from prenorm_model.torch.losses import next_token_loss, token_loss
 from prenorm_model.torch.masks import labels_reach_pads
 from prenorm_model.torch.modeling import RobertaPreLayerNormModel
@@ -50,8 +51,7 @@ class LMHead(nn.Module):
         Returns:
             [..., vocab].
         """
-        logits: Tensor = self.decoder(self.layer_norm(gelu(self.dense(features))))
-        return logits
+        return apply_linear(self.decoder, self.layer_norm(apply_linear(self.dense, features, gelu)))
 
 
 class LanguageModel(PretrainedModel):

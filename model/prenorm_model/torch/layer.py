@@ -13,6 +13,7 @@ from prenorm_model.torch.attention import Attention, Projection
 from prenorm_model.torch.checkpointing import Checkpointing
 from prenorm_model.torch.context import Collected, Context
 from prenorm_model.torch.facts import are_values_known
+from prenorm_model.torch.linear import apply_linear
 
 # On the CPU, blocks of memory above 32 MB are mapped from the system anew each time, page by page (glibc's malloc); below,
 # they are used again. Without gradients nothing has to be kept, so the feed-forward block stays below: a tenth faster.
@@ -41,7 +42,7 @@ class Intermediate(nn.Module):
         Returns:
             [..., intermediate].
         """
-        return self.act(self.dense(self.LayerNorm(x)))
+        return apply_linear(self.dense, self.LayerNorm(x), self.act)
 
 
 class Layer(nn.Module):

@@ -18,10 +18,7 @@ def full_mask(mask: Tensor) -> Tensor:
     Returns:
         The same shape, floating point or bool.
     """
-    if mask.is_floating_point():
-        return mask
-    attend = mask.bool()
-    return attend | ~attend.any(dim=-1, keepdim=True)  # no softmax over nothing
+    return mask if mask.is_floating_point() else mask.bool()
 
 
 def encoder_mask(mask: Tensor | None, *, skip_full: bool) -> Tensor | None:

@@ -1,4 +1,4 @@
-"""Runs under transformers 4.57: a line of JSON with a folder and a class, a line with what came of loading it."""
+"""Runs under transformers 4.57: a line of JSON with a folder, a class and options, a line with what came of loading it."""
 
 import json
 import sys
@@ -8,13 +8,13 @@ import transformers
 transformers.logging.set_verbosity_error()
 
 
-def answer(folder, name):
+def answer(folder, name, options):
     """The configuration's attributes, and what was not loaded as it was stored."""
     try:
         if name.endswith("Config"):
             config, info = getattr(transformers, name).from_pretrained(folder), {}
         else:
-            net, info = getattr(transformers, name).from_pretrained(folder, output_loading_info=True)
+            net, info = getattr(transformers, name).from_pretrained(folder, output_loading_info=True, **options)
             config = net.config
     except Exception as error:
         return {"error": f"{type(error).__name__}: {error}"}
