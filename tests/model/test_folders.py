@@ -18,9 +18,7 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 import prenorm_model as model
-from helpers.hub import client_environment, serve_hub
 from helpers.model_pairs import NAMES, SMALL, aligned, apart, inputs_for, randomize, settings
-from helpers.waiting import PATIENCE
 from prenorm_model import RobertaPreLayerNormConfig, RobertaPreLayerNormForMaskedLM
 from prenorm_model.naming import to_file, to_module
 
@@ -320,25 +318,6 @@ def test_names_of_both_families_lead_back() -> None:
     for name in dict(build("RobertaPreLayerNormForCausalLM", add_cross_attention=True).named_parameters()):
         assert to_module(to_file(name, "xlm-roberta-xl"), "xlm-roberta-xl") == name
         assert to_file(name, "roberta-prelayernorm") == name
-
-
-def test_a_repo_id_goes_through_the_hub_client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The real client over HTTP, against a server on this machine that has one repo."""
-    net = build("RobertaPreLayerNormForMaskedLM")
-    net.save_pretrained(tmp_path / "served")
-    with serve_hub(tmp_path / "state") as hub:
-        hub.seed("lab/small", tmp_path / "served")
-        program = (
-            "from prenorm_model import RobertaPreLayerNormForMaskedLM as M; import torch\n"
-            "net = M.from_pretrained('lab/small', revision='main')\n"
-            "print(net(torch.tensor([[0, 5, 2]])).logits.double().sum().item())"
-        )
-        environment = client_environment(hub, tmp_path / "home")
-        done = subprocess.run(
-            [sys.executable, "-c", program], capture_output=True, text=True, env=environment, timeout=PATIENCE
-        )
-    assert done.returncode == 0, done.stderr
-    assert float(done.stdout) == pytest.approx(net(torch.tensor([[0, 5, 2]])).logits.double().sum().item(), abs=1e-4)
 
 
 def test_what_is_no_folder_and_no_repo_is_said(tmp_path: Path) -> None:

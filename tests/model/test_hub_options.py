@@ -13,7 +13,7 @@ import torch
 
 from helpers.hub import READER, WRITER, client_environment, serve_hub
 from helpers.model_pairs import SMALL
-from helpers.paths import SCRIPTS
+from helpers.paths import OLD_HUB_PYTHON, ROOT, SCRIPTS
 from helpers.waiting import PATIENCE
 from prenorm_model import RobertaPreLayerNormConfig, RobertaPreLayerNormForMaskedLM
 
@@ -29,9 +29,9 @@ def call(name: str, *arguments: Any, **options: Any) -> dict[str, Any]:
     return {"do": name, "arguments": arguments, "options": options}
 
 
-def ask(environment: dict[str, str], calls: list[dict[str, Any]]) -> Answers:
+def ask(environment: dict[str, str], calls: list[dict[str, Any]], python: Path = Path(sys.executable)) -> Answers:
     done = run(
-        [sys.executable, str(SCRIPTS / "bundled_model.py")],
+        [str(python), str(SCRIPTS / "bundled_model.py")],
         input=json.dumps(calls), capture_output=True, text=True, timeout=PATIENCE, check=False, env=environment,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -93,12 +93,10 @@ def test_a_repo_is_read_with_every_option(tmp_path: Path) -> None:
     assert not [
         path for path in tmp_path.joinpath("cache").rglob("*") if path.is_file() and token.encode() in path.read_bytes()
     ]
-    gone = ask(
-        {**environment, "HF_HUB_OFFLINE": "1"},
-        [load("lab/private", **here), load("lab/public", NET), load("lab/private", **here, revision=first.oid)],
-    )
-    assert [answer.get("sum") for answer in gone] == [2.0, None, 1.0]
-    assert "the cache has no config.json of lab/public, and the Hub was not reached, or not asked" in gone[1]["text"]
+    there = [load("lab/private", CONFIG, **here), load("lab/private", CONFIG, **here, revision=first.oid)]
+    gone = ask({**environment, "HF_HUB_OFFLINE": "1"}, [*there, load("lab/public", CONFIG)])
+    assert [answer.get("labels") for answer in gone] == [3, 3, None]
+    assert "the cache has no config.json of lab/public, and the Hub was not reached, or not asked" in gone[2]["text"]
 
 
 @pytest.mark.slow
@@ -136,3 +134,31 @@ def test_a_folder_is_pushed_with_every_option(tmp_path: Path) -> None:
         written = [path for path in [*out.rglob("*"), *(tmp_path / "named").rglob("*")] if path.is_file()]
         assert written and not any(token.encode() in path.read_bytes() for path in written)
         assert not any(token.encode() in content for content in hub.files("lab/made").values())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("python", [Path(sys.executable), OLD_HUB_PYTHON], ids=["2", "1"])
+def test_a_config_comes_and_goes_with_either_client_and_without_a_framework(python: Path, tmp_path: Path) -> None:
+    assert python.exists(), "the older huggingface_hub is not installed: run `make hub-env`"
+    with serve_hub(tmp_path / "state") as hub:
+        RobertaPreLayerNormConfig(num_labels=3).save_pretrained(tmp_path / "served")
+        hub.seed("lab/config", tmp_path / "served", private=True)
+        environment = client_environment(hub, tmp_path / "home", token=None, PYTHONPATH=str(ROOT / "model"))
+        token = WRITER.secret
+        answers = ask(environment, [
+            load("lab/config", CONFIG, token=False),
+            load("lab/config", CONFIG, token=token, revision="nowhere"),
+            load("lab/config", CONFIG, token=token, subfolder="nowhere"),
+            load("lab/config", CONFIG, token=token, local_files_only=True),
+            load("lab/config", CONFIG, token=token, num_labels=5),
+            load("lab/config", CONFIG, token=token, local_files_only=True),
+            call("push_to_hub", "lab/config", token=token),
+        ], python)  # fmt: skip
+        assert [answer.get("error") for answer in answers[:4]] == [
+            "RepositoryNotFoundError", "RevisionNotFoundError", "FileNotFoundError", "FileNotFoundError",
+        ]  # fmt: skip
+        assert answers[2]["text"] == "lab/config/nowhere has no config.json"
+        assert "cache has no config.json of lab/config" in answers[3]["text"]
+        assert [answer.get("labels") for answer in answers[4:6]] == [5, 3]
+        assert "error" not in answers[6]
+        assert len(hub.commits("lab/config")) == 2  # the last config that was loaded is what was there

@@ -146,3 +146,11 @@ def test_cross_attention_that_a_folder_lacks_in_part_is_an_error(tmp_path: Path)
     save_file({k: v for k, v in tensors.items() if "layer.1.crossattention" not in k}, tmp_path / "model.safetensors")
     with pytest.raises(ValueError, match=r"missing: .*layer\.1\.crossattention"):
         model.RobertaPreLayerNormForCausalLM.from_pretrained(tmp_path)
+
+
+def test_a_model_says_where_it_was_loaded_from(tmp_path: Path) -> None:
+    ours, theirs = pair(MASKED)
+    assert ours.name_or_path == theirs.name_or_path == ""
+    ours.save_pretrained(tmp_path)
+    loaded = [type(net).from_pretrained(tmp_path).name_or_path for net in (ours, theirs)]
+    assert loaded == [str(tmp_path)] * 2

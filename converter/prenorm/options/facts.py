@@ -31,14 +31,17 @@ def as_path(value: StrPath | None) -> Path | None:
 
 
 class Kind(Enum):
-    """How a value is written; the value says what is wrong with another one."""
+    """How a value is written: what it is called, and of which types it may be."""
 
-    TEXT = "text"
-    PATH = "a path"
-    PLACE = "a path or an address on the Hub"
-    FLAG = "True or False"
-    COUNT = "a whole number"
-    SECONDS = "a number"
+    TEXT = "text", str
+    PATH = "a path", str, os.PathLike
+    PLACE = "a path or an address on the Hub", str, os.PathLike
+    FLAG = "True or False", bool
+    COUNT = "a whole number", Integral
+    SECONDS = "a number", Real
+
+    def __init__(self, words: str, *types: type) -> None:
+        self.words, self.types = words, types
 
 
 @dataclass(frozen=True)
@@ -216,7 +219,7 @@ def _checked(item: dataclasses.Field[Any], value: object) -> object:
         return _checked_one(item, facts, value)
     values = (value,) if isinstance(value, (str, os.PathLike)) else value
     if not isinstance(values, Iterable):
-        raise UsageProblem(f"{flag_of(item)} is {value!r}, not {facts.kind.value} or several")
+        raise UsageProblem(f"{flag_of(item)} is {value!r}, not {facts.kind.words} or several")
     return tuple(_checked_one(item, facts, one) for one in values)
 
 
@@ -226,8 +229,8 @@ def _checked_one(item: dataclasses.Field[Any], facts: Option, value: object) -> 
             if value == choice:
                 return choice
         raise UsageProblem(f"{flag_of(item)} is {value!r}, not one of {', '.join(facts.choices)}")
-    if not isinstance(value, _TYPES[facts.kind]) or (isinstance(value, bool) and facts.kind is not Kind.FLAG):
-        raise UsageProblem(f"{flag_of(item)} is {value!r}, not {facts.kind.value}")
+    if not isinstance(value, facts.kind.types) or (isinstance(value, bool) and facts.kind is not Kind.FLAG):
+        raise UsageProblem(f"{flag_of(item)} is {value!r}, not {facts.kind.words}")
     if isinstance(value, Real):
         _check_bounds(item, facts, float(value))
     if isinstance(value, os.PathLike):
@@ -242,13 +245,3 @@ def _check_bounds(item: dataclasses.Field[Any], facts: Option, value: float) -> 
     if not (-math.inf if low is None else low) <= value <= (math.inf if high is None else high):  # holds for NaN, too
         bounds = [f"at {word} {bound:g}" for word, bound in (("least", low), ("most", high)) if bound is not None]
         raise UsageProblem(f"{flag_of(item)} is {value:g}; it must be {' and '.join(bounds)}")
-
-
-_TYPES: Mapping[Kind, type | tuple[type, ...]] = {
-    Kind.TEXT: str,
-    Kind.PATH: (str, os.PathLike),
-    Kind.PLACE: (str, os.PathLike),
-    Kind.FLAG: bool,
-    Kind.COUNT: Integral,
-    Kind.SECONDS: Real,
-}

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from prenorm.errors import UnreadableCheckpoint
 from prenorm.parts.names import PartName
 from prenorm.source.arguments import Arguments
+
+_MOST_GAPS = 5  # that a message names
 
 
 @dataclass(frozen=True)
@@ -130,7 +133,8 @@ def _refuse_incomplete(file: str, name: PartName, numbers: set[tuple[int, int]],
     if len(numbers) == total:
         return
     # `total` may be any number that a file or a name claims: look no further than the first gaps.
-    gaps = list(_first_gaps(numbers, parts, shards))
+    keys = (divmod(number, shards) for number in range(min(total, len(numbers) + _MOST_GAPS)))
+    gaps = list(islice((key for key in keys if key not in numbers), _MOST_GAPS))
     more = f" and {total - len(numbers) - len(gaps)} more" if total - len(numbers) > len(gaps) else ""
     raise UnreadableCheckpoint(
         f"it is one of {total} files of a checkpoint, and {', '.join(name.sibling(*key) for key in gaps)}{more} "
@@ -138,13 +142,3 @@ def _refuse_incomplete(file: str, name: PartName, numbers: set[tuple[int, int]],
         subject=file,
         advice="Put all of them into one folder",
     )
-
-
-def _first_gaps(numbers: set[tuple[int, int]], parts: int, shards: int, most: int = 5) -> Iterable[tuple[int, int]]:
-    for number in range(min(parts * shards, len(numbers) + most)):
-        key = divmod(number, shards)
-        if key not in numbers:
-            yield key
-            most -= 1
-            if not most:
-                return

@@ -28,13 +28,10 @@ def model_tensors(checkpoint: Checkpoint, weights: str = "model") -> dict[str, S
     model = _averaged(checkpoint) if weights == "ema" else checkpoint.content.get("model")
     if not isinstance(model, dict):
         raise _no_model(checkpoint)
-    tensors: dict[str, SourceTensor] = {}
-    others: list[str] = []
-    for key, value in _flat(model).items():
-        if isinstance(value, LazyTensor | JoinedTensor):
-            tensors[key] = value
-        else:
-            others.append(f"'{key[:80]}'")
+    flat = _flat(model)
+    tensors: dict[str, SourceTensor]
+    tensors = {key: value for key, value in flat.items() if isinstance(value, LazyTensor | JoinedTensor)}
+    others = [f"'{key[:80]}'" for key in flat if key not in tensors]
     if others or not tensors:
         raise UnreadableCheckpoint(
             "entries of 'model' are no plain tensors" if others else "'model' is empty",

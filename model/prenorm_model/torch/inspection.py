@@ -32,6 +32,11 @@ class InspectableModule(ConfiguredModule):
         return hasattr(cls, "generate")
 
     @property
+    def name_or_path(self) -> str:
+        """Where the model was loaded from; empty for a new one."""
+        return str(self.config.name_or_path)
+
+    @property
     def dummy_inputs(self) -> dict[str, Tensor]:
         """Inputs for a trial: `input_ids` [3, 5]."""
         return {"input_ids": torch.tensor([[0, 6, 7, 5, 2], [0, 3, 2, 1, 1], [0, 4, 5, 2, 1]], device=self.device)}

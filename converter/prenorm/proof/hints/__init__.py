@@ -178,9 +178,10 @@ def rule_of(name: str, plan: ConversionPlan) -> str | None:
     inner = name.removeprefix(plan.target.modules[BUNDLED].base)
     names = {name, plan.target.prefix + inner, inner}
     rows = [row for row in plan.rows if row.target in names or any(row.target.startswith(f"{n}.") for n in names)]
-    for row in sorted(rows, key=lambda row: computing_order(row.target)):
-        return f"{' + '.join(row.sources) or row.operation} -> {row.target} ({row.operation})"
-    return None
+    if not rows:
+        return None
+    row = min(rows, key=lambda row: computing_order(row.target))
+    return f"{' + '.join(row.sources) or row.operation} -> {row.target} ({row.operation})"
 
 
 def _hint(at: FirstDivergence, plan: ConversionPlan, tensors: Mapping[str, SourceTensor]) -> str | None:

@@ -95,10 +95,7 @@ def _object_members(value: Placeholder) -> Mapping[object, object] | Sequence[ob
     if len(named) == 1 and not value.entries:
         return named[0]
     if named or value.entries:
-        merged: dict[object, object] = {}
-        for part in (*named, dict(value.entries)):
-            merged.update(part)
-        return merged
+        return {key: item for part in (*named, dict(value.entries)) for key, item in part.items()}
     if value.items:
         return value.items
     return {} if is_namespace(value) else None

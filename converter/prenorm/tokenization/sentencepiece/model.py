@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 from prenorm.errors import UsageProblem
@@ -104,21 +105,16 @@ Fields = dict[int, Value]
 
 def _parse(content: bytes) -> tuple[list[bytes], Fields, Fields]:
     """Return the pieces' messages, and the fields of trainer_spec and normalizer_spec."""
-    pieces: list[bytes] = []
-    trainer: Fields = {}
-    normalizer: Fields = {}
+    messages: dict[int, list[bytes]] = {1: [], 2: [], 3: []}
     for number, value in fields(content):
-        if number in (1, 2, 3) and not isinstance(value, bytes):
-            raise ValueError(f"field {number} is no message")
-        if number == 1 and isinstance(value, bytes):
-            pieces.append(value)
-        elif number == 2 and isinstance(value, bytes):
-            trainer |= dict(fields(value))
-        elif number == 3 and isinstance(value, bytes):
-            normalizer |= dict(fields(value))
-    if not pieces:
+        if number in messages:
+            if not isinstance(value, bytes):
+                raise ValueError(f"field {number} is no message")
+            messages[number].append(value)
+    if not messages[1]:
         raise ValueError("it has no pieces")
-    return pieces, trainer, normalizer
+    trainer, normalizer = (dict(chain(*map(fields, messages[number]))) for number in (2, 3))
+    return messages[1], trainer, normalizer
 
 
 def _piece(message: bytes) -> Piece:
