@@ -49,7 +49,7 @@ class GenerationOptions:
         use_cache: keep keys and values, instead of computing the whole text again for every token.
         bos_token_id: the token that a text without a prompt begins with; None: the config's.
         eos_token_id: the token, or the tokens, that end a text; None: the config's.
-        pad_token_id: the token behind the end of a text; None: the config's.
+        pad_token_id: the token before a prompt and behind the end of a text; None: the config's.
 
     Raises:
         ValueError: naming the option, its value and the limit.
@@ -115,6 +115,17 @@ class GenerationOptions:
                 )
         chosen: dict[str, Any] = {key: value for key, value in asked.items() if key in known and value is not None}
         return cls(**chosen)
+
+    def pad(self, config: RobertaPreLayerNormConfig) -> int:
+        """Return the token that stands before a prompt and behind the end of a text.
+
+        Args:
+            config: says which, where the options do not.
+
+        Returns:
+            Its id.
+        """
+        return config.pad_token_id if self.pad_token_id is None else self.pad_token_id
 
     def ends(self, config: RobertaPreLayerNormConfig) -> tuple[int, ...]:
         """Return the tokens that end a text.

@@ -98,7 +98,7 @@ def test_cross_attention_is_used_while_generating() -> None:
 @functools.cache
 def alike() -> tuple[Any, Any]:
     """A pair whose positions are all alike: transformers' `generate` counts them from 0, unlike its own forward."""
-    ours, theirs = pair(CAUSAL, max_position_embeddings=40)
+    ours, theirs = pair(CAUSAL, max_position_embeddings=40, vocab_size=90)
     with torch.no_grad():
         for net in (ours, theirs):
             table = net.base_model.embeddings.position_embeddings.weight
@@ -106,7 +106,7 @@ def alike() -> tuple[Any, Any]:
     return ours, theirs
 
 
-ENDS = [7, 12, 30, 31, 40, 44]
+ENDS = list(range(2, 90, 4))
 CALLS: dict[str, dict[str, Any]] = {
     "nothing": {},
     "max_new_tokens": {"max_new_tokens": 7},
@@ -114,7 +114,8 @@ CALLS: dict[str, dict[str, Any]] = {
     "max_new_tokens before max_length": {"max_new_tokens": 3, "max_length": 9},
     "list of ends": {"eos_token_id": ENDS},
     "one end": {"eos_token_id": 7},
-    "another pad": {"eos_token_id": ENDS, "pad_token_id": 9},
+    "another pad": {"eos_token_id": [39, 7], "pad_token_id": 9},
+    "a pad that ends texts": {"eos_token_id": [*ENDS, 1], "pad_token_id": 1},
     "min_new_tokens": {"eos_token_id": ENDS, "min_new_tokens": 4},
     "repetition_penalty": {"repetition_penalty": 1.8, "eos_token_id": -1},
     "penalty below one": {"repetition_penalty": 0.7, "eos_token_id": -1},
@@ -143,6 +144,8 @@ def test_the_tokens_are_those_of_transformers(case: str, left: bool) -> None:
         made.append(net.generate(ids, **options))
     assert torch.equal(*made)
     assert made[0].shape[1] > ids.shape[1]
+    if left and (options.get("eos_token_id") is ENDS or "another" in case):  # texts end, and not all at once
+        assert bool((made[0][:, ids.shape[1] :] == options.get("pad_token_id", 1)).any())
 
 
 def test_a_generation_config_says_the_same_and_the_call_goes_before() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +104,7 @@ def test_a_frozen_table_stays_frozen_and_a_bad_multiple_is_named() -> None:
 def test_another_map_onto_the_vocabulary_unties_the_two_and_loads_again(bias: bool, tmp_path: Path) -> None:
     ours, theirs = pair(MASKED)
     new = nn.Linear(24, 50, bias=bias).double()
-    ours.set_output_embeddings(new)
+    ours.set_output_embeddings(copy.deepcopy(new))
     theirs.set_output_embeddings(new)
     ids, mask = batch()
     logits = ours(ids, mask).logits

@@ -59,7 +59,7 @@ class GenerationMixin(ConfiguredModule):
             streamer: takes in the prompt and then every step's tokens, as transformers' streamers do.
             seed: for draws that can be repeated; default: torch's generator as it is.
             input_ids: another name of `inputs`.
-            attention_mask: [batch, length]; default: everything but pads.
+            attention_mask: [batch, length]; default: everything but pads, which is everything where the pad ends texts too.
             token_type_ids: [batch, length]; new tokens have the type of a row's last one. Default: zeros.
             encoder_hidden_states: [batch, encoder length, hidden], for cross-attention.
             encoder_attention_mask: [batch, encoder length].
@@ -75,12 +75,17 @@ class GenerationMixin(ConfiguredModule):
         """
         chosen = GenerationOptions.of(generation_config, options)
         prompt = _prompt(self.config, chosen, inputs, input_ids, self.device)
-        mask = prompt.ne(self.config.pad_token_id) if attention_mask is None else attention_mask.bool()
+        pad, ends = (
+            chosen.pad(self.config),
+            torch.tensor(chosen.ends(self.config), dtype=torch.long, device=prompt.device),
+        )
+        # A pad that ends texts too may be a prompt's own token.
+        inferred = torch.ones_like(prompt, dtype=torch.bool) if pad in ends else prompt.ne(pad)
+        mask = inferred if attention_mask is None else attention_mask.bool()
         ends_in_pads = mask.dim() == 2 and mask.shape[1] > 0 and not bool(mask[:, -1].all())
         check_prompt(self.config, tuple(prompt.shape), tuple(mask.shape), is_right_padded=ends_in_pads)
         steps = chosen.steps(self.config, columns=prompt.shape[1], longest=int(mask.sum(dim=1).max()))
         source = None if seed is None else torch.Generator(prompt.device).manual_seed(seed)
-        ends = torch.tensor(chosen.ends(self.config), dtype=torch.long, device=prompt.device)
         rows, repeats = Chooser(chosen, ends, prompt.shape[1], source), chosen.num_return_sequences
         ids, mask = prompt.repeat_interleave(repeats, dim=0), mask.repeat_interleave(repeats, dim=0)
         by_row = {
@@ -106,7 +111,7 @@ class GenerationMixin(ConfiguredModule):
     ) -> Iterator[Tensor]:
         """Yield the next token of every text, [batch], until all texts have their end; pads behind it."""
         options = chooser.options
-        pad = self.config.pad_token_id if options.pad_token_id is None else options.pad_token_id
+        pad = options.pad(self.config)
         is_full = bool(mask.all())
         ended = torch.zeros(len(ids), dtype=torch.bool, device=ids.device)
         new, cache, types = ids, None, arguments.pop("token_type_ids")
