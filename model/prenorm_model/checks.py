@@ -36,6 +36,24 @@ class ArrayFacts(NamedTuple):
     largest: int | None = None
 
 
+def is_shape(shape: Shape, *allowed: Shape) -> bool:
+    """Return whether a shape is one of those allowed.
+
+    Size by size: torch's compiler takes a tuple of sizes that it knows and one of sizes that it left open for different.
+
+    Args:
+        shape: the shape.
+        *allowed: what it may be.
+
+    Returns:
+        Whether it is one of them.
+    """
+    return any(
+        len(shape) == len(other) and all(left == right for left, right in zip(shape, other, strict=True))
+        for other in allowed
+    )
+
+
 def check_ids(name: str, ids: ArrayFacts, limit: int, shape: Shape | None = None) -> None:
     """Check that ids are integers from 0 to `limit` - 1, of the given shape, or of one row for the whole batch.
 
@@ -50,7 +68,7 @@ def check_ids(name: str, ids: ArrayFacts, limit: int, shape: Shape | None = None
     """
     if not ids.is_integer:
         raise ValueError(f"{name} has type {ids.dtype}; ids are integers")
-    if shape is not None and ids.shape not in (shape, (1, *shape[1:])):
+    if shape is not None and not is_shape(ids.shape, shape, (1, *shape[1:])):
         raise ValueError(f"{name} has shape {list(ids.shape)}; with these inputs it must be {list(shape)}")
     _check_range(name, ids, limit)
 
@@ -130,8 +148,8 @@ def check_mask(config: RobertaPreLayerNormConfig, name: str, mask: Shape, sizes:
     """
     batch, queries, keys = sizes
     heads = config.num_attention_heads
-    is_full = len(mask) == 4 and mask[0] in (1, batch) and mask[1] in (1, heads) and mask[2:] == (queries, keys)
-    if not is_full and mask not in ((batch, keys), (batch, queries, keys)):
+    full = [(rows, planes, queries, keys) for rows in (1, batch) for planes in (1, heads)]
+    if not is_shape(mask, (batch, keys), (batch, queries, keys), *full):
         raise ValueError(
             f"{name} has shape {list(mask)}; it must be [{batch}, {keys}], [{batch}, {queries}, {keys}] or "
             f"[{batch}, 1 or {heads}, {queries}, {keys}]"
@@ -159,8 +177,8 @@ def check_cache(
         return
     layers, heads = config.num_hidden_layers, config.num_attention_heads
     expected = (batch, heads, cache[0][2], config.hidden_size // heads)
-    if len(cache) != 2 * layers or any(shape != expected for shape in cache):
-        wrong = next((shape for shape in cache if shape != expected), cache[0])
+    if len(cache) != 2 * layers or not all(is_shape(shape, expected) for shape in cache):
+        wrong = next((shape for shape in cache if not is_shape(shape, expected)), cache[0])
         raise ValueError(
             f"past_key_values has {len(cache) // 2} layers of {list(wrong)}; it must have {layers} of {list(expected)}"
         )
@@ -179,7 +197,7 @@ def check_cache_position(positions: ArrayFacts, past: int, length: int) -> None:
     """
     ends = (positions.smallest, positions.largest)
     if (
-        positions.shape != (length,)
+        not is_shape(positions.shape, (length,))
         or not positions.is_integer
         or ends not in ((None, None), (past, past + length - 1))
     ):
@@ -224,7 +242,7 @@ def check_head_mask(config: RobertaPreLayerNormConfig, head_mask: Shape) -> None
         ValueError: naming its shape and what it must be.
     """
     layers, heads = config.num_hidden_layers, config.num_attention_heads
-    if head_mask not in ((heads,), (layers, heads)):
+    if not is_shape(head_mask, (heads,), (layers, heads)):
         raise ValueError(f"head_mask has shape {list(head_mask)}; it must be [{heads}] or [{layers}, {heads}]")
 
 
@@ -271,7 +289,7 @@ def check_class_labels(name: str, labels: ArrayFacts, shape: Shape, classes: int
     """
     if not labels.is_integer:
         raise ValueError(f"{name} has type {labels.dtype}; class numbers are integers")
-    if labels.shape != shape:
+    if not is_shape(labels.shape, shape):
         raise ValueError(f"{name} has shape {list(labels.shape)}; it must be {list(shape)}")
     _check_range(name, labels, classes, f" (or {IGNORED}, to be ignored)")
 
@@ -292,7 +310,7 @@ def check_value_labels(
     """
     if not labels.is_floating and not may_be_integers:
         raise ValueError(f"{name} has type {labels.dtype}; this problem_type needs floating-point labels")
-    if labels.shape not in shapes:
+    if not is_shape(labels.shape, *shapes):
         raise ValueError(
             f"{name} has shape {list(labels.shape)}; it must be {' or '.join(str(list(shape)) for shape in shapes)}"
         )
@@ -309,5 +327,5 @@ def check_span_labels(name: str, positions: ArrayFacts, batch: int) -> None:
     Raises:
         ValueError: naming argument, type, shape, and what they must be.
     """
-    if positions.is_floating or positions.shape not in ((batch,), (batch, 1)):
+    if positions.is_floating or not is_shape(positions.shape, (batch,), (batch, 1)):
         raise ValueError(f"{name} is {positions.dtype} {list(positions.shape)}; it must be integers [{batch}]")

@@ -314,10 +314,14 @@ class RobertaPreLayerNormConfig(ConfigFile):
             The values by name, sorted.
 
         Raises:
-            ValueError: if `hidden_act` is a callable, which JSON cannot hold.
+            ValueError: if `hidden_act` is a callable, which JSON cannot hold, or the labels are none that transformers reads.
         """
         if not isinstance(self.hidden_act, str):
             raise ValueError("hidden_act is a callable; config.json can only hold the name of an activation")
+        if self.problem_type == "single_label_classification" and self.num_labels == 1:
+            raise ValueError(
+                "problem_type is single_label_classification, and there is one label: transformers reads no such config.json"
+            )
         values = super().to_diff_dict()
         if self.id2label == {0: "LABEL_0", 1: "LABEL_1"} and self.label2id == {"LABEL_0": 0, "LABEL_1": 1}:
             del values["id2label"], values["label2id"]

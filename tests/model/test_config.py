@@ -81,7 +81,6 @@ def test_labels_that_cannot_be_are_refused_when_they_are_set(name: str, value: o
         ({"eos_token_id": [2, "x"]}, "eos_token_id is .*, not a token's number, or a list"),
         ({"layer_norm_eps": float("inf")}, "layer_norm_eps is inf"),
         ({"initializer_range": float("nan")}, "initializer_range is nan"),
-        ({"problem_type": "single_label_classification", "num_labels": 1}, "needs more than one label"),
         ({"is_encoder_decoder": True, "pruned_heads": {0: [1]}}, "is_encoder_decoder is True.*pruned_heads is"),
         ({"chunk_size_feed_forward": -1, "architectures": "X"}, "chunk_size_feed_forward is -1.*architectures is 'X'"),
         ({"attn_implementation": "flash_attention_2"}, "attn_implementation is 'flash_attention_2'"),
@@ -183,3 +182,12 @@ def test_a_model_is_not_made_of_what_was_broken_afterwards() -> None:
     config.num_attention_heads = 5
     with pytest.raises(ValueError, match="num_attention_heads=5 does not divide hidden_size=24"):
         RobertaPreLayerNormForMaskedLM(config)
+
+
+def test_what_transformers_would_not_read_is_not_written(tmp_path: Path) -> None:
+    config = RobertaPreLayerNormConfig(**SMALL, problem_type="single_label_classification", num_labels=1)
+    with pytest.raises(ValueError, match="single_label_classification, and there is one label"):
+        config.save_pretrained(tmp_path / "no")
+    assert not (tmp_path / "no").exists()
+    with pytest.raises(ValueError, match="single_label_classification"):
+        Theirs(problem_type="single_label_classification", num_labels=1)

@@ -72,6 +72,7 @@ def test_untied_and_tied_heads(model_type: str) -> None:
             theirs.lm_head.decoder.bias = torch.nn.Parameter(torch.randn(50).double())
             back = model.RobertaPreLayerNormForMaskedLM.from_transformers(theirs)
             assert apart(theirs(ids, attention_mask=mask).logits, back(ids, mask).logits) < 1e-10
+            assert back.lm_head.bias is back.lm_head.decoder.bias  # and so it is saved
 
 
 def test_a_model_that_transformers_made(tmp_path: Path) -> None:
@@ -147,5 +148,6 @@ def test_in_transformers_4(tmp_path: Path) -> None:
     assert max(answer["apart"].values()) < 1e-4, answer
     assert len(answer["apart"]) == 9
     assert answer["same parameters"] is answer["same tokens"] is answer["own positions"] is True
+    assert answer["as by itself"] == [False, True]  # its XLMRobertaXL counts positions as its forward does
     assert max(answer["real sizes"].values()) < 1e-4, answer
     assert sorted(way.split()[0] for way in answer["real sizes"]) == ["pieces", "pieces", "whole", "whole"]

@@ -106,6 +106,18 @@ def test_one_compiled_graph_serves_all_sizes(name: str) -> None:
     assert counter.frame_count == 2  # torch itself makes another for a size of one
 
 
+def test_sizes_that_are_open_in_a_graph_agree_with_known_ones() -> None:
+    """A second batch leaves the sizes of its arguments open; those of an argument that comes later are known."""
+    torch._dynamo.reset()
+    net, _ = pair(MASKED, num_hidden_layers=1)
+    compiled = torch.compile(net, backend="eager", fullgraph=True)
+    compiled(**example(MASKED))
+    compiled(**{key: value[:2, :9] for key, value in example(MASKED).items()})
+    labels = example(MASKED)["input_ids"]
+    inputs = {**inputs_for(MASKED), "labels": labels}
+    assert apart(compiled(**inputs).loss, net(**inputs).loss) < 1e-10
+
+
 def test_onnx_serves_all_sizes(tmp_path: Path) -> None:
     net, _ = pair(MASKED, torch.float32, num_hidden_layers=1)
     inputs = example(MASKED)

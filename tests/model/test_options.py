@@ -172,8 +172,9 @@ def test_what_is_not_done_is_refused_by_name_and_may_be_declined(folder: Path, n
         ({"dtype": "float16", "torch_dtype": "bfloat16"}, "dtype or torch_dtype, which are one"),
         ({"variant": "../secret"}, "variant is '../secret'"),
         ({"config": CONFIG(**SMALL), "num_labels": 3}, "num_labels: change the config that is passed"),
-        ({"pretrained_model_name_or_path": None, "config": "nowhere"}, "there is no folder|no config"),
-        ({"pretrained_model_name_or_path": None}, "needs a folder or a repo"),
+        ({"pretrained_model_name_or_path": None, "config": CONFIG(**SMALL)}, "needs a folder or a repo, or else both"),
+        ({"pretrained_model_name_or_path": None, "state_dict": {}}, "needs a folder or a repo, or else both"),
+        ({"pretrained_model_name_or_path": ""}, "needs a folder or a repo, or else both"),
     ],
 )
 def test_values_that_cannot_be_are_refused_by_name(folder: Path, options: dict[str, Any], message: str) -> None:
@@ -210,6 +211,18 @@ def test_loading_options_have_their_effect(folder: Path, tmp_path: Path) -> None
     assert NET.from_pretrained(folder, low_cpu_mem_usage=True, attn_implementation="eager").device.type == "cpu"
 
 
+def test_transformers_config_can_be_passed(folder: Path) -> None:
+    theirs = transformers.RobertaPreLayerNormConfig(**SMALL, num_labels=3, is_decoder=True, eos_token_id=[2, 3])
+    config = model.RobertaPreLayerNormForCausalLM.from_pretrained(folder, config=theirs).config
+    assert isinstance(config, CONFIG)
+    assert (config.num_labels, config.is_decoder, config.eos_token_id) == (3, True, [2, 3])
+    with pytest.raises(TypeError, match=r"config is a transformers.*; RobertaPreLayerNormConfig.from_dict"):
+        NET(theirs)  # type: ignore[arg-type]
+    assert NET(CONFIG.from_dict(theirs.to_dict())).config.num_labels == 3
+    with pytest.raises(TypeError, match="config is a dict, not a configuration"):
+        NET.from_pretrained(folder, config={"vocab_size": 50})  # type: ignore[arg-type]
+
+
 def test_a_config_that_is_passed_stays_as_it_was(folder: Path, tmp_path: Path) -> None:
     config = CONFIG.from_pretrained(folder)
     before = config.to_json_string()
@@ -233,7 +246,8 @@ def test_the_type_of_the_weights_is_the_configs_where_none_is_asked_for(folder: 
         for options in ({}, {"dtype": "auto"}):
             theirs = transformers.RobertaPreLayerNormForMaskedLM.from_pretrained(tmp_path, **options).dtype
             assert NET.from_pretrained(tmp_path, **options).dtype == theirs
-    assert NET.from_pretrained(tmp_path, dtype=torch.float64).dtype == torch.float64
+    for wanted in (torch.float64, "float64", "torch.float64", "double"):
+        assert NET.from_pretrained(tmp_path, dtype=wanted).dtype == torch.float64
 
 
 def test_loading_info_names_what_transformers_names(folder: Path, tmp_path: Path) -> None:

@@ -155,6 +155,7 @@ def is_the_same(name: str, ours: Any, theirs: Any) -> bool:
 )
 @given(made_with=CHANGES, set_later=CHANGES)
 @example([], [("num_labels", 3)])
+@example([], [("problem_type", "single_label_classification"), ("num_labels", 1)])
 @example([("num_labels", 3)], [("id2label", None), ("torch_dtype", torch.float16)])
 @example([("eos_token_id", [2, 3])], [("label2id", {"no": 0, "yes": 1})])
 @example([], [("layer_norm_eps", 1), ("initializer_range", 0)])

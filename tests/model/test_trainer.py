@@ -91,6 +91,15 @@ def test_training_goes_on_from_a_checkpoint_as_if_it_had_never_stopped(tmp_path:
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), loaded.parameters(), strict=True))
 
 
+def test_trainer_trains_our_tensors_in_transformers_model_and_saves_whole_folders(tmp_path: Path) -> None:
+    net, _ = pair(MASKED, torch.float32)
+    before = net.lm_head.dense.weight.detach().clone()
+    trainer(net.to_transformers(), MASKED, tmp_path).train()
+    assert apart(net.lm_head.dense.weight, before) > 0
+    loaded = type(net).from_pretrained(tmp_path / "checkpoint-4")
+    assert all(torch.equal(a, b) for a, b in zip(loaded.parameters(), net.parameters(), strict=True))
+
+
 def test_gradients_of_batches_add_up_to_the_mean(tmp_path: Path) -> None:
     """transformers' masked LM takes `num_items_in_batch`, does not divide by it, and trains on their sum."""
     losses = []
@@ -134,24 +143,27 @@ def test_labels_that_are_all_ignored_train_nothing(name: str) -> None:
     assert all(apart(grads[key], item) == 0 for key, item in expected.items() if item is not None)
 
 
+REENTRANT = {"gradient_checkpointing_kwargs": {"use_reentrant": True}}
+
+
 @pytest.mark.parametrize(
-    "options",
-    [{"every_n_layers": 2}, {"offload": True}, {"gradient_checkpointing_kwargs": {"use_reentrant": True}}],
-    ids=str,
-)  # fmt: skip
-def test_every_kind_of_checkpointing_changes_no_gradient(options: dict[str, Any]) -> None:
-    """The encoder's states get gradients too, and layers behind frozen embeddings."""
+    ("name", "options"),
+    [(CAUSAL, {"every_n_layers": 2}), (CAUSAL, {"offload": True}), (CAUSAL, REENTRANT), (SEQUENCE, REENTRANT)],
+)
+def test_every_kind_of_checkpointing_changes_no_gradient(name: str, options: dict[str, Any]) -> None:
+    """Layers behind frozen embeddings get gradients too, and whatever computed the encoder's states that they look at."""
     gradients = []
     for on in (False, True):
-        net, _ = pair(CAUSAL, add_cross_attention=True, **QUIET)
+        net, _ = pair(name, add_cross_attention=name == CAUSAL, **QUIET)
         net.base_model.embeddings.requires_grad_(False)
-        states = torch.randn(3, 5, SMALL["hidden_size"], generator=torch.Generator().manual_seed(1)).double()
-        states.requires_grad_(True)
+        source = torch.randn(3, 5, SMALL["hidden_size"], generator=torch.Generator().manual_seed(1)).double()
+        source.requires_grad_(name == CAUSAL)
+        states = {"encoder_hidden_states": source.exp()} if name == CAUSAL else {}
         if on:
             net.gradient_checkpointing_enable(**options)
-        net.train()(**inputs_for(CAUSAL), **labels_for(CAUSAL), encoder_hidden_states=states).loss.backward()
-        gradients.append([states.grad, *(item.grad for item in net.parameters())])
-    assert float(gradients[0][0].abs().max()) > 0
+        net.train()(**inputs_for(name), **labels_for(name), **states).loss.backward()
+        gradients.append([source.grad, *(item.grad for item in net.parameters())])
+    assert sum(item is not None for item in gradients[0]) > 30
     for left, right in zip(*gradients, strict=True):
         assert (left is None) == (right is None)
         assert left is None or apart(left, right) < 1e-12
@@ -226,3 +238,14 @@ def test_lora_trains_as_on_transformers_model(name: str, tmp_path: Path) -> None
     assert abs(float(mine) - float(other)) < 1e-5  # transformers rounds the causal LM's logits to float32
     assert grads.keys() == expected.keys()
     assert all(apart(grads[key], expected[key]) < 1e-6 for key in grads)
+
+
+def test_adapters_get_the_arguments_of_the_next_forward() -> None:
+    net, _ = pair(CAUSAL)
+    adapted = peft.get_peft_model(net, peft.LoraConfig(task_type="CAUSAL_LM", target_modules=["query"]))
+    ids = inputs_for(CAUSAL)["input_ids"][:1]
+    with torch.no_grad():
+        cache = net(ids[:, :5]).past_key_values
+        step = adapted.prepare_inputs_for_generation(ids[:, :6], past_key_values=cache)
+        assert apart(net(**step).logits, net(ids[:, :6]).logits[:, 5:]) < 1e-12
+        assert torch.equal(adapted.generate(input_ids=ids, max_new_tokens=3), net.generate(ids, max_new_tokens=3))

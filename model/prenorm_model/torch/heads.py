@@ -174,6 +174,9 @@ class RobertaPreLayerNormForCausalLM(LanguageModel, GenerationMixin):
 
     accepts_loss_kwargs = True
     loss_type = "ForCausalLM"
+    generation_config = (
+        None  # peft hands it on; `generate` has its arguments, and takes what is left out from the config
+    )
 
     def __init__(self, config: RobertaPreLayerNormConfig) -> None:
         super().__init__(config)

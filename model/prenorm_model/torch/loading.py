@@ -217,7 +217,7 @@ def _initialize_new(model: ConfiguredModule, prefix: str, module: nn.Module, kee
 
 def _dtype(dtype: torch.dtype | str | None) -> torch.dtype | None:
     """Return the type that is meant; None: as stored."""
-    value = dtype if isinstance(dtype, torch.dtype | None) else getattr(torch, dtype, dtype)
+    value = dtype if isinstance(dtype, torch.dtype | None) else getattr(torch, dtype.removeprefix("torch."), dtype)
     if value is not None and not (isinstance(value, torch.dtype) and value.is_floating_point):
         raise ValueError(f"dtype is {dtype!r}, not a floating-point type of torch, its name, or 'auto'")
     return value

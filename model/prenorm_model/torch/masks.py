@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from prenorm_model.checks import is_shape
 from prenorm_model.torch.facts import are_values_known
 
 
@@ -95,6 +96,6 @@ def labels_reach_pads(labels: Tensor | None, mask: Tensor | None, ignored: int) 
     Returns:
         Whether that is known to be so.
     """
-    if not are_values_known() or labels is None or mask is None or labels.shape != mask.shape:
+    if not are_values_known() or labels is None or mask is None or not is_shape(tuple(labels.shape), tuple(mask.shape)):
         return False
     return bool(((labels != ignored) & (mask == 0)).any())

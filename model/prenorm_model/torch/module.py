@@ -26,6 +26,11 @@ class ConfiguredModule(nn.Module):
 
     def __init__(self, config: RobertaPreLayerNormConfig) -> None:
         super().__init__()
+        if not isinstance(config, RobertaPreLayerNormConfig):
+            raise TypeError(
+                f"config is a {type(config).__module__}.{type(config).__name__}; "
+                "RobertaPreLayerNormConfig.from_dict(config.to_dict()) makes the model's own of transformers'"
+            )
         config.validate()  # its attributes may have been set since it was made
         self.config = config
 

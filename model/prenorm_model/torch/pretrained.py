@@ -74,7 +74,7 @@ class SavedModule(ConfiguredModule):
             pretrained_model_name_or_path: a folder on disk, or a repo's id on the Hub; None: `config` and `state_dict` say
                 everything.
             *model_args: arguments of the class after the config.
-            config: in place of the folder's config.json: a configuration, or where its file is.
+            config: in place of the folder's config.json: a configuration, transformers' too, or where its file is.
             cache_dir: where downloaded files are kept; default: huggingface_hub's own cache.
             ignore_mismatched_sizes: initialize weights anew whose shape is not the stored one, instead of refusing.
             force_download: download files that are in the cache too.
@@ -129,8 +129,10 @@ class SavedModule(ConfiguredModule):
             for name, value in changes.items()
             if name not in constructor and name not in IGNORED_LOADING and name not in UNSUPPORTED_LOADING
         }
+        if not pretrained_model_name_or_path and (config is None or state_dict is None):
+            raise ValueError(f"{call} needs a folder or a repo, or else both config and state_dict")
         location = Location(pretrained_model_name_or_path or "state_dict", **hub)
-        config = _config(call, location, pretrained_model_name_or_path, config, hub, fields)
+        config = _config(location, config, hub, fields)
         model, info = load(cls, location, config, (model_args, arguments), options)
         return (model, info) if output_loading_info else model  # type: ignore[return-value]  # as transformers types it
 
@@ -221,22 +223,21 @@ def _one_of(call: str, **names: Any) -> Any:
 
 
 def _config(
-    call: str,
-    location: Location,
-    source: str | Path | None,
-    config: RobertaPreLayerNormConfig | str | Path | None,
-    hub: HubOptions,
-    changes: Mapping[str, Any],
+    location: Location, config: object, hub: HubOptions, changes: Mapping[str, Any]
 ) -> RobertaPreLayerNormConfig:
     """Return the configuration to load with: the one that came, or the one that lies where that is, or with the weights."""
-    if isinstance(config, RobertaPreLayerNormConfig):
-        if changes:
-            raise ValueError(f"{', '.join(changes)}: change the config that is passed, or leave it out")
-        copied = copy.deepcopy(config)
-        copied.name_or_path = str(source or config.name_or_path)
-        return copied
-    if config is not None:
+    if config is None:
+        return RobertaPreLayerNormConfig.from_location(location, **changes)
+    if isinstance(config, str | Path):
         return RobertaPreLayerNormConfig.from_pretrained(config, **hub, **changes)
-    if source is None:
-        raise ValueError(f"{call} needs a folder or a repo, or else both config and state_dict")
-    return RobertaPreLayerNormConfig.from_location(location, **changes)
+    if changes:
+        raise ValueError(f"{', '.join(changes)}: change the config that is passed, or leave it out")
+    if not hasattr(config, "to_dict"):
+        raise TypeError(f"config is a {type(config).__name__}, not a configuration, a folder, a repo or a file")
+    # The model's own, or transformers'. What the caller has stays as it is.
+    if isinstance(config, RobertaPreLayerNormConfig):
+        copied = copy.deepcopy(config)
+    else:
+        copied = RobertaPreLayerNormConfig.from_dict(config.to_dict())
+    copied.name_or_path = str(location)
+    return copied

@@ -22,7 +22,13 @@ def main() -> None:
     sys.path[:0] = [str(Path(__file__).parents[3] / "model")]
     import prenorm_model
 
-    answer = {"version": transformers.__version__, "apart": {}, "same parameters": True}
+    answer = {
+        "version": transformers.__version__,
+        "apart": {},
+        "same parameters": True,
+        "same tokens": True,
+        "as by itself": [],
+    }
     ids = torch.tensor([[1, 1, 0, 5, 9, 3, 2], [0, 4, 8, 7, 6, 30, 2]])
     mask = ids.ne(1)
     for kind, changes in CASES:
@@ -31,8 +37,8 @@ def main() -> None:
         torch.manual_seed(1)
         ours = net_class(config).eval()
         with torch.no_grad():
-            for parameter in ours.parameters():
-                parameter.normal_(std=0.3)
+            for name, parameter in ours.named_parameters():
+                parameter.normal_(std=0.3).add_(1.0 if name.lower().endswith("norm.weight") else 0.0)
         theirs = ours.to_transformers()
         back = net_class.from_transformers(theirs)
         with torch.no_grad():
@@ -45,7 +51,10 @@ def main() -> None:
         if kind == "ForCausalLM":
             options = {"attention_mask": mask.long(), "max_new_tokens": 8, "eos_token_id": -1}
             made = [net.generate(ids, **options) for net in (ours, theirs)]
-            answer["same tokens"] = torch.equal(*made)
+            answer["same tokens"] = answer["same tokens"] and torch.equal(*made)
+            plain = type(theirs)(theirs.config).eval()
+            plain.load_state_dict(theirs.state_dict())
+            answer["as by itself"].append(torch.equal(plain.generate(ids, **options), made[0]))
             answer["own positions"] = torch.equal(
                 theirs.generate(ids[1:], position_ids=torch.arange(2, 9)[None], max_new_tokens=1, eos_token_id=-1),
                 made[0][1:, :8],
