@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
+from safetensors.torch import load_file, save
 
 from helpers.hub import DropInAnswer, Hub, Status, WrongContent
 from helpers.hub.command import CommandWorker, prenorm
@@ -127,6 +128,25 @@ def test_a_wrong_byte_of_a_folder(command: CommandWorker, hub: Hub, home: Path, 
     assert done.returncode == 4 and "model.safetensors" in done.stderr
     hub.faults.clear()
     assert command.run(hub, home, "verify", SOURCE / "checkpoint.pt", "lab/model", "--quiet").returncode == 0
+
+
+def test_of_two_sets_of_weights_the_one_that_loaders_take_is_judged(
+    command: CommandWorker, hub: Hub, home: Path, tmp_path: Path
+) -> None:
+    """The single file, where there is an index beside it."""
+    out = tmp_path / "out"
+    assert command.run(hub, home, "convert", SOURCE / "checkpoint.pt", out, "--quiet").returncode == 0
+    sound = load_file(out / "model.safetensors")
+    other = {name: tensor + 1 for name, tensor in sound.items()}
+    shard, index = "model-00001-of-00001.safetensors", "model.safetensors.index.json"
+    listed = json.dumps({"metadata": {}, "weight_map": dict.fromkeys(sound, shard)}).encode()
+    for single, sharded, code in ((sound, other, 0), (other, sound, 1)):
+        weights = {
+            name: save(tensors, {"format": "pt"}) for name, tensors in (("model.safetensors", single), (shard, sharded))
+        }
+        hub.seed("lab/model", {"config.json": (out / "config.json").read_bytes(), index: listed, **weights})
+        done = command.run(hub, home, "verify", SOURCE / "checkpoint.pt", "lab/model", "--quiet")
+        assert done.returncode == code, done.stderr
 
 
 def test_a_dropped_download_goes_on(command: CommandWorker, hub: Hub, home: Path, tmp_path: Path) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from prenorm.cli.command import OptionCommand
-from prenorm.cli.signals import resumable_push
+from prenorm.cli.signals import closed_pipe_told, resumable_push
 from prenorm.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -35,6 +35,35 @@ class Session:
     debug: bool = False
 
 
+class CommandGroup(click.Group):
+    """The commands, which a closed pipe ends by `ReaderGone`."""
+
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        """Parse the arguments, and print help where it is asked for.
+
+        Args:
+            *args: click's.
+            **extra: click's.
+
+        Returns:
+            click's.
+        """
+        with closed_pipe_told():
+            return super().make_context(*args, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command.
+
+        Args:
+            ctx: click's.
+
+        Returns:
+            click's.
+        """
+        with closed_pipe_told():
+            return super().invoke(ctx)
+
+
 _HELP = """Convert fairseq's pre-LayerNorm RoBERTa checkpoints to Hugging Face folders, and prove it.
 
 \b
@@ -43,7 +72,12 @@ Exit codes: 0 done and proven, 1 parity failed, 2 usage, 3 the model cannot be r
 """
 
 
-@click.group("prenorm", help=_HELP, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(
+    "prenorm",
+    cls=CommandGroup,
+    help=_HELP,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
 @click.version_option(package_name="prenorm")
 @click.option("--debug", is_flag=True, help="Show a traceback with an error.  [default: off]")
 @click.pass_obj

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.markup import escape as escape_markup
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.segment import Segment
 from rich.table import Table
+from rich.text import Text
 
 from prenorm.errors import printable
 
@@ -18,7 +21,34 @@ if TYPE_CHECKING:
     from prenorm.hub.push import Pushed
     from prenorm.options import StrPath
 
-_PIPED_WIDTH = 160  # piped output is for reading, too: this keeps a tensor on one line
+_PIPED_WIDTH = 160  # piped output is for reading, too: this keeps a tensor on one line; COLUMNS says otherwise
+
+
+class TitledTable(Table):
+    """A table below its heading, which is not filled up with blanks, as rich's own title is."""
+
+    def __init__(self, heading: str, *, show_header: bool) -> None:
+        """Make a table without columns.
+
+        Args:
+            heading: what stands above, in rich's markup.
+            show_header: whether the columns have names.
+        """
+        super().__init__(show_header=show_header)
+        self._heading = heading
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType | Segment]:
+        """Yield heading and table.
+
+        Args:
+            console: where it is printed.
+            options: how wide, and so on.
+
+        Yields:
+            What rich prints.
+        """
+        yield Text.from_markup(self._heading, style="bold")
+        yield from super().__rich_console__(console, options)
 
 
 def escape(text: str) -> str:
@@ -36,7 +66,9 @@ def escape(text: str) -> str:
 def stdout() -> Console:
     """Return the console for results."""
     console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=_PIPED_WIDTH)
+    if console.is_terminal or os.environ.get("COLUMNS", "").isdecimal():
+        return console
+    return Console(highlight=False, width=_PIPED_WIDTH)
 
 
 def table(*columns: str, title: str) -> Table:
@@ -49,7 +81,7 @@ def table(*columns: str, title: str) -> Table:
     Returns:
         The table.
     """
-    made = Table(title=title, title_justify="left", title_style="bold", show_header=any(columns))
+    made = TitledTable(title, show_header=any(columns))
     for column in columns:
         made.add_column(column, overflow="fold")
     return made

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -9,7 +11,7 @@ from typing import Any, NoReturn
 import click
 
 from prenorm.cli.app import Session, prenorm
-from prenorm.cli.signals import PushInterrupted, Terminated, raise_on_termination
+from prenorm.cli.signals import PushInterrupted, ReaderGone, Terminated, raise_on_termination
 from prenorm.errors import ExitCode, PrenormError, describe
 
 # What ends a command early, with its message and exit code; the first line that fits counts.
@@ -33,14 +35,17 @@ _ENDS: tuple[tuple[type[BaseException], Callable[[Any], str], Callable[[Any], in
 def main() -> NoReturn:
     """Run the command and end the process with its exit code."""
     raise_on_termination()
+    _print_what_the_encoding_lacks_as_escapes()
     session = Session()
     try:
-        sys.exit(prenorm(standalone_mode=False, obj=session) or ExitCode.DONE)
+        code = prenorm(standalone_mode=False, obj=session) or ExitCode.DONE
+        sys.stdout.flush()  # a pipe that is closed is found out here, and not when the interpreter ends
+        sys.exit(code)
     except click.ClickException as error:
         error.show()
         sys.exit(ExitCode.USAGE)
-    except BrokenPipeError:  # the reader of our output has seen enough
-        sys.stderr.close()
+    except (BrokenPipeError, ReaderGone):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is still to be flushed goes there
         sys.exit(ExitCode.DONE)
     except tuple(kind for kind, _, _ in _ENDS) as error:
         message, code = next((message, code) for kind, message, code in _ENDS if isinstance(error, kind))
@@ -48,6 +53,13 @@ def main() -> NoReturn:
 
         print_error(message(error), with_traceback=session.debug)
         sys.exit(code(error))
+
+
+def _print_what_the_encoding_lacks_as_escapes() -> None:
+    r"""Let no character end the command: under `PYTHONIOENCODING=ascii` a name prints as `\u2013`."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _reason(error: OSError) -> str:

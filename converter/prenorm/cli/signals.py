@@ -27,6 +27,28 @@ class Terminated(BaseException):
         super().__init__(signal.Signals(number).name)
 
 
+class ReaderGone(BaseException):
+    """The reader of our output has seen enough, and closed the pipe."""
+
+
+@contextmanager
+def closed_pipe_told() -> Generator[None]:
+    """Raise `ReaderGone` where a pipe is closed; click and rich would end the process with code 1.
+
+    Yields:
+        While something may be printed.
+
+    Raises:
+        ReaderGone: when a pipe was closed.
+    """
+    try:
+        yield
+    except (BrokenPipeError, SystemExit) as error:
+        if isinstance(error, BrokenPipeError) or isinstance(error.__context__, BrokenPipeError):
+            raise ReaderGone from error
+        raise
+
+
 class PushInterrupted(BaseException):
     """A push was interrupted or terminated after the folder was proven; the same push can go on.
 

@@ -24,8 +24,8 @@ from prenorm.hub.retries import Requests, RetryPolicy
 from prenorm.progress import Progress, Silent
 
 _TOKENIZER_FILES = (*TOKENIZER_SOURCES, TOKENIZER_CONFIG_FILE, *TOKENIZER_SUPPLEMENTS)
-# Index and single file of each kind of weights; the first kind that a repo has is downloaded.
-_WEIGHTS = ((INDEX_FILE, WEIGHTS_FILE), ("pytorch_model.bin.index.json", "pytorch_model.bin"))
+# Single file and index of each kind of weights. The first that a repo has is downloaded: the one that loaders take.
+_WEIGHTS = ((WEIGHTS_FILE, INDEX_FILE), ("pytorch_model.bin", "pytorch_model.bin.index.json"))
 _POLICY = RetryPolicy(attempts=3)
 
 
@@ -196,7 +196,10 @@ class _Damaged(ConnectionError):
 
 def _weight_files(snapshot: _Snapshot) -> Iterator[str]:
     """Yield the files of the first kind of weights that the repo has, shards included."""
-    for index, single in _WEIGHTS:
+    for single, index in _WEIGHTS:
+        if single in snapshot.repo.files:
+            yield single
+            return
         if index in snapshot.repo.files:
             content = json.loads(snapshot.download(index).read_text(encoding="utf-8"))
             names = set(content["weight_map"].values()) if isinstance(content, dict) else set()
@@ -205,7 +208,4 @@ def _weight_files(snapshot: _Snapshot) -> Iterator[str]:
                     f"{index} names files outside the repo", subject=snapshot.requests.repo_id, advice="Do not trust it"
                 )
             yield from (index, *sorted(names))
-            return
-        if single in snapshot.repo.files:
-            yield single
             return
