@@ -93,8 +93,10 @@ class LanguageModel(PretrainedModel):
             new_embeddings: the new one, from hidden to vocab. Another matrix than the word embeddings' unties the two.
         """
         self.lm_head.decoder = new_embeddings
-        if new_embeddings.bias is not None:
-            self.lm_head.bias = new_embeddings.bias
+        bias = new_embeddings.bias
+        self.lm_head.bias = (
+            nn.Parameter(new_embeddings.weight.new_zeros(new_embeddings.out_features)) if bias is None else bias
+        )
         self.config.tie_word_embeddings = new_embeddings.weight is self.get_input_embeddings().weight
         self.tie_weights()
 
