@@ -208,11 +208,11 @@ def print_push(result: Pushed) -> None:
     if changes:
         console.print(files)
     if changes.others:
-        console.print(f"Left as they are: {escape(printable(', '.join(changes.others)))}")
+        console.print(f"Left as they are: {escape(printable(', '.join(changes.others)))}", soft_wrap=True)
     if not changes:
-        console.print("Nothing to send: the repo has all of it.")
+        console.print("Nothing to send: the repo has all of it.", soft_wrap=True)
     if result.dry_run:
         branch = escape(f"{result.repo_id}, {result.revision}")
-        console.print(f"Nothing was sent (--dry-run): {len(changes.send)} files to {branch}.")
+        console.print(f"Nothing was sent (--dry-run): {len(changes.send)} files to {branch}.", soft_wrap=True)
     else:
         console.print(escape(str(result.url)), soft_wrap=True)

@@ -96,5 +96,7 @@ def print_conversion(result: Conversion) -> None:
         table.add_row(path.name, f"{path.stat().st_size:,}", digests.get(path.name, ""))
     stdout.print(table)
     spent = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in result.seconds.items())
-    stdout.print(f"{result.plan.architecture}, for {result.plan.task.kind.value}: {result.plan.task.why}")
+    stdout.print(
+        f"{result.plan.architecture}, for {result.plan.task.kind.value}: {result.plan.task.why}", soft_wrap=True
+    )
     stdout.print(f"{result.report.verdict.capitalize()}: {result.output} ({spent})", soft_wrap=True)

@@ -101,7 +101,8 @@ def print_verification(report: Report) -> None:
         cost = report.cost_of_type
         console.print(
             f"What {cost['dtype']} costs (not judged): same best token {float(cost['top1_agreement']):.2%}, "
-            f"KL divergence {float(cost['kl_mean']):.1e} on average and {float(cost['kl_max']):.1e} at most"
+            f"KL divergence {float(cost['kl_mean']):.1e} on average and {float(cost['kl_max']):.1e} at most",
+            soft_wrap=True,
         )
     print_examples(report)
     print_verdict(report)
@@ -126,7 +127,7 @@ def print_verdict(report: Report) -> None:
     Args:
         report: the report.
     """
-    stdout().print(f"Verdict: {report.words}", style=_verdict_style(report))
+    stdout().print(f"Verdict: {report.words}", style=_verdict_style(report), soft_wrap=True)
 
 
 def _verdict_style(report: Report) -> str:
@@ -152,7 +153,7 @@ def print_fitness(report: Report) -> None:
     _print_disagreements(console, report.disagreements)
     not_run = sum(check.outcome == "not run" for check in report.checks)
     suffix = f" ({not_run} not run)" if not_run else ""
-    console.print(f"Verdict: {report.words}{suffix}", style=_verdict_style(report))
+    console.print(f"Verdict: {report.words}{suffix}", style=_verdict_style(report), soft_wrap=True)
 
 
 def _first(texts: Sequence[str], most: int) -> list[str]:
@@ -165,4 +166,4 @@ def _print_disagreements(console: Console, disagreements: Sequence[str]) -> None
     for text in disagreements[:_MOST_SHOWN]:
         console.print(f"[bold red]✗[/bold red] {escape(text)}", soft_wrap=True)
     if len(disagreements) > _MOST_SHOWN:
-        console.print(f"... and {len(disagreements) - _MOST_SHOWN} more; --report FILE has them all")
+        console.print(f"... and {len(disagreements) - _MOST_SHOWN} more; --report FILE has them all", soft_wrap=True)
