@@ -13,9 +13,7 @@ from helpers.paths import BPE, FIXTURES
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # nothing in the tests may load from the Hub
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
-os.environ.pop(
-    "COLUMNS", None
-)  # pytest-xdist tells its workers how wide the terminal is; what is printed into a pipe would follow
+os.environ.pop("COLUMNS", None)  # pytest-xdist sets it, and what is printed into a pipe would be as wide
 
 # pytest-xdist runs one worker per core; more threads than cores only slow each other down.
 if "PYTEST_XDIST_WORKER" in os.environ:

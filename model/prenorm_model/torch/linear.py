@@ -37,7 +37,8 @@ def apply_linear(layer: nn.Module, x: Tensor, act: Callable[[Tensor], Tensor] | 
     Returns:
         [..., outputs].
     """
-    if not (_HAS_ONEDNN and _is_plain(layer) and _is_plain_product(layer, x)):
+    is_large = x.numel() >= MIN_ROWS * x.shape[-1]  # asked first: of a token at a time, the other questions take longer
+    if not (is_large and _HAS_ONEDNN and _is_plain(layer) and _is_plain_product(layer, x)):
         y: Tensor = layer(x)
         return y if act is None else act(y)
     kind, form = _IN_ONE_PASS.get(act, ("none", ""))
@@ -58,14 +59,13 @@ def _is_plain(layer: nn.Module) -> bool:
 
 
 def _is_plain_product(layer: nn.Module, x: Tensor) -> bool:
-    """Return whether the product is one that oneDNN has: in float32 on the CPU, of many rows, and without gradients."""
+    """Return whether the product is one that oneDNN has: in float32 on the CPU, and without gradients."""
     weight = layer.weight
     return (
         type(x) is Tensor
         and x.dtype is torch.float32
         and weight.dtype is torch.float32
         and x.device.type == weight.device.type == "cpu"
-        and x.numel() >= MIN_ROWS * x.shape[-1]
         and not torch.is_grad_enabled()
         and not torch.is_autocast_enabled("cpu")
         and are_values_known()
