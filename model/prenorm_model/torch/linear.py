@@ -37,7 +37,8 @@ def apply_linear(layer: nn.Module, x: Tensor, act: Callable[[Tensor], Tensor] | 
     Returns:
         [..., outputs].
     """
-    is_large = x.numel() >= MIN_ROWS * x.shape[-1]  # asked first: of a token at a time, the other questions take longer
+    # Asked first: of a token at a time, the other questions take longer. In a graph that serves all sizes none is asked.
+    is_large = are_values_known() and x.numel() >= MIN_ROWS * x.shape[-1]
     if not (is_large and _HAS_ONEDNN and _is_plain(layer) and _is_plain_product(layer, x)):
         y: Tensor = layer(x)
         return y if act is None else act(y)
@@ -68,6 +69,5 @@ def _is_plain_product(layer: nn.Module, x: Tensor) -> bool:
         and x.device.type == weight.device.type == "cpu"
         and not torch.is_grad_enabled()
         and not torch.is_autocast_enabled("cpu")
-        and are_values_known()
         and bool(torch.backends.mkldnn.enabled)
     )
