@@ -43,6 +43,10 @@ def test_a_reader_that_has_seen_enough_is_no_failure(arguments: tuple[str | Path
     assert (done.returncode, done.stderr) == (0, b"")
 
 
+def test_columns_that_are_no_width_are_none() -> None:
+    assert printed("inspect", MLM, COLUMNS="0") == printed("inspect", MLM, COLUMNS="") == printed("inspect", MLM)
+
+
 @pytest.mark.parametrize("columns", [60, 100])
 def test_tables_are_as_wide_as_the_terminal_that_a_pager_shows_them_on(columns: int) -> None:
     shown = printed("inspect", MLM, COLUMNS=str(columns))

@@ -66,9 +66,11 @@ def escape(text: str) -> str:
 def stdout() -> Console:
     """Return the console for results."""
     console = Console(highlight=False)
-    if console.is_terminal or os.environ.get("COLUMNS", "").isdecimal():
+    if console.is_terminal:
         return console
-    return Console(highlight=False, width=_PIPED_WIDTH)
+    columns = os.environ.get("COLUMNS", "")
+    width = int(columns) if columns.isdecimal() else 0  # 0 is what some programs set that do not know
+    return Console(highlight=False, width=width or _PIPED_WIDTH)
 
 
 def table(*columns: str, title: str) -> Table:
