@@ -158,9 +158,8 @@ class RobertaPreLayerNormConfig(ConfigFile):
     is_decoder: bool = False
     add_cross_attention: bool = False
     tie_word_embeddings: bool = True
-    num_labels: int | None = field(
-        default_factory=lambda: None
-    )  # so that the class has none, and `__getattr__` is asked
+    # By a factory, so that the class has no such attribute, and `__getattr__` is asked.
+    num_labels: int | None = field(default_factory=lambda: None)
     id2label: dict[int, str] | None = None
     label2id: dict[str, int] | None = None
     problem_type: str | None = None

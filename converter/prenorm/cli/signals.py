@@ -32,7 +32,7 @@ class ReaderGone(BaseException):
 
 
 @contextmanager
-def closed_pipe_told() -> Generator[None]:
+def closed_pipe_told() -> Generator[None, None, None]:
     """Raise `ReaderGone` where a pipe is closed; click and rich would end the process with code 1.
 
     Yields:

@@ -75,10 +75,8 @@ class GenerationMixin(ConfiguredModule):
         """
         chosen = GenerationOptions.of(generation_config, options)
         prompt = _prompt(self.config, chosen, inputs, input_ids, self.device)
-        pad, ends = (
-            chosen.pad(self.config),
-            torch.tensor(chosen.ends(self.config), dtype=torch.long, device=prompt.device),
-        )
+        pad = chosen.pad(self.config)
+        ends = torch.tensor(chosen.ends(self.config), dtype=torch.long, device=prompt.device)
         # A pad that ends texts too may be a prompt's own token.
         inferred = torch.ones_like(prompt, dtype=torch.bool) if pad in ends else prompt.ne(pad)
         mask = inferred if attention_mask is None else attention_mask.bool()

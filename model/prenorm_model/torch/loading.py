@@ -59,7 +59,7 @@ class LoadingInfo(TypedDict):
 
 @dataclass(frozen=True)
 class LoadingOptions:
-    """How weights are read and put into a model; `PreTrainedModel.from_pretrained` explains the fields."""
+    """How weights are read and put into a model; `SavedModule.from_pretrained` explains the fields."""
 
     state_dict: Mapping[str, Tensor] | None = None
     dtype: torch.dtype | str | None = None

@@ -109,8 +109,8 @@ class SavedModule(ConfiguredModule):
         """
         call = f"{cls.__name__}.from_pretrained"
         constructor = inspect.signature(cls).parameters.keys() - {"config"}
-        known = {*constructor, *RobertaPreLayerNormConfig.settable_names(), *IGNORED_LOADING, *UNSUPPORTED_LOADING}
-        refuse_unknown(call, changes, known)
+        no_fields = {*constructor, *IGNORED_LOADING, *UNSUPPORTED_LOADING}
+        refuse_unknown(call, changes, {*no_fields, *RobertaPreLayerNormConfig.settable_names()})
         refuse_unsupported(call, changes, UNSUPPORTED_LOADING)
         _check_choices(call, weights_only, attn_implementation)
         options = LoadingOptions(
@@ -124,11 +124,7 @@ class SavedModule(ConfiguredModule):
             revision=revision, subfolder=subfolder,
         )  # fmt: skip
         arguments = {name: value for name, value in changes.items() if name in constructor}
-        fields = {
-            name: value
-            for name, value in changes.items()
-            if name not in constructor and name not in IGNORED_LOADING and name not in UNSUPPORTED_LOADING
-        }
+        fields = {name: value for name, value in changes.items() if name not in no_fields}
         if not pretrained_model_name_or_path and (config is None or state_dict is None):
             raise ValueError(f"{call} needs a folder or a repo, or else both config and state_dict")
         location = Location(pretrained_model_name_or_path or "state_dict", **hub)
