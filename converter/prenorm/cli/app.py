@@ -115,7 +115,6 @@ def prenorm(context: click.Context, /, **_: object) -> None:
 
     Args:
         context: of the running command.
-        **_: the same options, those at their defaults too.
     """
     session = context.ensure_object(Session)
     session.before = {name: value for name, value in written(context).items() if name != "version"}
