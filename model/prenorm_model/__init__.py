@@ -94,5 +94,5 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     """Return the names of the module, those that are not imported yet but could be among them."""
-    found = {name for name, item in _FRAMEWORKS.items() if all(find_spec(module) for module in item.needs)}
-    return sorted({*globals(), *__all__, *found})
+    installed = {name for name, item in _FRAMEWORKS.items() if all(find_spec(module) for module in item.needs)}
+    return sorted({*globals(), *__all__, *installed})

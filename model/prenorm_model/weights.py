@@ -57,11 +57,7 @@ class StoredWeights(Mapping[str, "np.ndarray"]):
         return {name: entry.shape for name, entry in self._entries.items()}
 
     def __getitem__(self, name: str) -> np.ndarray:
-        """Return a weight, read-only.
-
-        Raises:
-            ValueError: if numpy has no such type.
-        """
+        """Return a weight, read-only; one of a type that numpy does not have is a ValueError."""
         import numpy as np
 
         entry = self._entries[name]
