@@ -25,6 +25,7 @@ from prenorm_model.outputs import (
 )
 
 if TYPE_CHECKING:
+    from prenorm_model.flax import *  # noqa: F403 - type checkers take the names for public ones
     from prenorm_model.torch import (
         KeyValueCache,
         RobertaPreLayerNormForCausalLM,
@@ -72,7 +73,14 @@ class _Framework(NamedTuple):
 
 _TORCH = _Framework("torch", ("torch",), "pip install prenorm")
 # The names of the other frameworks are in no `__all__`: `import *` would import what is perhaps not installed.
-_FRAMEWORKS: dict[str, _Framework] = {}
+_FLAX = _Framework("flax", ("flax", "jax"), "pip install 'prenorm[flax]'")
+_TASKS = (
+    "Model", "ForCausalLM", "ForMaskedLM", "ForSequenceClassification", "ForMultipleChoice", "ForTokenClassification",
+    "ForQuestionAnswering",
+)  # fmt: skip
+_FRAMEWORKS = {
+    f"{prefix}RobertaPreLayerNorm{task}": framework for prefix, framework in (("Flax", _FLAX),) for task in _TASKS
+}
 # Where each public name is that is not defined above.
 _PARTS = {name: _TORCH for name in __all__ if name not in globals()} | _FRAMEWORKS
 
