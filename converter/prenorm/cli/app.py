@@ -99,6 +99,7 @@ def inspect(options: InspectOptions, output: JsonOptions) -> None:
         output: what is shown.
     """
     from prenorm.cli import console, inspection
+    from prenorm.commands.destination import convert_command
     from prenorm.commands.inspect import inspect as run
 
     with console.ConsoleProgress() as progress:
@@ -107,27 +108,35 @@ def inspect(options: InspectOptions, output: JsonOptions) -> None:
         console.print_json(result.to_dict())
     else:
         inspection.print_inspection(result)
+        if result.converts_to is not None:
+            console.print_next([convert_command(options, options.checkpoint)])
 
 
 def convert(options: ConvertOptions, output: ReportOptions) -> None:
     """Convert CHECKPOINT into the model folder OUTPUT, and prove that it computes the same; or write nothing.
+
+    Without OUTPUT the folder has CHECKPOINT's name, in the working directory. The dictionary, and the files of its tokenizer,
+    are looked for beside CHECKPOINT.
 
     Args:
         options: what is converted, and how.
         output: what is shown and written.
     """
     from prenorm.cli import console, conversion
+    from prenorm.commands.destination import next_commands, output_of
     from prenorm.options import ConvertAndPushOptions
 
-    output.check(options.output)
+    options = replace(options, output=output_of(options))
+    output.check(output_of(options))
     if isinstance(options, ConvertAndPushOptions):
         conversion.convert_and_push(options, output)
         return
     result = conversion.convert(options, output)
     if output.as_json:
-        console.print_json(conversion.as_json(result))
+        console.print_json({**conversion.as_json(result), "next": next_commands(options)})
     elif not output.quiet:
         conversion.print_conversion(result)
+        console.print_next(next_commands(options))
 
 
 def verify(options: VerifyOptions | GoldenOptions | FolderOnlyOptions, output: ReportOptions) -> ExitCode:

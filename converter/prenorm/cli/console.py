@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -178,6 +178,18 @@ def print_error(message: str, *, with_traceback: bool = False) -> None:
 
         sys.stderr.write(redacted(traceback.format_exc()))
     Console(stderr=True, highlight=False).print(f"[red]Error:[/red] {escape(message)}", soft_wrap=True)
+
+
+def print_next(commands: Sequence[str]) -> None:
+    """Print what the user may do next.
+
+    Args:
+        commands: one line for a shell each.
+    """
+    console = stdout()
+    console.print("Next:", style="bold")
+    for command in commands:
+        console.print(f"    {escape(command)}", soft_wrap=True)
 
 
 def print_recording(path: StrPath, facts: Mapping[str, Any]) -> None:

@@ -74,6 +74,7 @@ def _print_summary(console: Console, result: Inspection) -> None:
             f"{escape(str(target['chosen_because']))}",
             soft_wrap=True,
         )
+        console.print(f"Tokenizer: {escape(str(target['tokenizer']))}", soft_wrap=True)
     for text in result.warnings:
         console.print(f"[yellow]Note:[/yellow] {escape(text)}", soft_wrap=True)
 

@@ -76,7 +76,8 @@ def _parameters(modes: Modes[Any]) -> Iterator[click.Parameter]:
     if modes.metavar:
         yield click.Argument([_PATHS], nargs=-1, required=True, metavar=modes.metavar)
     else:
-        yield from (click.Argument([item.name]) for item in argument_fields(modes.groups[0]))
+        for item in argument_fields(modes.groups[0]):
+            yield click.Argument([item.name], required=item.default is dataclasses.MISSING)
     items = {item.name: item for group in reversed(modes.groups) for item in option_fields(group)}
     order = dict.fromkeys(item.name for group in modes.groups for item in option_fields(group))
     yield from (_option(items[name]) for name in order)

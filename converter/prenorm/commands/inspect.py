@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from prenorm.checkpoint import Checkpoint, LazyTensor, NamedGlobal
 from prenorm.checkpoint.tensors import SourceTensor
 from prenorm.commands.keywords import with_keywords
-from prenorm.commands.opening import open_source
+from prenorm.commands.opening import gpt2_files, open_source
 from prenorm.errors import PrenormError, describe
 from prenorm.mapping.plan import ConversionPlan
 from prenorm.mapping.understood import Prepared, prepare
@@ -104,7 +104,7 @@ def inspect(options: InspectOptions) -> Inspection:
         globals=checkpoint.globals,
     )
     try:
-        prepared = prepare(checkpoint, options)
+        prepared = prepare(checkpoint, options, gpt2_files=gpt2_files(options, may_fetch=False))
     except PrenormError as error:
         layout, tensors = _known_tensors(checkpoint)
         return replace(
@@ -114,7 +114,7 @@ def inspect(options: InspectOptions) -> Inspection:
         inspection,
         layout=prepared.canonical.name,
         description=prepared.description,
-        converts_to=_target(prepared.plan),
+        converts_to={**_target(prepared.plan), "tokenizer": str(prepared.tokenizer)},
         tensors=_fates(prepared),
         warnings=prepared.warnings,
     )

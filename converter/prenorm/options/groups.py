@@ -27,6 +27,7 @@ _CHECKPOINT = Option(
     "The file that fairseq or DinkyTrain saved; on the Hub, hf://org/name/path.pt[@revision].",
     kind=Kind.PLACE, positional=True,
 )  # fmt: skip
+_NEARBY = "what fits, beside CHECKPOINT"
 _FOLDER = Option("A model folder, local or a repo id of the Hub, by whoever made it.", kind=Kind.PLACE, positional=True)
 
 
@@ -60,12 +61,12 @@ class SourceOptions(Options):
         None, "fairseq's dictionary.", kind=Kind.PATH, flag="--dict", unset="dict.txt beside CHECKPOINT"
     )
     bpe_dir: StrPath | None = option(
-        None, "Folder with GPT-2's encoder.json and vocab.bpe.", kind=Kind.PATH, unset="no tokenizer"
-    )
-    sentencepiece: StrPath | None = option(
-        None, "Instead: a sentencepiece model.", kind=Kind.PATH, unset="no tokenizer"
-    )
-    words: bool = option(False, "Instead: the dictionary holds words.", kind=Kind.FLAG, unset="no tokenizer")
+        None, "Folder with the BPE's encoder.json and vocab.bpe, or vocab.json and merges.txt; gpt2: GPT-2's, from the Hub.",
+        kind=Kind.PATH, unset=_NEARBY,
+    )  # fmt: skip
+    sentencepiece: StrPath | None = option(None, "Instead: a sentencepiece model.", kind=Kind.PATH, unset=_NEARBY)
+    words: bool = option(False, "Instead: the dictionary holds words.", kind=Kind.FLAG)
+    no_tokenizer: bool = option(False, "Make no tokenizer, whatever lies beside CHECKPOINT.", kind=Kind.FLAG)
     label_dict: StrPath | None = option(
         None, "fairseq's dictionary of labels (label/dict.txt).", kind=Kind.PATH, unset="LABEL_0 ..."
     )
@@ -152,7 +153,9 @@ class ConvertOptions(StrictOptions, CardOptions, ReferenceOptions, SourceOptions
     """The options of `convert`."""
 
     checkpoint: StrPath = field(metadata=required(_CHECKPOINT))
-    output: StrPath = field(metadata=required(Option("The folder to make.", kind=Kind.PATH, positional=True)))
+    output: StrPath | None = option(
+        None, "The folder to make.", kind=Kind.PATH, unset="a folder of CHECKPOINT's name, here", positional=True
+    )
     _: KW_ONLY
     allow_nonfinite: bool = option(False, "Convert weights with NaN or infinity, unjudged.", kind=Kind.FLAG)
     overwrite: bool = option(False, "Replace OUTPUT in one step if it exists.", kind=Kind.FLAG, on_card=False)

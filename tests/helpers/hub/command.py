@@ -5,11 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from helpers.commands import run_command
-from helpers.paths import PRENORM
+from helpers.paths import PRENORM, ROOT
 
 from . import WRITER, Hub, Token, client_environment
 from .pushing import Worker
@@ -36,16 +37,24 @@ class CommandWorker(Worker):
         super().__init__(Path(sys.executable), scratch, "command_worker.py")
 
     def run(
-        self, hub: Hub, home: Path, *arguments: str | Path, token: Token | None = WRITER, **more: str
+        self,
+        hub: Hub,
+        home: Path,
+        *arguments: str | Path,
+        token: Token | None = WRITER,
+        folder: Path = ROOT,
+        changed: Mapping[str, object] | None = None,
+        **more: str,
     ) -> subprocess.CompletedProcess[str]:
-        """As `prenorm` below."""
+        """As `prenorm` below, in a folder; `changed` says what modules hold instead of their own, by dotted names."""
         outputs = [Path(tempfile.mkstemp(dir=self.scratch)[1]) for _ in range(2)]
         ours = {
             name: value for name, value in environment(hub, home, token, **more).items() if name[:2] in ("HF", "NO")
         }
         code = self.ask(
-            arguments=[*map(str, arguments)], environment=ours, stdout=str(outputs[0]), stderr=str(outputs[1])
-        )["code"]
+            arguments=[*map(str, arguments)], environment=ours, stdout=str(outputs[0]), stderr=str(outputs[1]),
+            folder=str(folder), changed=dict(changed or {}),
+        )["code"]  # fmt: skip
         texts = [path.read_text() for path in outputs]
         tell_no_secrets("".join(texts), *([token] if token else []))
         return subprocess.CompletedProcess([*map(str, arguments)], code, *texts)

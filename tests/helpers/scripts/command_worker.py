@@ -2,6 +2,7 @@
 as it is imported. A job is a line of JSON on stdin; its number is on stdout when its answer is in the file that it names.
 """
 
+import importlib
 import json
 import os
 import signal
@@ -17,6 +18,10 @@ def run(job):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
     os.environ.update(job["environment"])
     sys.argv = ["prenorm", *job["arguments"]]
+    os.chdir(job["folder"])
+    for name, value in job["changed"].items():
+        module, _, attribute = name.rpartition(".")
+        setattr(importlib.import_module(module), attribute, value)
     from prenorm.cli import main as cli
 
     try:
