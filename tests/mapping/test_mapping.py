@@ -81,3 +81,14 @@ def test_head_stored_twice_is_tied_by_its_bytes(tmp_path: Path) -> None:
     assert result.plan.description.tied
     dropped = next(row for row in result.report.tensors if row.source == "encoder.lm_head.weight")
     assert dropped.equal is True
+
+
+@pytest.mark.parametrize("name", ["dinkytrain-mlm", "dinkytrain-classification", "dinkytrain-no-embedding-norm"])
+def test_parameters_are_counted_as_transformers_counts_them(name: str) -> None:
+    import transformers
+
+    plan = prepare(open_checkpoint(FIXTURES / name / "checkpoint.pt"), SourceOptions()).plan
+    facts = {key: value for key, value in plan.config.items() if key not in ("architectures", "auto_map")}
+    with torch.device("meta"):
+        model = getattr(transformers, plan.architecture)(transformers.AutoConfig.for_model(**facts))
+    assert model.num_parameters() == plan.parameters

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 from prenorm.errors import NotRepresentable, UnreadableCheckpoint
@@ -41,6 +42,11 @@ class ConversionPlan:
     def architecture(self) -> str:
         """The class of transformers that the folder is for."""
         return self.target.architectures[self.task.kind]
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers the folder's weights hold; a tied matrix counts once, as in `num_parameters` of transformers."""
+        return sum(math.prod(row.shape) for row in self.rows)
 
 
 def plan_conversion(

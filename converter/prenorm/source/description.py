@@ -12,6 +12,7 @@ from prenorm.errors import CONTRADICTORY, UnreadableCheckpoint, UsageProblem
 from prenorm.source import refusals, training
 from prenorm.source.arguments import Arguments
 from prenorm.source.foreign_tensors import refuse_other_models, refuse_tensors
+from prenorm.source.history import TrainingHistory, training_history
 from prenorm.source.layouts import DEEPSPEED, ENCODER, Canonical
 from prenorm.source.positions import PositionTable, find_positions
 from prenorm.source.settings import training_facts
@@ -77,6 +78,7 @@ class SourceDescription:
     trained_head: training.TrainedHead | None
     regression: bool
     training: Mapping[str, object]
+    history: TrainingHistory
 
     @property
     def shares_embedding(self) -> bool:
@@ -140,6 +142,7 @@ def describe(
     positions, pad_id = find_positions(tensors, arguments, shapes.hidden_size, shapes.vocab_size)
     trained_with = _activation_recorded(arguments)
     chosen = _activation(canonical, trained_with, activation)
+    history = training_history(checkpoint, arguments)
     return SourceDescription(
         **shapes._asdict(),
         layout=canonical.name,
@@ -168,7 +171,8 @@ def describe(
         dtype=common_dtype(tensors),
         trained_head=training.trained_head(arguments),
         regression=training.is_regression(arguments),
-        training=training_facts(checkpoint, arguments),
+        training=training_facts(arguments, history),
+        history=history,
     )
 
 

@@ -11,8 +11,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from prenorm.checkpoint import Checkpoint
 from prenorm.source.arguments import Arguments
+from prenorm.source.history import TrainingHistory
 
 # fairseq's own registries, as far as they train a RoBERTa.
 _OPTIMIZERS = (
@@ -115,12 +115,12 @@ _SETTINGS: Mapping[str, _Setting] = {
 }
 
 
-def training_facts(checkpoint: Checkpoint, arguments: Arguments) -> dict[str, object]:
+def training_facts(arguments: Arguments, history: TrainingHistory) -> dict[str, object]:
     """Collect the settings that are recorded; see `_SETTINGS` for what each can be.
 
     Args:
-        checkpoint: the opened file.
-        arguments: what it records.
+        arguments: what the checkpoint records.
+        history: how far the training came.
 
     Returns:
         The settings, by fairseq's names of today.
@@ -134,11 +134,8 @@ def training_facts(checkpoint: Checkpoint, arguments: Arguments) -> dict[str, ob
             facts[name] = value
     words = {"task": _word(_TASKS)(arguments.task), "arch": _word(_ARCHITECTURES)(arguments.arch)}
     facts |= {name: word for name, word in words.items() if word is not None}
-    history = checkpoint.content.get("optimizer_history")
-    last = history[-1] if isinstance(history, list) and history else None
-    updates = _whole(0, 10**12)(last.get("num_updates")) if isinstance(last, dict) else None
-    if updates is not None:
-        facts["num_updates"] = updates
+    if history.updates is not None:
+        facts["num_updates"] = history.updates
     return facts
 
 

@@ -13,6 +13,7 @@ from helpers.stand_ins import namespace
 from prenorm.folder.card.facts import training_rows
 from prenorm.parts import open_checkpoint
 from prenorm.source.arguments import find_arguments
+from prenorm.source.history import training_history
 from prenorm.source.settings import training_facts
 
 BATCH = {"batch_size": 16, "update_freq": [4], "distributed_world_size": 8}
@@ -20,7 +21,8 @@ BATCH = {"batch_size": 16, "update_freq": [4], "distributed_world_size": 8}
 
 def found(history: object = None, **content: Any) -> dict[str, object]:
     checkpoint = replace(open_checkpoint(MLM), content={"optimizer_history": history, **content})
-    return training_facts(checkpoint, find_arguments(content))
+    arguments = find_arguments(content)
+    return training_facts(arguments, training_history(checkpoint, arguments))
 
 
 def flat(**arguments: object) -> dict[str, object]:

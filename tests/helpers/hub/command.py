@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import subprocess
-import sys
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from helpers.commands import run_command
-from helpers.paths import PRENORM, ROOT
+from helpers.commands import run_command, run_installed
+from helpers.paths import PRENORM
 
 from . import WRITER, Hub, Token, client_environment
-from .pushing import Worker
 
 
 def environment(hub: Hub, home: Path, token: Token | None = WRITER, **more: str) -> dict[str, str]:
@@ -22,42 +19,32 @@ def environment(hub: Hub, home: Path, token: Token | None = WRITER, **more: str)
 
 
 def prenorm(
-    hub: Hub, home: Path, *arguments: str | Path, token: Token | None = WRITER, **more: str
+    hub: Hub,
+    home: Path,
+    *arguments: str | Path,
+    token: Token | None = WRITER,
+    cwd: Path | None = None,
+    changed: Mapping[str, object] | None = None,
+    **more: str,
 ) -> subprocess.CompletedProcess[str]:
-    """Runs the command to its end. Whatever it prints holds no token and no signed address."""
-    done = run_command(*arguments, env=environment(hub, home, token, **more))
+    """Runs the command to its end. Whatever it prints holds no token and no signed address.
+
+    Args:
+        hub: whose address it has.
+        home: where it has its cache and its login.
+        *arguments: its words.
+        token: its login.
+        cwd: where it runs.
+        changed: as of `start_command`; not of a push.
+        **more: its environment, besides.
+    """
+    env = environment(hub, home, token, **more)
+    if arguments[0] == "push":  # which needs no torch: it starts as fast by itself
+        done = run_installed(*arguments, env=env, cwd=cwd)
+    else:
+        done = run_command(*arguments, env=env, cwd=cwd, changed=changed)
     tell_no_secrets(done.stdout + done.stderr, *([token] if token else []))
     return done
-
-
-class CommandWorker(Worker):
-    """Commands that need torch, which is imported once."""
-
-    def __init__(self, scratch: Path) -> None:
-        super().__init__(Path(sys.executable), scratch, "command_worker.py")
-
-    def run(
-        self,
-        hub: Hub,
-        home: Path,
-        *arguments: str | Path,
-        token: Token | None = WRITER,
-        folder: Path = ROOT,
-        changed: Mapping[str, object] | None = None,
-        **more: str,
-    ) -> subprocess.CompletedProcess[str]:
-        """As `prenorm` below, in a folder; `changed` says what modules hold instead of their own, by dotted names."""
-        outputs = [Path(tempfile.mkstemp(dir=self.scratch)[1]) for _ in range(2)]
-        ours = {
-            name: value for name, value in environment(hub, home, token, **more).items() if name[:2] in ("HF", "NO")
-        }
-        code = self.ask(
-            arguments=[*map(str, arguments)], environment=ours, stdout=str(outputs[0]), stderr=str(outputs[1]),
-            folder=str(folder), changed=dict(changed or {}),
-        )["code"]  # fmt: skip
-        texts = [path.read_text() for path in outputs]
-        tell_no_secrets("".join(texts), *([token] if token else []))
-        return subprocess.CompletedProcess([*map(str, arguments)], code, *texts)
 
 
 def tell_no_secrets(text: str, *tokens: Token) -> None:
