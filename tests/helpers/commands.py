@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,8 @@ from helpers.waiting import PATIENCE
 
 def run_command(*arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
     """The installed command `prenorm`, as a user runs it."""
+    # What C code has put into the process's environment, as readline puts a COLUMNS, is none of the user's.
+    options.setdefault("env", dict(os.environ))
     return subprocess.run([PRENORM, *map(str, arguments)], capture_output=True, text=True, timeout=PATIENCE, **options)
 
 

@@ -12,7 +12,7 @@ from prenorm.cli.signals import closed_pipe_told, resumable_push
 from prenorm.errors import ExitCode
 
 if TYPE_CHECKING:
-    from prenorm.cli.output import ConsoleOptions, JsonOptions, ReportOptions
+    from prenorm.cli.output import ConsoleOptions, InspectionOutput, JsonOptions, ReportOptions
     from prenorm.options import (
         ConvertOptions,
         FolderOnlyOptions,
@@ -91,12 +91,15 @@ def prenorm(session: Session, debug: bool) -> None:
     session.debug = debug
 
 
-def inspect(options: InspectOptions, output: JsonOptions) -> None:
+def inspect(options: InspectOptions, output: InspectionOutput) -> int:
     """Show what CHECKPOINT holds, what it converts to, and what its pickle names. Nothing in it is run.
 
     Args:
         options: which checkpoint, and how it is understood.
         output: what is shown.
+
+    Returns:
+        With `--check` the exit code that `convert` would end with, else 0.
     """
     from prenorm.cli import console, inspection
     from prenorm.commands.inspect import inspect as run
@@ -106,7 +109,8 @@ def inspect(options: InspectOptions, output: JsonOptions) -> None:
     if output.as_json:
         console.print_json(result.to_dict())
     else:
-        inspection.print_inspection(result)
+        inspection.print_inspection(result, tensors=output.tensors)
+    return (result.refusal_code or ExitCode.DONE) if output.check else ExitCode.DONE
 
 
 def convert(options: ConvertOptions, output: ReportOptions) -> None:

@@ -33,6 +33,16 @@ class JsonOptions(OptionGroup):
 
 
 @dataclass(frozen=True, kw_only=True)
+class InspectionOutput(JsonOptions):
+    """What is shown of an inspection, and whether its outcome is an exit code."""
+
+    tensors: bool = option(False, "List every tensor and every global of the pickle, too.", kind=Kind.FLAG)
+    check: bool = option(
+        False, "End with the exit code that convert would end with, if CHECKPOINT cannot be converted.", kind=Kind.FLAG
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class ConsoleOptions(JsonOptions):
     """What is shown."""
 
@@ -82,7 +92,7 @@ class ReportOptions(ConsoleOptions):
 
 # What each command takes: the groups of what it does, one for each of its modes, and the group of what it shows.
 GROUPS: Mapping[str, tuple[Modes[Any], type[OptionGroup]]] = {
-    "inspect": (Modes((InspectOptions,)), JsonOptions),
+    "inspect": (Modes((InspectOptions,)), InspectionOutput),
     "convert": (CONVERT_MODES, ReportOptions),
     "verify": (VERIFY_MODES, ReportOptions),
     "record": (Modes((RecordOptions,)), JsonOptions),
