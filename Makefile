@@ -7,6 +7,7 @@ OLD_HUB_VENV := .venv-hub-1
 PEER := .peer
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+unexport PYTHONDONTWRITEBYTECODE  # the tests start Python by the dozen, which would compile everything each time
 
 .PHONY: demo test peer quick check tables format clean env fairseq-env hub-env verify
 
@@ -67,11 +68,12 @@ $(FAIRSEQ_VENV)/.installed: pyproject.toml constraints.txt
 	PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(FAIRSEQ_VENV)/bin/python -m pip install --quiet "fairseq-fixed==0.12.3.1" safetensors sentencepiece
 	touch $@
 
-# The last transformers 4: it still has what later releases dropped.
+# The last transformers 4: it still has what later releases dropped, the classes in TensorFlow and Flax among it.
 $(OLD_VENV)/.installed: constraints-transformers-4.57.txt
 	test -x $(OLD_VENV)/bin/python || $(PYTHON) -m venv $(OLD_VENV)
 	$(OLD_VENV)/bin/python -m pip install --quiet --constraint constraints-transformers-4.57.txt torch
-	$(OLD_VENV)/bin/python -m pip install --quiet --constraint constraints-transformers-4.57.txt transformers safetensors msgspec accelerate onnx onnxruntime onnxscript
+	$(OLD_VENV)/bin/python -m pip install --quiet --constraint constraints-transformers-4.57.txt \
+		transformers safetensors msgspec accelerate onnx onnxruntime onnxscript tensorflow tf_keras jax flax
 	touch $@
 
 # The last huggingface_hub 1, without torch: what pushing imports, and no more.

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from helpers.commands import run_command, run_main
-from helpers.paths import BPE, FIXTURES, MLM, PRENORM
+from helpers.commands import run_command, run_installed, run_main, start_command
+from helpers.paths import BPE, FIXTURES, MLM
 from helpers.planted_faults import configure
 from helpers.processor import children_seconds, within
 from helpers.waiting import PATIENCE
@@ -52,11 +52,8 @@ def test_report_is_written_whatever_the_verdict(tmp_path: Path, monkeypatch: pyt
 
 def on_terminal(*arguments: str | Path) -> str:
     """What the command writes to stderr if that is a terminal."""
-    command = [PRENORM, *map(str, arguments)]
     leader, follower = pty.openpty()
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=follower, env={**os.environ, "TERM": "xterm", "COLUMNS": "100"}
-    )
+    command = start_command(*arguments, stderr=follower, env={**os.environ, "TERM": "xterm", "COLUMNS": "100"})
     os.close(follower)
     written = b""
     while True:
@@ -67,9 +64,8 @@ def on_terminal(*arguments: str | Path) -> str:
         if not piece:
             break
         written += piece
-    process.communicate(timeout=PATIENCE)
     os.close(leader)
-    assert process.returncode == 0, written
+    assert command.wait() == 0, written
     return written.decode()
 
 
@@ -88,13 +84,13 @@ def test_progress_is_shown_on_a_terminal_only(tmp_path: Path) -> None:
 def test_help_is_quick_and_says_the_defaults() -> None:
     def seconds() -> float:
         start = children_seconds()
-        done = run_command("--help")
+        done = run_installed("--help")
         assert done.returncode == 0
         return children_seconds() - start
 
     assert within(min(seconds() for _ in range(5)), 0.3)
     for verb in ("inspect", "convert"):
-        shown = run_command(verb, "-h").stdout
+        shown = run_installed(verb, "-h").stdout
         assert "[default" in shown
 
 

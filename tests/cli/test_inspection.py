@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from helpers.checkpoints import save_edited
-from helpers.commands import run_command, run_main
+from helpers.commands import run_command, run_installed, run_main
 from helpers.paths import BPE, FIXTURES, MLM, PRENORM
 from helpers.waiting import PATIENCE
 
@@ -105,7 +105,7 @@ def test_tensors_lists_every_tensor_and_every_global() -> None:
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
 def test_it_needs_no_character_that_an_encoding_lacks(encoding: str, base: Path) -> None:
-    done = run_command("inspect", base, env={**os.environ, "PYTHONIOENCODING": encoding}, encoding=encoding)
+    done = run_installed("inspect", base, env={**os.environ, "PYTHONIOENCODING": encoding})
     assert done.stdout == run_command("inspect", base).stdout
     assert done.stdout.isascii()
 

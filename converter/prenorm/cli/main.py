@@ -10,7 +10,8 @@ from typing import Any, NoReturn
 
 import click
 
-from prenorm.cli.app import Session, prenorm
+from prenorm.cli.app import prenorm
+from prenorm.cli.session import Session
 from prenorm.cli.signals import PushInterrupted, ReaderGone, Terminated, raise_on_termination
 from prenorm.errors import ExitCode, PrenormError, describe
 from prenorm.options.language import Language, speaking
@@ -40,7 +41,7 @@ def main() -> NoReturn:
     session = Session()
     try:
         with speaking(Language.COMMAND_LINE):
-            code = prenorm(standalone_mode=False, obj=session) or ExitCode.DONE
+            code = prenorm(prog_name="prenorm", standalone_mode=False, obj=session) or ExitCode.DONE
         sys.stdout.flush()  # a pipe that is closed is found out here, and not when the interpreter ends
         sys.exit(code)
     except click.ClickException as error:
