@@ -58,9 +58,9 @@ def _print_row(console: Console, name: str, text: str, style: str = "") -> None:
         pieces = textwrap.wrap(printable(line), width, break_long_words=False, break_on_hyphens=False) or [""]
         for place, piece in enumerate(pieces):
             label = name if number == place == 0 else ""
-            shown = Text.assemble((f"{label:<{margin}}", "cyan"), (piece, style))
-            shown.rstrip()
-            console.print(shown, soft_wrap=True)
+            row = Text.assemble((f"{label:<{margin}}", "cyan"), (piece, style))
+            row.rstrip()
+            console.print(row, soft_wrap=True)
 
 
 def _print_tables(console: Console, result: Inspection) -> None:

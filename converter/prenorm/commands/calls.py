@@ -29,8 +29,8 @@ def call_text(verb: str, arguments: tuple[StrPath, ...], options: OptionGroup, m
         if is_python() and len(several) > 1:
             words.append(f"{name}={list(map(str, several))!r}")
         else:
-            shown = [one if isinstance(one, bool | int | float) or is_python() else quoted(str(one)) for one in several]
-            words += [field_name(items[name], str(one) if not isinstance(one, int | float) else one) for one in shown]
+            texts = [one if isinstance(one, bool | int | float) or is_python() else quoted(str(one)) for one in several]
+            words += [field_name(items[name], str(one) if not isinstance(one, int | float) else one) for one in texts]
     if is_python():
         return f"{command_name(verb)}({', '.join(words)})"
     return " ".join([command_name(verb), *words])
