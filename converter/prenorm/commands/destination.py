@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from prenorm.folder.card.command import quoted
+from prenorm.commands.calls import call_text
 from prenorm.hub import hub_file
-from prenorm.options import ConvertOptions, SourceOptions, StrPath, flag_of, option_fields
+from prenorm.options import AUTO, ConvertOptions, Options, SourceOptions, StrPath, selected
 from prenorm.parts.names import folder_name
 
 
@@ -24,19 +24,6 @@ def output_of(options: ConvertOptions) -> Path:
     return Path(options.output) if options.output is not None else Path(_name_of(options.checkpoint))
 
 
-def convert_command(options: SourceOptions, checkpoint: StrPath) -> str:
-    """Return the command that converts a checkpoint as it was inspected.
-
-    Args:
-        options: how it is understood.
-        checkpoint: the checkpoint.
-
-    Returns:
-        One line for a shell.
-    """
-    return " ".join(["prenorm", "convert", quoted(str(checkpoint)), *_words(options)])
-
-
 def next_commands(options: ConvertOptions) -> tuple[str, str]:
     """Return what a user does with a new folder.
 
@@ -44,25 +31,17 @@ def next_commands(options: ConvertOptions) -> tuple[str, str]:
         options: of the conversion.
 
     Returns:
-        The command that publishes it, and the one that verifies it; each one line for a shell.
+        The command that publishes it, and the one that verifies it; each one line for a shell, or for Python.
     """
     output = output_of(options)
     repo = re.sub(r"[^A-Za-z0-9._-]+", "-", output.absolute().name).strip("-.") or "my-model"
-    places = [quoted(str(options.checkpoint)), quoted(str(output))]
+    source = replace(selected(SourceOptions, vars(options)), task=AUTO)  # verify takes what the folder is for
     return (
-        f"prenorm push {places[1]} your-name/{repo}",
-        " ".join(["prenorm", "verify", *places, *_words(options, unless=("task",))]),
+        call_text("push", (output, f"your-name/{repo}"), Options(), {}),
+        call_text("verify", (options.checkpoint, output), source, {}),
     )
 
 
 def _name_of(checkpoint: StrPath) -> str:
     file = hub_file(str(checkpoint))
     return folder_name(Path(checkpoint).name if file is None else PurePosixPath(file.path).name)
-
-
-def _words(options: SourceOptions, unless: tuple[str, ...] = ()) -> Iterator[str]:
-    """Yield the options about the source that are not at their defaults, as words of a shell."""
-    for item in option_fields(SourceOptions):
-        value = getattr(options, item.name)
-        if value != item.default and item.name not in unless:
-            yield from [flag_of(item)] if value is True else [flag_of(item), quoted(str(value))]

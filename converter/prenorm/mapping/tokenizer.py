@@ -38,11 +38,16 @@ class TokenizerChoice:
     lacking: str = ""
     fetches: bool = False
 
+    @property
+    def kind(self) -> TokenizationKind | None:
+        """Which kind of tokenizer the folder gets, here or where its files may be fetched; None if it gets none."""
+        if self.fetches:
+            return TokenizationKind.BYTE_LEVEL
+        return None if self.tokenization is None else self.tokenization.kind
+
     def __str__(self) -> str:
         """Return it as a phrase, such as "sentencepiece, from spm.model beside the checkpoint"."""
-        if self.fetches:
-            return f"{TokenizationKind.BYTE_LEVEL}, from {_GPT2}"
-        return f"{self.tokenization.kind}, from {self.files}" if self.tokenization is not None else "none"
+        return "none" if self.kind is None else f"{self.kind}, from {self.files}"
 
 
 def choose_tokenizer(
@@ -93,7 +98,7 @@ def _published(dictionary: Dictionary, gpt2_files: Gpt2Files) -> TokenizerChoice
             lacking=f"{name} is the dictionary of GPT-2's BPE, and {problem.cause}. {problem.advice}"
         )
     if folder is None:
-        return TokenizerChoice(options=option, fetches=True)
+        return TokenizerChoice(files=_GPT2, options=option, fetches=True)
     return TokenizerChoice(plan_tokenization(dictionary, folder, None, False), _GPT2, option)
 
 

@@ -121,8 +121,8 @@ def lacking(dictionary: Dictionary) -> str:
         return problem.cause
     if kind is DictionaryKind.NUMBERS:
         return (
-            f"{name} holds numbers of a byte-level BPE, and no encoder.json and vocab.bpe (or vocab.json and merges.txt) "
-            "that fit are beside the checkpoint; --bpe-dir gpt2 gets GPT-2's from the Hub, --bpe-dir DIR names another BPE's"
+            f"{name} holds numbers of a byte-level BPE, and no encoder.json and vocab.bpe lie beside it; --bpe-dir gpt2 gets "
+            "GPT-2's from the Hub"
         )
     if kind is DictionaryKind.PIECES:
         return (
