@@ -15,7 +15,7 @@ from prenorm.cli.signals import closed_pipe_told, resumable_push
 from prenorm.errors import EXIT_CODES, ExitCode
 
 if TYPE_CHECKING:
-    from prenorm.cli.output import ConsoleOptions, ReportOptions
+    from prenorm.cli.output import ConsoleOptions, InspectionOutput, ReportOptions
     from prenorm.options import (
         ConvertOptions,
         FolderOnlyOptions,
@@ -77,7 +77,7 @@ class CommandGroup(click.Group):
             return super().make_context(*args, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command.
+        """Run the command, whose sentences name options as a shell has them.
 
         Args:
             ctx: click's.
@@ -85,7 +85,9 @@ class CommandGroup(click.Group):
         Returns:
             click's.
         """
-        with closed_pipe_told():
+        from prenorm.options.language import Language, speaking  # the help of all commands does not wait for it
+
+        with closed_pipe_told(), speaking(Language.COMMAND_LINE):
             return super().invoke(ctx)
 
 
@@ -121,16 +123,19 @@ def prenorm(context: click.Context, /, **_: object) -> None:
     session.learn(session.before)
 
 
-def inspect(options: InspectOptions, output: ConsoleOptions) -> None:
+def inspect(options: InspectOptions, output: InspectionOutput) -> int:
     """Show what CHECKPOINT holds, what it converts to, and what its pickle names. Nothing in it is run.
 
     Examples:
         prenorm inspect checkpoint_best.pt
-        prenorm inspect checkpoint_best.pt --json
+        prenorm inspect checkpoint_best.pt --check --json
 
     Args:
         options: which checkpoint, and how it is understood.
         output: what is shown.
+
+    Returns:
+        With `--check` the exit code that `convert` would end with, else 0.
     """
     from prenorm.cli import console, inspection
     from prenorm.commands.inspect import inspect as run
@@ -139,8 +144,9 @@ def inspect(options: InspectOptions, output: ConsoleOptions) -> None:
         result = run.with_options(replace(options, progress=progress))
     if output.as_json:
         console.print_json(result.to_dict())
-    else:
-        inspection.print_inspection(result)
+    elif not output.quiet:
+        inspection.print_inspection(result, tensors=output.tensors)
+    return (result.refusal_code or ExitCode.DONE) if output.check else ExitCode.DONE
 
 
 def convert(options: ConvertOptions, output: ReportOptions) -> None:

@@ -67,11 +67,13 @@ def _run(session: Session) -> int:
             return ExitCode.USAGE
         from prenorm.cli import console
 
-        shown, code = next((shown(raised), code(raised)) for kind, shown, code in _ENDS if isinstance(raised, kind))
+        problem, code = next(
+            (problem(raised), code(raised)) for kind, problem, code in _ENDS if isinstance(raised, kind)
+        )
         is_parsed = not isinstance(raised, click.ClickException)
-        console.print_error(describe(shown), with_traceback=session.debug and is_parsed)
+        console.print_error(describe(problem), with_traceback=session.debug and is_parsed)
         if (session.as_json or (not is_parsed and _asks_for_json())) and not session.answered:
-            console.print_json({"error": {"kind": kind_of(code), **as_fields(shown)}, "exit_code": code})
+            console.print_json({"error": {"kind": kind_of(code), **as_fields(problem)}, "exit_code": code})
             sys.stdout.flush()
     return int(code)
 
