@@ -57,13 +57,29 @@ def architecture(class_name: str, config: RobertaPreLayerNormConfig) -> str:
     """Return the class's name in config.json: transformers calls the model without embedding norm XLMRobertaXL.
 
     Args:
-        class_name: the class's name in this package.
+        class_name: the class's name in this package, whichever framework's it is.
         config: the model's configuration.
 
     Returns:
         The entry of `architectures`.
     """
+    class_name = class_name.removeprefix("Flax").removeprefix("TF")
     return class_name if config.normalizes_embeddings else class_name.replace("RobertaPreLayerNorm", "XLMRobertaXL")
+
+
+def tied_names(config: RobertaPreLayerNormConfig) -> dict[str, str]:
+    """Return the tied weights of a language model's head: its bias always, its matrix where the config ties it.
+
+    Args:
+        config: says what is tied.
+
+    Returns:
+        The name under which each is saved, by its own name, the alias.
+    """
+    tied = {"lm_head.decoder.bias": "lm_head.bias"}
+    if config.tie_word_embeddings:
+        tied["lm_head.decoder.weight"] = f"{BASE_PREFIX}.embeddings.word_embeddings.weight"
+    return tied
 
 
 def _rename(name: str, old_prefix: str, new_prefix: str, rules: Iterable[tuple[str, str]]) -> str:
