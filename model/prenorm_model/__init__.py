@@ -25,7 +25,8 @@ from prenorm_model.outputs import (
 )
 
 if TYPE_CHECKING:
-    from prenorm_model.flax import *  # noqa: F403 - type checkers take the names for public ones
+    from prenorm_model.flax import *  # noqa: F403 - a type checker sees the names; `import *` of this package does not
+    from prenorm_model.keras import *  # noqa: F403 - a type checker sees the names; `import *` of this package does not
     from prenorm_model.torch import (
         KeyValueCache,
         RobertaPreLayerNormForCausalLM,
@@ -71,15 +72,16 @@ class _Framework(NamedTuple):
     install: str
 
 
+_MODELS = ("RobertaPreLayerNormFor", "RobertaPreLayerNormModel")
 _TORCH = _Framework("torch", ("torch",), "pip install prenorm")
-# The names of the other frameworks are in no `__all__`: `import *` would import what is perhaps not installed.
+_KERAS = _Framework("keras", ("keras", "tensorflow"), "pip install 'prenorm[tensorflow]'")
 _FLAX = _Framework("flax", ("flax", "jax"), "pip install 'prenorm[flax]'")
-_TASKS = (
-    "Model", "ForCausalLM", "ForMaskedLM", "ForSequenceClassification", "ForMultipleChoice", "ForTokenClassification",
-    "ForQuestionAnswering",
-)  # fmt: skip
+# The names of the other frameworks are in no `__all__`: `import *` would import what is perhaps not installed.
 _FRAMEWORKS = {
-    f"{prefix}RobertaPreLayerNorm{task}": framework for prefix, framework in (("Flax", _FLAX),) for task in _TASKS
+    f"{prefix}{name}": framework
+    for prefix, framework in (("Flax", _FLAX), ("TF", _KERAS))
+    for name in __all__
+    if name.startswith(_MODELS)
 }
 # Where each public name is that is not defined above.
 _PARTS = {name: _TORCH for name in __all__ if name not in globals()} | _FRAMEWORKS

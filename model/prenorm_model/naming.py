@@ -67,8 +67,8 @@ def architecture(class_name: str, config: RobertaPreLayerNormConfig) -> str:
     return class_name if config.normalizes_embeddings else class_name.replace("RobertaPreLayerNorm", "XLMRobertaXL")
 
 
-def tied_head_names(config: RobertaPreLayerNormConfig) -> dict[str, str]:
-    """Return the tied parameters of a language-model head: its bias always, its matrix where the config says so.
+def tied_names(config: RobertaPreLayerNormConfig) -> dict[str, str]:
+    """Return the tied weights of a language model's head: its bias always, its matrix where the config ties it.
 
     Args:
         config: says what is tied.

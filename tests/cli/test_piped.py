@@ -52,7 +52,7 @@ def test_columns_that_are_no_width_are_none() -> None:
 
 @pytest.mark.parametrize("columns", [60, 100])
 def test_tables_are_as_wide_as_the_terminal_that_a_pager_shows_them_on(columns: int) -> None:
-    shown = printed("inspect", MLM, COLUMNS=str(columns))
+    shown = printed("inspect", MLM, "--tensors", COLUMNS=str(columns))
     table = [line for line in shown.splitlines() if line[:1] in "┌│└┏┃┡"]
     assert len(table) > 20
     assert {len(line) for line in table} <= {*range(columns + 1)}

@@ -36,13 +36,19 @@ def run(program: str) -> str:
 
 
 def test_model_imports_nothing_it_must_not() -> None:
-    allowed = {"torch", "safetensors", "huggingface_hub", "numpy", "ml_dtypes", "prenorm_model"}
+    allowed = {"safetensors", "huggingface_hub", "numpy", "ml_dtypes", "prenorm_model"}
+    # What each framework's part may import besides; Keras' asks its backend about what Keras does not tell.
+    own = {
+        "torch": {"torch"},
+        "keras": {"keras", "optree", "h5py", "torch", "jax"},
+        "flax": {"jax", "flax", "msgpack"},
+    }  # fmt: skip
     files = sorted(PACKAGE.rglob("*.py"))
-    assert {path.parent.name for path in files} >= {"prenorm_model", "torch"}
+    assert {path.parent.name for path in files} >= {"prenorm_model", *own}
     for path in files:
         for name in imported(path):
             top = name.partition(".")[0]
-            assert top in allowed or top in sys.stdlib_module_names, (path, name)
+            assert top in allowed | own.get(path.parent.name, set()) or top in sys.stdlib_module_names, (path, name)
 
 
 @pytest.mark.parametrize("path", COMMON, ids=[path.stem for path in COMMON])
@@ -97,6 +103,30 @@ def test_every_public_name_resolves() -> None:
     )
     assert run(program) == "[]\n[]\n"
     assert len(set(prenorm_model.__all__)) == len(prenorm_model.__all__) == 16
+
+
+@pytest.mark.parametrize(
+    ("name", "missing", "needs", "extra"),
+    [
+        ("TFRobertaPreLayerNormModel", "keras", "keras and tensorflow", "tensorflow"),
+        ("FlaxRobertaPreLayerNormModel", "jax", "flax and jax", "flax"),
+        ("FlaxRobertaPreLayerNormForMaskedLM", "flax", "flax and jax", "flax"),
+    ],
+)
+def test_a_framework_that_is_missing_is_named(name: str, missing: str, needs: str, extra: str) -> None:
+    program = (
+        f"import sys; sys.modules[{missing!r}] = None; import prenorm_model\n"
+        f"try: prenorm_model.{name}\n"
+        "except ImportError as error: print(error)"
+    )
+    assert run(program) == f"{name} needs {needs}: pip install 'prenorm[{extra}]'\n"
+
+
+def test_names_of_the_frameworks_resolve_to_their_parts() -> None:
+    from prenorm_model import flax as flax_part
+
+    assert {name for name in dir(prenorm_model) if name.startswith("Flax")} == set(flax_part.__all__)
+    assert all(getattr(prenorm_model, name) is getattr(flax_part, name) for name in flax_part.__all__)
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

@@ -15,7 +15,7 @@ from prenorm.cli.signals import closed_pipe_told, resumable_push
 from prenorm.errors import EXIT_CODES, ExitCode
 
 if TYPE_CHECKING:
-    from prenorm.cli.output import ConsoleOptions, ReportOptions
+    from prenorm.cli.output import ConsoleOptions, InspectionOutput, ReportOptions
     from prenorm.options import (
         ConvertOptions,
         FolderOnlyOptions,
@@ -121,16 +121,19 @@ def prenorm(context: click.Context, /, **_: object) -> None:
     session.learn(session.before)
 
 
-def inspect(options: InspectOptions, output: ConsoleOptions) -> None:
+def inspect(options: InspectOptions, output: InspectionOutput) -> int:
     """Show what CHECKPOINT holds, what it converts to, and what its pickle names. Nothing in it is run.
 
     Examples:
         prenorm inspect checkpoint_best.pt
-        prenorm inspect checkpoint_best.pt --json
+        prenorm inspect checkpoint_best.pt --check --json
 
     Args:
         options: which checkpoint, and how it is understood.
         output: what is shown.
+
+    Returns:
+        With `--check` the exit code that `convert` would end with, else 0.
     """
     from prenorm.cli import console, inspection
     from prenorm.commands.inspect import inspect as run
@@ -139,8 +142,9 @@ def inspect(options: InspectOptions, output: ConsoleOptions) -> None:
         result = run.with_options(replace(options, progress=progress))
     if output.as_json:
         console.print_json(result.to_dict())
-    else:
-        inspection.print_inspection(result)
+    elif not output.quiet:
+        inspection.print_inspection(result, tensors=output.tensors)
+    return (result.refusal_code or ExitCode.DONE) if output.check else ExitCode.DONE
 
 
 def convert(options: ConvertOptions, output: ReportOptions) -> None:

@@ -42,6 +42,19 @@ class ConsoleOptions(OptionGroup):
 
 
 @dataclass(frozen=True, kw_only=True)
+class InspectionOutput(ConsoleOptions):
+    """What is shown of an inspection, and whether its outcome is an exit code."""
+
+    tensors: bool = option(
+        False, "List every tensor and every global of the pickle, too.", Section.OUTPUT, kind=Kind.FLAG
+    )
+    check: bool = option(
+        False, "End with the exit code that convert would end with, if CHECKPOINT cannot be converted.", Section.OUTPUT,
+        kind=Kind.FLAG,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
 class ReportOptions(ConsoleOptions):
     """What is shown, and which reports are written."""
 
@@ -84,7 +97,7 @@ class ReportOptions(ConsoleOptions):
 
 # What each command takes: the groups of what it does, one for each of its modes, and the group of what it shows.
 GROUPS: Mapping[str, tuple[Modes[Any], type[OptionGroup]]] = {
-    "inspect": (Modes((InspectOptions,)), ConsoleOptions),
+    "inspect": (Modes((InspectOptions,)), InspectionOutput),
     "convert": (CONVERT_MODES, ReportOptions),
     "verify": (VERIFY_MODES, ReportOptions),
     "record": (Modes((RecordOptions,)), ConsoleOptions),

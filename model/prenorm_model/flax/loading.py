@@ -17,7 +17,7 @@ from prenorm_model.flax.params import Path, Tree, flatten, unflatten, weight, we
 from prenorm_model.folder import WEIGHTS_FILE, weight_files
 from prenorm_model.hub import Location
 from prenorm_model.loading import LoadingInfo, fit_strictly, loading_info, warn_of_fresh_weights
-from prenorm_model.naming import tied_head_names, to_module
+from prenorm_model.naming import tied_names, to_module
 from prenorm_model.weights import StoredWeights
 
 ModelT = TypeVar("ModelT", bound=FlaxConfiguredModel)
@@ -103,7 +103,7 @@ def weights_of(model: FlaxConfiguredModel) -> ExpectedWeights:
     """
     shapes = model.weight_shapes
     return expected_weights(
-        shapes, tied_head_names(model.config) if "lm_head.bias" in shapes else {}, has_head=bool(model.base_prefix),
+        shapes, tied_names(model.config) if "lm_head.bias" in shapes else {}, has_head=bool(model.base_prefix),
         are_embeddings_tied=model.config.tie_word_embeddings,
     )  # fmt: skip
 

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from jax import Array
-from jax.tree_util import DictKey, register_pytree_with_keys
+from jax.tree_util import DictKey, all_leaves, register_pytree_with_keys
 
 from prenorm_model import outputs
 
@@ -25,7 +25,8 @@ def _unflatten(
 
 
 def register_outputs() -> None:
-    """Make every class of outputs a node."""
+    """Make every class of outputs a node, unless it is one: Keras on JAX makes them nodes, too."""
     for output_class in vars(outputs).values():
-        if isinstance(output_class, type) and issubclass(output_class, outputs.ModelOutput):
+        is_output = isinstance(output_class, type) and issubclass(output_class, outputs.ModelOutput)
+        if is_output and all_leaves([output_class()]):
             register_pytree_with_keys(output_class, _flatten, partial(_unflatten, output_class))

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from prenorm_model.checks import IGNORED
 from prenorm_model.config import RobertaPreLayerNormConfig
-from prenorm_model.naming import tied_head_names
+from prenorm_model.naming import tied_names
 from prenorm_model.outputs import CausalLMOutputWithCrossAttentions, MaskedLMOutput
 from prenorm_model.torch.activations import gelu
 from prenorm_model.torch.base import PretrainedModel
@@ -77,7 +77,7 @@ class LanguageModel(PretrainedModel):
         Returns:
             The name under which each is saved, by its own name, the alias.
         """
-        return tied_head_names(config)
+        return tied_names(config)
 
     def get_output_embeddings(self) -> nn.Linear:
         """Return the map onto the vocabulary."""
