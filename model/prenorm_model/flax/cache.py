@@ -97,7 +97,8 @@ def add_real(cache: FlaxCache, real: Array) -> tuple[FlaxCache, Array]:
         The cache, and the number of real tokens that were in it, [batch, 1].
     """
     before = cache["real"].sum(axis=1, keepdims=True)
-    return {**cache, "real": lax.dynamic_update_slice(cache["real"], real, (0, cache["length"]))}, before
+    zero = jnp.zeros_like(cache["length"])
+    return {**cache, "real": lax.dynamic_update_slice(cache["real"], real, (zero, cache["length"]))}, before
 
 
 def add_layer(cache: FlaxCache, layer: int, keys: Array, values: Array) -> tuple[FlaxCache, Array, Array]:
@@ -112,7 +113,8 @@ def add_layer(cache: FlaxCache, layer: int, keys: Array, values: Array) -> tuple
     Returns:
         The cache, and all keys and all values of the layer, each [batch, heads, room, head size].
     """
-    old, place = cache["layer"][str(layer)], (0, 0, cache["length"], 0)
+    zero = jnp.zeros_like(cache["length"])
+    old, place = cache["layer"][str(layer)], (zero, zero, cache["length"], zero)
     new = FlaxLayerCache(
         key=lax.dynamic_update_slice(old["key"], keys.astype(old["key"].dtype), place),
         value=lax.dynamic_update_slice(old["value"], values.astype(old["value"].dtype), place),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import fields
 from functools import partial
 from typing import Any
 
@@ -28,5 +29,6 @@ def register_outputs() -> None:
     """Make every class of outputs a node, unless it is one: Keras on JAX makes them nodes, too."""
     for output_class in vars(outputs).values():
         is_output = isinstance(output_class, type) and issubclass(output_class, outputs.ModelOutput)
-        if is_output and all_leaves([output_class()]):
+        # The base has no fields, and no instances.
+        if is_output and fields(output_class) and all_leaves([output_class()]):
             register_pytree_with_keys(output_class, _flatten, partial(_unflatten, output_class))
