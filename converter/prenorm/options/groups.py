@@ -34,7 +34,7 @@ _FOLDER = Option(
 )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, repr=False, kw_only=True)
 class Options(OptionGroup):
     """The root of the groups that the Python functions take.
 
@@ -56,7 +56,7 @@ class Options(OptionGroup):
         return [Path(value) for value in values if value is not None]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, repr=False, kw_only=True)
 class SourceOptions(Options):
     """How a checkpoint is understood."""
 
@@ -105,7 +105,7 @@ class SourceOptions(Options):
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, repr=False, kw_only=True)
 class ReferenceOptions(Options):
     """What computes the checkpoint."""
 
@@ -130,7 +130,7 @@ class ReferenceOptions(Options):
             )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, repr=False, kw_only=True)
 class CardOptions(Options):
     """What a user says about the model on its card."""
 
@@ -147,7 +147,7 @@ class CardOptions(Options):
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, repr=False, kw_only=True)
 class StrictOptions(Options):
     """What counts as success."""
 
@@ -158,14 +158,14 @@ class StrictOptions(Options):
     )  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class InspectOptions(SourceOptions):
     """The options of `inspect`."""
 
     checkpoint: StrPath = field(metadata=required(_CHECKPOINT))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RecordOptions(ReferenceOptions, SourceOptions):
     """The options of `record`."""
 
@@ -173,7 +173,7 @@ class RecordOptions(ReferenceOptions, SourceOptions):
     golden: StrPath = field(metadata=required(Option("The file to make.", kind=Kind.PATH, positional=True)))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ConvertOptions(StrictOptions, CardOptions, ReferenceOptions, SourceOptions):
     """The options of `convert`."""
 
@@ -193,7 +193,7 @@ class ConvertOptions(StrictOptions, CardOptions, ReferenceOptions, SourceOptions
     )  # fmt: skip
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, repr=False, kw_only=True)
 class PublicationOptions(Options):
     """How a folder is sent to the Hub."""
 
@@ -209,7 +209,7 @@ class PublicationOptions(Options):
     )  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PushOptions(PublicationOptions):
     """The options of `push`."""
 
@@ -229,7 +229,7 @@ class PushOptions(PublicationOptions):
     dry_run: bool = option(False, "Show what would be sent, and send nothing.", Section.HUB, kind=Kind.FLAG)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ConvertAndPushOptions(PublicationOptions, ConvertOptions):
     """The options of `convert --push`, which the command line alone has."""
 
@@ -244,14 +244,14 @@ class ConvertAndPushOptions(PublicationOptions, ConvertOptions):
 CONVERT_MODES = Modes((ConvertOptions, ConvertAndPushOptions))
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, repr=False, kw_only=True)
 class _FolderOptions(StrictOptions):
     revision: str | None = option(
         None, "Branch, tag or commit of a repo on the Hub.", Section.HUB, metavar="REV", unset="its main branch"
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, repr=False, kw_only=True)
 class _RuntimeOptions(Options):
     runtime: str = option(
         "bundled", "What computes FOLDER: the bundled model, the installed transformers, or both.", Section.PROOF,
@@ -259,7 +259,7 @@ class _RuntimeOptions(Options):
     )  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class VerifyOptions(_FolderOptions, _RuntimeOptions, ReferenceOptions, SourceOptions):
     """The options of `verify CHECKPOINT FOLDER`."""
 
@@ -272,7 +272,7 @@ class VerifyOptions(_FolderOptions, _RuntimeOptions, ReferenceOptions, SourceOpt
     )  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class GoldenOptions(_FolderOptions, _RuntimeOptions):
     """The options of `verify FOLDER --golden FILE`."""
 
@@ -289,7 +289,7 @@ class GoldenOptions(_FolderOptions, _RuntimeOptions):
     )  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class FolderOnlyOptions(_FolderOptions):
     """The options of `verify FOLDER --folder-only`."""
 
