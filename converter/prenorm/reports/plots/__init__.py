@@ -12,6 +12,7 @@ from io import BytesIO
 from typing import Any
 
 import matplotlib
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from prenorm.errors import UsageProblem
@@ -54,7 +55,7 @@ def plot_figure(report: Report) -> Figure:
     if report.is_fitness:
         raise UsageProblem("a report of fitness compares no modules, so it has no plot", advice="Plot one of parity")
     with _own_settings("errors"):
-        figure = NotebookFigure(figsize=(_WIDTH, 4.6), layout="constrained")
+        figure = NotebookFigure(figsize=(_WIDTH, 4.6), dpi=150, facecolor="white", layout="constrained")
         draw_points(figure, points(report))
     return figure
 
@@ -120,7 +121,8 @@ def _own_settings(salt: str) -> Iterator[None]:
 def _as_png(figure: Figure) -> bytes:
     out = BytesIO()
     with _own_settings("errors"):
-        figure.savefig(out, format="png", dpi=150, facecolor="white", metadata={"Software": None})
+        # `savefig` would draw all of it twice, the first time for the layout alone.
+        FigureCanvasAgg(figure).print_png(out, metadata={"Software": None})  # type: ignore[no-untyped-call]
     return out.getvalue()
 
 
