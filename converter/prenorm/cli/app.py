@@ -77,7 +77,7 @@ class CommandGroup(click.Group):
             return super().make_context(*args, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command, whose sentences name options as a shell has them.
+        """Run the command.
 
         Args:
             ctx: click's.
@@ -85,9 +85,7 @@ class CommandGroup(click.Group):
         Returns:
             click's.
         """
-        from prenorm.options.language import Language, speaking  # the help of all commands does not wait for it
-
-        with closed_pipe_told(), speaking(Language.COMMAND_LINE):
+        with closed_pipe_told():
             return super().invoke(ctx)
 
 

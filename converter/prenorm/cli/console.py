@@ -8,7 +8,6 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-import click
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.markup import escape as escape_markup
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
@@ -16,7 +15,6 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from prenorm.cli.session import Session
 from prenorm.errors import printable
 
 if TYPE_CHECKING:
@@ -154,10 +152,6 @@ def print_json(content: Mapping[str, object]) -> None:
     text = json.dumps(content, indent=2, ensure_ascii=False, default=str)
     if not _is_plain(text):
         text = json.dumps(content, indent=2, default=str)
-    context = click.get_current_context(silent=True)
-    session = None if context is None else context.find_object(Session)
-    if session is not None:
-        session.answered = True
     sys.stdout.write(text + "\n")
 
 

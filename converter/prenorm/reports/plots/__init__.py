@@ -12,6 +12,7 @@ from io import BytesIO
 from typing import Any
 
 import matplotlib
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from prenorm.reports.model import Report
@@ -42,9 +43,10 @@ def plot_png(report: Report) -> bytes:
     """
     out = BytesIO()
     with _own_settings("errors"):
-        figure = Figure(figsize=(_WIDTH, 4.6), layout="constrained")
+        figure = Figure(figsize=(_WIDTH, 4.6), dpi=150, facecolor="white", layout="constrained")
         draw_points(figure, points(report))
-        figure.savefig(out, format="png", dpi=150, facecolor="white", metadata={"Software": None})
+        # `savefig` would draw all of it twice, the first time for the layout alone.
+        FigureCanvasAgg(figure).print_png(out, metadata={"Software": None})  # type: ignore[no-untyped-call]
     return out.getvalue()
 
 
