@@ -11,7 +11,17 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ParamSpec, Protocol, TypeVar, cast, get_type_hints, overload
 
 from prenorm.errors import UsageProblem
-from prenorm.options import Kind, Modes, Options, argument_fields, field_of, flag_of, option_fields, option_of
+from prenorm.options import (
+    Kind,
+    Modes,
+    Options,
+    argument_fields,
+    check_call,
+    field_of,
+    flag_of,
+    option_fields,
+    option_of,
+)
 from prenorm.progress import NotebookProgress, in_notebook
 
 _P = ParamSpec("_P")
@@ -135,6 +145,7 @@ def _options(name: str, modes: Modes[Any], arguments: Sequence[object], keywords
             raise modes.misuse() from error
         raise TypeError(f"{name}() {error}") from None
     options: Options = group(*bound.args, **bound.kwargs)
+    check_call(name, options)
     return options
 
 

@@ -117,15 +117,15 @@ class ReferenceOptions(Options):
     )
 
     def __post_init__(self) -> None:
-        """Check that an interpreter is named for fairseq and for nothing else.
+        """Check that an interpreter is named for fairseq.
 
         Raises:
-            UsageProblem: if one option is without the other, or a value is none of its option's choices.
+            UsageProblem: if none is, or a value is none of its option's choices.
         """
         super().__post_init__()
-        if (self.reference == "fairseq") != (self.fairseq_python is not None):
+        if self.reference == "fairseq" and self.fairseq_python is None:
             raise UsageProblem(
-                "--reference fairseq and --fairseq-python PATH go together",
+                "--reference fairseq needs --fairseq-python PATH",
                 advice="PATH is a Python that can import fairseq; make fairseq-env builds one",
             )
 
