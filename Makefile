@@ -7,6 +7,7 @@ OLD_HUB_VENV := .venv-hub-1
 PEER := .peer
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+unexport PYTHONDONTWRITEBYTECODE  # the tests start Python by the dozen, which would compile everything each time
 
 .PHONY: demo test peer quick check tables format clean env fairseq-env hub-env verify
 

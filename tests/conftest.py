@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,17 @@ os.environ.pop("COLUMNS", None)  # pytest-xdist sets it, and what is printed int
 # pytest-xdist runs one worker per core; more threads than cores only slow each other down.
 if "PYTEST_XDIST_WORKER" in os.environ:
     torch.set_num_threads(1)
+
+
+def pytest_collection() -> None:
+    """Imports every test and what it needs, which leaves no garbage worth a search."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Leaves what is imported, more than a million objects, out of every later search for garbage."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from prenorm.commands.convert import Conversion, convert
-    from prenorm.commands.inspect import Inspection, inspect
+    from prenorm.commands.inspect import inspect
+    from prenorm.commands.inspection import Inspection
     from prenorm.commands.push import push
     from prenorm.commands.record import record
     from prenorm.commands.verify import verify
@@ -44,7 +45,7 @@ __all__ = [
 _HOMES = {
     "Conversion": "prenorm.commands.convert",
     "Golden": "prenorm.proof.references.golden",
-    "Inspection": "prenorm.commands.inspect",
+    "Inspection": "prenorm.commands.inspection",
     "NotJudged": "prenorm.reports.failure",
     "ParityFailed": "prenorm.reports.failure",
     "Progress": "prenorm.progress",

@@ -24,6 +24,17 @@ class ExitCode(IntEnum):
     INTERRUPTED = 130  # 128 and the number of SIGINT, as shells have it
 
 
+# What each means, for the help.
+EXIT_CODES = {
+    ExitCode.DONE: "done and proven",
+    ExitCode.PARITY_FAILED: "parity failed; nothing was written",
+    ExitCode.USAGE: "usage: an argument, an option or a file that does not fit",
+    ExitCode.NOT_REPRESENTABLE: "the model cannot be represented exactly",
+    ExitCode.UNREADABLE: "the checkpoint is unreadable, corrupt, incomplete or unsafe",
+    ExitCode.HUB: "Hub or network",
+    ExitCode.INTERRUPTED: "interrupted",
+}
+
 # What to do about a checkpoint, where several places say it.
 HARM = "The file is damaged or was made to do harm"
 COPY_AGAIN = "The file is truncated or damaged; copy or download it again"

@@ -3,14 +3,15 @@
 State-dict names, config keys and folder format are those of Hugging Face's `roberta-prelayernorm`; folders of
 `xlm-roberta-xl`, the same model without a norm after the embeddings, load as well.
 
-The configuration and the outputs need no framework. The models are PyTorch's; they, and torch with them, are imported
-when one of their names is first used.
+The configuration and the outputs need no framework. The models are PyTorch's, and under the documented prefixes Keras'
+(`TF...`) and Flax's (`Flax...`); a framework is imported when one of its names is first used.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from prenorm_model.config import RobertaPreLayerNormConfig
 from prenorm_model.outputs import (
@@ -55,14 +56,43 @@ __all__ = [
 ]
 
 
+class _Framework(NamedTuple):
+    """A part of the package that is imported on demand, since it imports a framework.
+
+    Attributes:
+        part: the subpackage that has the names.
+        needs: the modules that it needs.
+        install: how to install them.
+    """
+
+    part: str
+    needs: tuple[str, ...]
+    install: str
+
+
+_TORCH = _Framework("torch", ("torch",), "pip install prenorm")
+# The names of the other frameworks are in no `__all__`: `import *` would import what is perhaps not installed.
+_FRAMEWORKS: dict[str, _Framework] = {}
+# Where each public name is that is not defined above.
+_PARTS = {name: _TORCH for name in __all__ if name not in globals()} | _FRAMEWORKS
+
+
 def __getattr__(name: str) -> Any:
-    """Return a public name that is not defined above: one of PyTorch's, which is imported now (PEP 562)."""
-    if name not in __all__:
+    """Return a public name that is not defined above: a framework's, which is imported now (PEP 562)."""
+    if name not in _PARTS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module("prenorm_model.torch"), name)
+    part, needs, install = _PARTS[name]
+    try:
+        module = import_module(f"{__name__}.{part}")
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in needs:
+            raise
+        raise ImportError(f"{name} needs {' and '.join(needs)}: {install}") from error
+    value = globals()[name] = getattr(module, name)
     return value
 
 
 def __dir__() -> list[str]:
-    """Return the names of the module, those that are not imported yet among them."""
-    return sorted({*globals(), *__all__})
+    """Return the names of the module, those that are not imported yet but could be among them."""
+    installed = {name for name, item in _FRAMEWORKS.items() if all(find_spec(module) for module in item.needs)}
+    return sorted({*globals(), *__all__, *installed})

@@ -143,5 +143,6 @@ def _with_prefix(names: Mapping[str, Shape], has_head: bool) -> Iterator[str]:
 
 def _is_missing_whole(group: tuple[str, ...], expected: ExpectedWeights, missing: frozenset[str]) -> bool:
     """Return whether the model has those parts, and the folder has none of their weights."""
-    inside = {name for name in expected.shapes if name.startswith(tuple(f"{part}." for part in group))}
+    parts = tuple(f"{part}." for part in group)
+    inside = {name for name in expected.shapes if name.startswith(parts)}
     return bool(inside) and inside <= missing

@@ -94,6 +94,18 @@ def write_index(
     return name
 
 
+def shard_pattern(variant: str | None) -> str:
+    """Return the name of files of weights that are numbered where there are several.
+
+    Args:
+        variant: the variant of the weights; None: none.
+
+    Returns:
+        The name, with "{suffix}" where the number goes.
+    """
+    return variant_name(WEIGHTS_FILE, variant).removesuffix(".safetensors") + "{suffix}.safetensors"
+
+
 def weight_patterns(variant: str | None) -> list[str]:
     """Return the patterns of the names that files of weights can have: one file, or shards and their index.
 

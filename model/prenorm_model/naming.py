@@ -57,12 +57,13 @@ def architecture(class_name: str, config: RobertaPreLayerNormConfig) -> str:
     """Return the class's name in config.json: transformers calls the model without embedding norm XLMRobertaXL.
 
     Args:
-        class_name: the class's name in this package.
+        class_name: the class's name in this package, whichever framework's it is.
         config: the model's configuration.
 
     Returns:
         The entry of `architectures`.
     """
+    class_name = class_name.removeprefix("Flax").removeprefix("TF")
     return class_name if config.normalizes_embeddings else class_name.replace("RobertaPreLayerNorm", "XLMRobertaXL")
 
 

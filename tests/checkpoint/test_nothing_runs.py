@@ -6,6 +6,7 @@ import builtins
 import os
 import pickle
 import pickletools
+import re
 import subprocess
 import zipfile
 from collections.abc import Callable
@@ -150,8 +151,12 @@ def test_inspect_marks_what_could_run_code(tmp_path: Path) -> None:
     path = save_edited(tmp_path / "evil.pt", lambda content: content.update(x=Call(os.system, "true")))
     done = run_command("inspect", path)
     assert done.returncode == 0
-    note, row = (line for line in done.stdout.splitlines() if "posix.system" in line)
-    assert note.startswith("Note: ") and "nothing was run" in note
+    text = " ".join(done.stdout.split())
+    assert "none of them run; could run code: posix.system" in text
+    assert re.search(r" note the checkpoint names posix.system, .* nothing was run", text)
+    (row,) = (
+        line for line in run_command("inspect", path, "--tensors").stdout.splitlines() if "│ posix.system" in line
+    )
     assert "could run code" in row
 
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 import os
 import pty
-import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from helpers.commands import run_command, run_main
-from helpers.paths import BPE, FIXTURES, MLM, PRENORM
+from helpers.commands import run_command, run_installed, run_main, start_command
+from helpers.paths import BPE, FIXTURES, MLM
 from helpers.planted_faults import configure
 from helpers.processor import children_seconds, within
 from helpers.waiting import PATIENCE
@@ -51,55 +50,10 @@ def test_report_is_written_whatever_the_verdict(tmp_path: Path, monkeypatch: pyt
     assert (done.returncode, "suffix" in done.stderr) == (2, True)
 
 
-def test_inspect_tells_a_person(tmp_path: Path) -> None:
-    done = run_command("inspect", FIXTURES / "fairseq-0.12.2-hydra" / "checkpoint.pt", "--bpe-dir", BPE)
-    assert done.returncode == 0, done.stderr
-    lines = done.stdout.splitlines()
-    assert lines[0] == (
-        "A pre-LayerNorm RoBERTa with 3 layers of width 48, 4 attention heads and 433 tokens, trained for masked_lm by "
-        "fairseq 0.12"
-    )
-    assert lines[1].startswith("Converts to roberta-prelayernorm, RobertaPreLayerNormForMaskedLM, for masked-lm: ")
-    for part in ("fused kernel", "extra vocabulary rows", "85 tensors", "collections.OrderedDict"):
-        assert part in done.stdout
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    "path", sorted(path for path in FIXTURES.glob("**/checkpoint.pt")), ids=lambda path: path.parent.name
-)
-def test_inspect_has_no_words_of_python_and_no_empty_rows(
-    path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run_main(monkeypatch, "inspect", path) == 0
-    text = capsys.readouterr().out
-    facts = re.split(r"\n\d+ tensors", text.split(f"\n{path.name}", 1)[1])[0]
-    assert not re.findall(r"\b(None|True|False|unknown)\b", facts)
-    rows = [line.strip()[1:-1].split("│") for line in facts.splitlines() if line.startswith("│")]
-    assert len(rows) >= 2 and "┡" not in facts  # the table has no heading, which would be empty
-    assert all(len(row) == 2 and row[1].strip() for row in rows)
-
-
-@pytest.mark.parametrize("name", [path.parent.name for path in sorted(FIXTURES.glob("*/checkpoint.pt"))])
-def test_inspect_tells_a_program(name: str) -> None:
-    found = json.loads(run_command("inspect", FIXTURES / name / "checkpoint.pt", "--json").stdout)
-    refused = name == "fairseq-0.10.2-postnorm"
-    assert (found["refusal_code"] == 3) == refused
-    assert (found["converts_to"] is None) == refused
-    assert all(line["dtype"] in ("float32", "float16") and line["name"] for line in found["tensors"])
-    assert {item["risk"] for item in found["globals"]} == {"plain"}
-    if not refused:
-        assert found["description"]["attention_heads"] == 4
-        assert all(line["target"] or line["reason"] for line in found["tensors"])
-
-
 def on_terminal(*arguments: str | Path) -> str:
     """What the command writes to stderr if that is a terminal."""
-    command = [PRENORM, *map(str, arguments)]
     leader, follower = pty.openpty()
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=follower, env={**os.environ, "TERM": "xterm", "COLUMNS": "100"}
-    )
+    command = start_command(*arguments, stderr=follower, env={**os.environ, "TERM": "xterm", "COLUMNS": "100"})
     os.close(follower)
     written = b""
     while True:
@@ -110,9 +64,8 @@ def on_terminal(*arguments: str | Path) -> str:
         if not piece:
             break
         written += piece
-    process.communicate(timeout=PATIENCE)
     os.close(leader)
-    assert process.returncode == 0, written
+    assert command.wait() == 0, written
     return written.decode()
 
 
@@ -131,13 +84,13 @@ def test_progress_is_shown_on_a_terminal_only(tmp_path: Path) -> None:
 def test_help_is_quick_and_says_the_defaults() -> None:
     def seconds() -> float:
         start = children_seconds()
-        done = run_command("--help")
+        done = run_installed("--help")
         assert done.returncode == 0
         return children_seconds() - start
 
     assert within(min(seconds() for _ in range(5)), 0.3)
     for verb in ("inspect", "convert"):
-        shown = run_command(verb, "-h").stdout
+        shown = run_installed(verb, "-h").stdout
         assert "[default" in shown
 
 

@@ -10,7 +10,8 @@ import pytest
 
 from helpers.commands import run_command
 from helpers.paths import MLM
-from prenorm.cli.app import Session, prenorm
+from prenorm.cli.app import prenorm
+from prenorm.cli.session import Session
 from prenorm.errors import PrenormError, UsageProblem
 from prenorm.options import (
     CONVERT_MODES,

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import os
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
 
-from helpers.commands import run_command
+from helpers.commands import run_installed, start_command
 from helpers.paths import BPE, MLM, PRENORM
 
 
 def printed(*arguments: str | Path, **environment: str) -> str:
     """What the command prints to its end, in its encoding."""
-    done = subprocess.run([PRENORM, *map(str, arguments)], capture_output=True, env={**os.environ, **environment})
-    assert done.returncode == 0, done.stderr
-    return done.stdout.decode(environment.get("PYTHONIOENCODING", "utf-8"))
+    with tempfile.TemporaryFile() as stdout:
+        command = start_command(*arguments, stdout=stdout.fileno(), env={**os.environ, **environment})
+        assert command.wait() == 0
+        stdout.seek(0)
+        return stdout.read().decode(environment.get("PYTHONIOENCODING", "utf-8"))
 
 
 @pytest.mark.slow
@@ -29,7 +32,7 @@ def test_any_encoding_holds_what_is_printed(encoding: str, tmp_path: Path) -> No
 
 
 def test_an_error_is_printed_in_any_encoding() -> None:
-    done = run_command("inspect", "größe–ß.pt", env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    done = run_installed("inspect", "größe–ß.pt", env={**os.environ, "PYTHONIOENCODING": "ascii"})
     assert (done.returncode, done.stderr[:32]) == (2, r"Error: gr\xf6\xdfe\u2013\xdf.pt:")
 
 
@@ -49,7 +52,7 @@ def test_columns_that_are_no_width_are_none() -> None:
 
 @pytest.mark.parametrize("columns", [60, 100])
 def test_tables_are_as_wide_as_the_terminal_that_a_pager_shows_them_on(columns: int) -> None:
-    shown = printed("inspect", MLM, COLUMNS=str(columns))
+    shown = printed("inspect", MLM, "--tensors", COLUMNS=str(columns))
     table = [line for line in shown.splitlines() if line[:1] in "┌│└┏┃┡"]
     assert len(table) > 20
     assert {len(line) for line in table} <= {*range(columns + 1)}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers.commands import run_command, run_main
+from helpers.commands import Command, run_command, run_main, start_command
 from helpers.paths import BPE, MLM, PRENORM
 from helpers.waiting import PATIENCE, wait_until
 from prenorm.errors import UsageProblem
@@ -24,13 +24,8 @@ COMPLETE = {
 }  # fmt: skip
 
 
-def start(output: Path, *options: str) -> subprocess.Popen[bytes]:
-    command = [PRENORM, "convert", str(MLM), str(output), "--bpe-dir", str(BPE)]
-    return subprocess.Popen(
-        [*command, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        # A shell starts its background jobs with SIGINT ignored, and the tests may be one.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )  # fmt: skip
+def start(output: Path, *options: str) -> Command:
+    return start_command("convert", MLM, output, "--bpe-dir", BPE, *options)
 
 
 def clear(folder: Path) -> None:
@@ -74,7 +69,7 @@ def test_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
     process = start(tmp_path / "out")
     wait_until(lambda: any(tmp_path.iterdir()), "a staging folder")
     process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=PATIENCE) == 130
+    assert process.wait() == 130
     assert list(tmp_path.iterdir()) == []
 
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from prenorm.cli.command import OptionCommand
+from prenorm.cli.command import OptionCommand, PageContext
+from prenorm.cli.page import HELP_ROW, HelpPage
+from prenorm.cli.session import COMMON_OPTIONS, Session, written
 from prenorm.cli.signals import closed_pipe_told, resumable_push
-from prenorm.errors import ExitCode
+from prenorm.errors import EXIT_CODES, ExitCode
 
 if TYPE_CHECKING:
-    from prenorm.cli.output import ConsoleOptions, JsonOptions, ReportOptions
+    from prenorm.cli.output import ConsoleOptions, InspectionOutput, ReportOptions
     from prenorm.options import (
         ConvertOptions,
         FolderOnlyOptions,
@@ -24,19 +27,41 @@ if TYPE_CHECKING:
     )
 
 
-@dataclass
-class Session:
-    """What is known of the command while it runs.
-
-    Attributes:
-        debug: whether an error is shown with its traceback.
-    """
-
-    debug: bool = False
-
-
 class CommandGroup(click.Group):
     """The commands, which a closed pipe ends by `ReaderGone`."""
+
+    context_class = PageContext
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the commands in the order in which they are of use.
+
+        Args:
+            ctx: click's.
+
+        Returns:
+            Their names.
+        """
+        return list(self.commands)
+
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the help: the commands, the options of all of them, the exit codes, and examples.
+
+        Args:
+            ctx: click's.
+            formatter: receives the text.
+        """
+        self.format_usage(ctx, formatter)
+        formatter.write_paragraph()
+        formatter.write_text(self.help or "")
+        sections = {
+            "Commands": [(name, _summary(command)) for name, command in self.commands.items()],
+            "Options, before or behind the command": [*COMMON_OPTIONS.values(), HELP_ROW],
+            "Other options": [("--version", "Show the version and exit.")],
+            "Exit codes": [(str(int(code)), words) for code, words in EXIT_CODES.items()],
+        }
+        assert isinstance(formatter, HelpPage)
+        formatter.write_sections(sections)
+        formatter.write_examples(self.epilog or "")
 
     def make_context(self, *args: Any, **extra: Any) -> click.Context:
         """Parse the arguments, and print help where it is asked for.
@@ -64,39 +89,51 @@ class CommandGroup(click.Group):
             return super().invoke(ctx)
 
 
-_HELP = """Convert fairseq's pre-LayerNorm RoBERTa checkpoints to Hugging Face folders, and prove it.
+def _summary(command: click.Command) -> str:
+    """Return the first sentence of a command's help."""
+    return (command.help or "").partition(". ")[0].replace("\n", " ").rstrip(".")
 
-\b
-Exit codes: 0 done and proven, 1 parity failed, 2 usage, 3 the model cannot be represented exactly,
-4 the checkpoint is unreadable, corrupt or unsafe, 5 Hub or network.
-"""
+
+def _with_common_options(function: Callable[..., None]) -> Callable[..., None]:
+    for name, (flag, _) in COMMON_OPTIONS.items():
+        function = click.option(flag, name, is_flag=True)(function)
+    return function
 
 
 @click.group(
     "prenorm",
     cls=CommandGroup,
-    help=_HELP,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    help="Convert fairseq's pre-LayerNorm RoBERTa checkpoints to Hugging Face folders, and prove it.",
+    epilog="prenorm convert checkpoint_best.pt my-model\nprenorm push my-model my-name/my-model",
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.version_option(package_name="prenorm")
-@click.option("--debug", is_flag=True, help="Show a traceback with an error.  [default: off]")
-@click.pass_obj
-def prenorm(session: Session, debug: bool) -> None:
-    """Keep the options of all commands.
+@_with_common_options
+@click.pass_context
+def prenorm(context: click.Context, /, **_: object) -> None:
+    """Keep the options that stand before the command's name.
 
     Args:
-        session: of the running command.
-        debug: whether an error is shown with its traceback.
+        context: of the running command.
     """
-    session.debug = debug
+    session = context.ensure_object(Session)
+    session.before = {name: value for name, value in written(context).items() if name != "version"}
+    session.learn(session.before)
 
 
-def inspect(options: InspectOptions, output: JsonOptions) -> None:
+def inspect(options: InspectOptions, output: InspectionOutput) -> int:
     """Show what CHECKPOINT holds, what it converts to, and what its pickle names. Nothing in it is run.
+
+    Examples:
+        prenorm inspect checkpoint_best.pt
+        prenorm inspect checkpoint_best.pt --check --json
 
     Args:
         options: which checkpoint, and how it is understood.
         output: what is shown.
+
+    Returns:
+        With `--check` the exit code that `convert` would end with, else 0.
     """
     from prenorm.cli import console, inspection
     from prenorm.commands.inspect import inspect as run
@@ -105,12 +142,17 @@ def inspect(options: InspectOptions, output: JsonOptions) -> None:
         result = run.with_options(replace(options, progress=progress))
     if output.as_json:
         console.print_json(result.to_dict())
-    else:
-        inspection.print_inspection(result)
+    elif not output.quiet:
+        inspection.print_inspection(result, tensors=output.tensors)
+    return (result.refusal_code or ExitCode.DONE) if output.check else ExitCode.DONE
 
 
 def convert(options: ConvertOptions, output: ReportOptions) -> None:
     """Convert CHECKPOINT into the model folder OUTPUT, and prove that it computes the same; or write nothing.
+
+    Examples:
+        prenorm convert checkpoint_best.pt my-model
+        prenorm convert checkpoint_best.pt my-model --license mit
 
     Args:
         options: what is converted, and how.
@@ -131,7 +173,11 @@ def convert(options: ConvertOptions, output: ReportOptions) -> None:
 
 
 def verify(options: VerifyOptions | GoldenOptions | FolderOnlyOptions, output: ReportOptions) -> ExitCode:
-    """Judge a folder, local or a repo id of the Hub, against CHECKPOINT. It reads only, and lists all that disagrees.
+    """Judge FOLDER, local or a repo of the Hub, by CHECKPOINT. It reads only, and lists all that disagrees.
+
+    Examples:
+        prenorm verify checkpoint_best.pt my-model
+        prenorm verify checkpoint_best.pt my-name/my-model
 
     Args:
         options: what is judged, by what and how.
@@ -150,8 +196,12 @@ def verify(options: VerifyOptions | GoldenOptions | FolderOnlyOptions, output: R
     return ExitCode.DONE if report.passed else ExitCode.PARITY_FAILED
 
 
-def record(options: RecordOptions, output: JsonOptions) -> None:
+def record(options: RecordOptions, output: ConsoleOptions) -> None:
     """Store in the file GOLDEN what CHECKPOINT computes, so that verify --golden needs neither it nor fairseq.
+
+    Examples:
+        prenorm record checkpoint_best.pt golden.npz
+        prenorm verify my-model --golden golden.npz
 
     Args:
         options: what is recorded, and how.
@@ -170,6 +220,10 @@ def record(options: RecordOptions, output: JsonOptions) -> None:
 
 def push(options: PushOptions, output: ConsoleOptions) -> None:
     """Send to the repo REPO_ID of the Hub what it lacks of FOLDER, which prenorm convert wrote and proved.
+
+    Examples:
+        prenorm push my-model my-name/my-model --dry-run
+        prenorm push my-model my-name/my-model --private
 
     Args:
         options: what is pushed, and how.

@@ -7,9 +7,20 @@ from collections.abc import Callable
 
 import click
 
+from prenorm.cli.page import HelpPage
+from prenorm.cli.session import Session, written
+
+
+class PageContext(click.Context):
+    """A context whose help is a `HelpPage`."""
+
+    formatter_class = HelpPage
+
 
 class OptionCommand(click.Command):
     """A command whose function takes what it does and what it shows, as two option groups."""
+
+    context_class = PageContext
 
     @classmethod
     def of(cls, function: Callable[..., object]) -> OptionCommand:
@@ -21,8 +32,9 @@ class OptionCommand(click.Command):
         Returns:
             The command.
         """
-        help_text = inspect.cleandoc(function.__doc__ or "").partition("Args:")[0].strip()
-        return cls(function.__name__, callback=function, help=help_text)
+        text = inspect.cleandoc(function.__doc__ or "").partition("Args:")[0]
+        help_text, _, examples = text.partition("Examples:")
+        return cls(function.__name__, callback=function, help=help_text.strip(), epilog=examples.strip())
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         """Return the arguments and options of the command's groups, and `--help`.
@@ -39,6 +51,22 @@ class OptionCommand(click.Command):
             self.params = parameters_of(str(self.name))
         return super().get_params(ctx)
 
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the help: what the command does, its arguments, its options by section, and examples.
+
+        Args:
+            ctx: of the command.
+            formatter: receives the text.
+        """
+        from prenorm.cli.parameters import help_sections
+
+        self.format_usage(ctx, formatter)
+        formatter.write_paragraph()
+        formatter.write_text(self.help or "")
+        assert isinstance(formatter, HelpPage)
+        formatter.write_sections(help_sections(str(self.name)))
+        formatter.write_examples(self.epilog or "")
+
     def invoke(self, ctx: click.Context) -> object:
         """Call the function with the groups that the command line means.
 
@@ -54,4 +82,5 @@ class OptionCommand(click.Command):
         from prenorm.cli.parameters import groups_of
 
         assert self.callback is not None
+        ctx.ensure_object(Session).learn(written(ctx))
         return ctx.invoke(self.callback, *groups_of(ctx))

@@ -10,9 +10,11 @@ from typing import Any, NoReturn
 
 import click
 
-from prenorm.cli.app import Session, prenorm
+from prenorm.cli.app import prenorm
+from prenorm.cli.session import Session
 from prenorm.cli.signals import PushInterrupted, ReaderGone, Terminated, raise_on_termination
 from prenorm.errors import ExitCode, PrenormError, describe
+from prenorm.options.language import Language, speaking
 
 # What ends a command early, with its message and exit code; the first line that fits counts.
 _ENDS: tuple[tuple[type[BaseException], Callable[[Any], str], Callable[[Any], int]], ...] = (
@@ -38,7 +40,8 @@ def main() -> NoReturn:
     _print_what_the_encoding_lacks_as_escapes()
     session = Session()
     try:
-        code = prenorm(standalone_mode=False, obj=session) or ExitCode.DONE
+        with speaking(Language.COMMAND_LINE):
+            code = prenorm(prog_name="prenorm", standalone_mode=False, obj=session) or ExitCode.DONE
         sys.stdout.flush()  # a pipe that is closed is found out here, and not when the interpreter ends
         sys.exit(code)
     except click.ClickException as error:

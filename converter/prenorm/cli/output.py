@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from prenorm.cli.session import COMMON_OPTIONS
 from prenorm.errors import UsageProblem
 from prenorm.options import (
     CONVERT_MODES,
@@ -17,6 +18,7 @@ from prenorm.options import (
     OptionGroup,
     PushOptions,
     RecordOptions,
+    Section,
     StrPath,
     option,
 )
@@ -25,18 +27,31 @@ if TYPE_CHECKING:
     from prenorm.reports.model import Report
 
 
-@dataclass(frozen=True, kw_only=True)
-class JsonOptions(OptionGroup):
-    """Whether people or programs read the result."""
-
-    as_json: bool = option(False, "Print one JSON document.", kind=Kind.FLAG, flag="--json")
+def _common_flag(name: str) -> Any:
+    flag, text = COMMON_OPTIONS[name]
+    return option(False, text, Section.OUTPUT, kind=Kind.FLAG, flag=flag)
 
 
 @dataclass(frozen=True, kw_only=True)
-class ConsoleOptions(JsonOptions):
-    """What is shown."""
+class ConsoleOptions(OptionGroup):
+    """What is shown: the options of all commands."""
 
-    quiet: bool = option(False, "No progress, no warnings, no table.", kind=Kind.FLAG)
+    as_json: bool = _common_flag("as_json")
+    quiet: bool = _common_flag("quiet")
+    debug: bool = _common_flag("debug")
+
+
+@dataclass(frozen=True, kw_only=True)
+class InspectionOutput(ConsoleOptions):
+    """What is shown of an inspection, and whether its outcome is an exit code."""
+
+    tensors: bool = option(
+        False, "List every tensor and every global of the pickle, too.", Section.OUTPUT, kind=Kind.FLAG
+    )
+    check: bool = option(
+        False, "End with the exit code that convert would end with, if CHECKPOINT cannot be converted.", Section.OUTPUT,
+        kind=Kind.FLAG,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,8 +59,8 @@ class ReportOptions(ConsoleOptions):
     """What is shown, and which reports are written."""
 
     reports: Sequence[StrPath] = option(
-        (), "Also write the report here, pass or fail. The suffix picks the form: .json .md .html .xml.",
-        kind=Kind.PATH, flag="--report", repeats=True,
+        (), "Also write the report here, pass or fail; may repeat. The suffix picks the form: .json .md .html .xml.",
+        Section.OUTPUT, kind=Kind.PATH, flag="--report", metavar="FILE", repeats=True,
     )  # fmt: skip
 
     def check(self, folder: StrPath) -> None:
@@ -82,9 +97,9 @@ class ReportOptions(ConsoleOptions):
 
 # What each command takes: the groups of what it does, one for each of its modes, and the group of what it shows.
 GROUPS: Mapping[str, tuple[Modes[Any], type[OptionGroup]]] = {
-    "inspect": (Modes((InspectOptions,)), JsonOptions),
+    "inspect": (Modes((InspectOptions,)), InspectionOutput),
     "convert": (CONVERT_MODES, ReportOptions),
     "verify": (VERIFY_MODES, ReportOptions),
-    "record": (Modes((RecordOptions,)), JsonOptions),
+    "record": (Modes((RecordOptions,)), ConsoleOptions),
     "push": (Modes((PushOptions,)), ConsoleOptions),
 }

@@ -1,4 +1,4 @@
-"""Click's arguments and options, made from option groups."""
+"""Click's arguments and options, and what `--help` says of them, made from option groups."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import click
-from click.core import ParameterSource
 
 from prenorm.cli.output import GROUPS
+from prenorm.cli.page import HELP_ROW
+from prenorm.cli.session import COMMON_OPTIONS, Session, written
 from prenorm.options import (
     Kind,
     Modes,
     Option,
     OptionGroup,
+    Section,
     argument_fields,
     flag_of,
     option_fields,
@@ -24,6 +26,7 @@ from prenorm.options import (
 )
 
 _PATHS = "paths"  # the arguments of a command whose modes have different ones
+_METAVARS = {Kind.TEXT: "TEXT", Kind.PATH: "PATH", Kind.FOLDER: "FOLDER", Kind.COUNT: "N", Kind.SECONDS: "SECONDS"}
 
 
 def parameters_of(command: str) -> list[click.Parameter]:
@@ -39,6 +42,27 @@ def parameters_of(command: str) -> list[click.Parameter]:
     return [*_parameters(modes), *map(_option, option_fields(output))]
 
 
+def help_sections(command: str) -> dict[str, list[tuple[str, str]]]:
+    """Return what `--help` lists of a command: its arguments, and then its options by section.
+
+    Args:
+        command: its name.
+
+    Returns:
+        The rows below each heading: how an argument or option is written, and what it means.
+    """
+    modes, output = GROUPS[command]
+    arguments = {flag_of(item): option_of(item).help for group in modes.groups for item in argument_fields(group)}
+    sections = {"Arguments": list(arguments.items())} | {section.value: [] for section in Section}
+    displays = sorted(
+        option_fields(output), key=lambda item: item.name in COMMON_OPTIONS
+    )  # what a command has besides comes first
+    for item in [*_items(modes), *displays]:
+        sections[option_of(item).section.value].append(_help_row(item))
+    sections[Section.OUTPUT.value].append(HELP_ROW)
+    return {heading: rows for heading, rows in sections.items() if rows}
+
+
 def groups_of(context: click.Context) -> tuple[OptionGroup, OptionGroup]:
     """Return the groups that a command line means.
 
@@ -52,8 +76,8 @@ def groups_of(context: click.Context) -> tuple[OptionGroup, OptionGroup]:
         UsageProblem: if the mode cannot use one of the options or has other arguments, or a value does not fit.
     """
     modes, output = GROUPS[str(context.command.name)]
-    source = context.get_parameter_source
-    explicit = {name: value for name, value in context.params.items() if source(name) is not ParameterSource.DEFAULT}
+    session = context.find_object(Session) or Session()
+    explicit = {**session.before, **written(context)}
     output_values = {item.name: explicit.pop(item.name) for item in option_fields(output) if item.name in explicit}
     return _group(modes, explicit), selected(output, output_values)
 
@@ -77,26 +101,46 @@ def _parameters(modes: Modes[Any]) -> Iterator[click.Parameter]:
         yield click.Argument([_PATHS], nargs=-1, required=True, metavar=modes.metavar)
     else:
         yield from (click.Argument([item.name]) for item in argument_fields(modes.groups[0]))
-    items = {item.name: item for group in reversed(modes.groups) for item in option_fields(group)}
-    order = dict.fromkeys(item.name for group in modes.groups for item in option_fields(group))
-    yield from (_option(items[name]) for name in order)
+    yield from map(_option, _items(modes))
+
+
+def _items(modes: Modes[Any]) -> list[dataclasses.Field[Any]]:
+    """Return every mode's options once, as its first mode has it."""
+    items: dict[str, dataclasses.Field[Any]] = {}
+    for group in modes.groups:
+        for item in option_fields(group):
+            items.setdefault(item.name, item)
+    return list(items.values())
 
 
 def _option(item: dataclasses.Field[Any]) -> click.Option:
     facts = option_of(item)
     is_flag = facts.kind is Kind.FLAG
-    is_shown = not is_flag and isinstance(item.default, (str, int, float))
-    unset = facts.unset or ("off" if is_flag else None)
     return click.Option(
         [flag_of(item), item.name],
         type=None if is_flag else _type(facts),
-        is_flag=is_flag,
+        is_flag=is_flag or None,
         multiple=facts.repeats,
-        default=item.default if is_shown else None,
-        show_default=is_shown,
-        metavar=facts.metavar,
-        help=facts.help if is_shown or unset is None else f"{facts.help}  [default: {unset}]",
     )
+
+
+def _help_row(item: dataclasses.Field[Any]) -> tuple[str, str]:
+    """Return how an option is written, and what it means, with its default and the values that it can have."""
+    facts = option_of(item)
+    notes = [f"one of: {', '.join(facts.choices)}"] if facts.choices else []
+    if facts.at_least is not None or facts.at_most is not None:
+        notes.append(facts.bounds)
+    default = item.default if isinstance(item.default, (str, int, float)) else ""
+    if facts.kind is not Kind.FLAG and default != "":
+        notes.append(f"default: {default if isinstance(default, str) else format(default, 'g')}")
+    elif facts.unset:
+        notes.append(f"default: {facts.unset}")
+    text = f"{facts.help} [{'; '.join(notes)}]" if notes else facts.help
+    flag = flag_of(item)
+    if facts.kind is Kind.FLAG:
+        return flag, text
+    metavar = facts.metavar or (flag[2:].upper() if facts.choices else _METAVARS[facts.kind])
+    return f"{flag} {metavar}", text
 
 
 def _type(facts: Option) -> click.ParamType[Any] | type[str]:

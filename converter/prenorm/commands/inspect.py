@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 
-from prenorm.checkpoint import Checkpoint, LazyTensor, NamedGlobal
+from prenorm.checkpoint import Checkpoint, LazyTensor
 from prenorm.checkpoint.tensors import SourceTensor
+from prenorm.commands.calls import call_text
+from prenorm.commands.inspection import Inspection, TensorLine, TokenizerState
 from prenorm.commands.keywords import with_keywords
 from prenorm.commands.opening import open_source
 from prenorm.errors import PrenormError, describe
@@ -15,68 +17,14 @@ from prenorm.mapping.understood import Prepared, prepare
 from prenorm.options import InspectOptions
 from prenorm.rules import OperationKind
 from prenorm.source.contents import model_tensors
-from prenorm.source.description import SourceDescription
 from prenorm.source.layouts import normalize
+from prenorm.tokenization.kinds import DictionaryKind, kind_of
 
-
-@dataclass(frozen=True)
-class TensorLine:
-    """One source tensor and what becomes of it.
-
-    Attributes:
-        name: its key in the checkpoint.
-        dtype: its type.
-        shape: its sizes.
-        target: the target tensors it becomes, separated by commas; None if it is dropped, or nothing is known.
-        reason: why it is dropped, or how it is changed; empty if it is copied.
-    """
-
-    name: str
-    dtype: str
-    shape: tuple[int, ...]
-    target: str | None = None
-    reason: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Inspection:
-    """What a checkpoint holds.
-
-    Attributes:
-        file: its name; of a checkpoint in several files the first one's.
-        size: the bytes of all files.
-        files: the names of all files.
-        container: how the files hold it.
-        contents: the keys at its top.
-        layout: the family of its tensors' names, if it is known.
-        description: what model it holds, if it can be converted.
-        converts_to: what it converts to, if it can be converted.
-        refusal: why it cannot be converted.
-        refusal_code: the exit code that `convert` would end in.
-        tensors: what becomes of each tensor.
-        globals: what its pickle names; none of it is imported or run.
-        warnings: what the user should know.
-    """
-
-    file: str
-    size: int
-    files: tuple[str, ...]
-    container: str
-    contents: tuple[str, ...]
-    layout: str | None = None
-    description: SourceDescription | None = None
-    converts_to: Mapping[str, object] | None = None
-    refusal: str | None = None
-    refusal_code: int | None = None
-    tensors: tuple[TensorLine, ...] = ()
-    globals: tuple[NamedGlobal, ...]
-    warnings: tuple[str, ...] = ()
-
-    def to_dict(self) -> dict[str, object]:
-        """Return it as plain values, for JSON."""
-        plain = asdict(self)
-        plain["globals"] = [{**asdict(item), "risk": item.risk.value} for item in self.globals]
-        return plain
+_TOKENIZER_OPTIONS: Mapping[DictionaryKind, Mapping[str, object]] = {
+    DictionaryKind.NUMBERS: {"bpe_dir": "DIR"},
+    DictionaryKind.PIECES: {"sentencepiece": "FILE"},
+    DictionaryKind.WORDS: {"words": True},
+}
 
 
 @with_keywords(InspectOptions)
@@ -110,11 +58,15 @@ def inspect(options: InspectOptions) -> Inspection:
         return replace(
             inspection, layout=layout, tensors=tensors, refusal=describe(error), refusal_code=int(error.exit_code)
         )
+    tokenizer = _tokenizer(prepared)
     return replace(
         inspection,
         layout=prepared.canonical.name,
+        parameters=prepared.plan.parameters,
         description=prepared.description,
         converts_to=_target(prepared.plan),
+        tokenizer=tokenizer,
+        next_step=call_text("convert", (options.checkpoint, "OUTPUT"), options, _options_left_out(tokenizer)),
         tensors=_fates(prepared),
         warnings=prepared.warnings,
     )
@@ -130,6 +82,21 @@ def _target(plan: ConversionPlan) -> dict[str, object]:
         "extra_rows": plan.extra_rows,
         "config": plan.config,
     }
+
+
+def _tokenizer(prepared: Prepared) -> TokenizerState:
+    dictionary, tokenization = prepared.dictionary, prepared.tokenization
+    holds = None if dictionary is None else kind_of(dictionary)
+    return TokenizerState(
+        dictionary=None if dictionary is None else dictionary.path.name,
+        holds=holds,
+        kind=None if tokenization is None else tokenization.kind.value,
+    )
+
+
+def _options_left_out(state: TokenizerState) -> Mapping[str, object]:
+    """Return the option that makes a tokenizer of the dictionary, with a placeholder for what is not known."""
+    return {} if state.kind is not None or state.holds is None else _TOKENIZER_OPTIONS.get(state.holds, {})
 
 
 def _known_tensors(checkpoint: Checkpoint) -> tuple[str | None, tuple[TensorLine, ...]]:

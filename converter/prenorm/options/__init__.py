@@ -9,6 +9,7 @@ from prenorm.options.facts import (
     Kind,
     Option,
     OptionGroup,
+    Section,
     StrPath,
     argument_fields,
     as_path,
@@ -55,7 +56,7 @@ __all__ = [
     "ACTIVATIONS", "AUTO", "AUTO_CLASSES", "CLASS_ENDINGS", "COMPUTE_TYPES", "CONVERT_MODES", "REFERENCES", "RUNTIMES",
     "TASKS", "VERIFY_MODES", "WEIGHTS", "CardOptions", "ConvertAndPushOptions", "ConvertOptions", "FolderOnlyOptions",
     "GoldenOptions", "InspectOptions", "Kind", "Modes", "Option", "OptionGroup", "Options", "PublicationOptions",
-    "PushOptions", "RecordOptions", "ReferenceOptions", "SourceOptions", "StrPath", "TaskKind", "VerifyOptions",
+    "PushOptions", "RecordOptions", "ReferenceOptions", "Section", "SourceOptions", "StrPath", "TaskKind", "VerifyOptions",
     "argument_fields", "as_path", "classes_of", "field_of", "flag_of", "option", "option_fields", "option_of",
     "selected",
 ]  # fmt: skip

@@ -35,7 +35,9 @@ class Kind(Enum):
 
     TEXT = "text", str
     PATH = "a path", str, os.PathLike
+    FOLDER = "a path to a folder", str, os.PathLike
     PLACE = "a path or an address on the Hub", str, os.PathLike
+    FOLDER_PLACE = "a folder or a repo id of the Hub", str, os.PathLike
     FLAG = "True or False", bool
     COUNT = "a whole number", Integral
     SECONDS = "a number", Real
@@ -44,16 +46,31 @@ class Kind(Enum):
         self.words, self.types = words, types
 
 
+LOCAL = (Kind.PATH, Kind.FOLDER)  # what lies on this machine
+
+
+class Section(Enum):
+    """The groups in which `--help` lists options, in its order; the values are their headings."""
+
+    INPUT = "Input"
+    TOKENIZER = "Tokenizer"
+    PROOF = "Proof"
+    CARD = "Model card"
+    HUB = "Hub"
+    OUTPUT = "Output"
+
+
 @dataclass(frozen=True)
 class Option:
     """What is known of an option, or of an argument of the command line, besides its name and default.
 
     Attributes:
         help: one sentence for `--help` and for the Python documentation.
+        section: where `--help` lists an option; arguments stand in a list of their own.
         kind: how its value is written.
         choices: the values it can take; empty: any of its kind.
         flag: the command line's name where it is not `--field-name`.
-        metavar: what stands for the value in `--help`.
+        metavar: what stands for the value in `--help`; None: a word for its kind, or for choices the flag's own name.
         unset: what happens without it, where the default is None and so says nothing; empty: `--help` says nothing either.
         repeats: whether it can be given several times; the value is a tuple then.
         at_least: the lower bound of a number.
@@ -64,6 +81,7 @@ class Option:
     """
 
     help: str
+    section: Section = Section.INPUT
     kind: Kind = Kind.TEXT
     choices: tuple[str, ...] = ()
     flag: str | None = None
@@ -75,6 +93,12 @@ class Option:
     on_card: bool = True
     positional: bool = False
     keyword_help: str | None = None
+
+    @property
+    def bounds(self) -> str:
+        """What a number must be, in words."""
+        ends = (("least", self.at_least), ("most", self.at_most))
+        return " and ".join(f"at {word} {bound:g}" for word, bound in ends if bound is not None)
 
 
 def _field_maker(facts: Callable[_P, Option]) -> Callable[Concatenate[Any, _P], Any]:
@@ -236,12 +260,11 @@ def _checked_one(item: dataclasses.Field[Any], facts: Option, value: object) -> 
     if isinstance(value, os.PathLike):
         return Path(value)
     # Path would take one of the slashes of an address.
-    is_path = facts.kind is Kind.PATH or (facts.kind is Kind.PLACE and "://" not in str(value))
+    is_path = facts.kind in LOCAL or (facts.kind in (Kind.PLACE, Kind.FOLDER_PLACE) and "://" not in str(value))
     return Path(str(value)) if is_path else value
 
 
 def _check_bounds(item: dataclasses.Field[Any], facts: Option, value: float) -> None:
     low, high = facts.at_least, facts.at_most
     if not (-math.inf if low is None else low) <= value <= (math.inf if high is None else high):  # holds for NaN, too
-        bounds = [f"at {word} {bound:g}" for word, bound in (("least", low), ("most", high)) if bound is not None]
-        raise UsageProblem(f"{flag_of(item)} is {value:g}; it must be {' and '.join(bounds)}")
+        raise UsageProblem(f"{flag_of(item)} is {value:g}; it must be {facts.bounds}")

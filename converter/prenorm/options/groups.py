@@ -9,9 +9,11 @@ from typing import ClassVar, Literal
 
 from prenorm.errors import UsageProblem
 from prenorm.options.facts import (
+    LOCAL,
     Kind,
     Option,
     OptionGroup,
+    Section,
     StrPath,
     option,
     option_fields,
@@ -27,7 +29,9 @@ _CHECKPOINT = Option(
     "The file that fairseq or DinkyTrain saved; on the Hub, hf://org/name/path.pt[@revision].",
     kind=Kind.PLACE, positional=True,
 )  # fmt: skip
-_FOLDER = Option("A model folder, local or a repo id of the Hub, by whoever made it.", kind=Kind.PLACE, positional=True)
+_FOLDER = Option(
+    "A model folder, local or a repo id of the Hub, by whoever made it.", kind=Kind.FOLDER_PLACE, positional=True
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +52,7 @@ class Options(OptionGroup):
     @property
     def paths(self) -> list[Path]:
         """The local files and folders that the options name."""
-        values = (getattr(self, item.name) for item in option_fields(type(self)) if option_of(item).kind is Kind.PATH)
+        values = (getattr(self, item.name) for item in option_fields(type(self)) if option_of(item).kind in LOCAL)
         return [Path(value) for value in values if value is not None]
 
 
@@ -57,27 +61,47 @@ class SourceOptions(Options):
     """How a checkpoint is understood."""
 
     dictionary: StrPath | None = option(
-        None, "fairseq's dictionary.", kind=Kind.PATH, flag="--dict", unset="dict.txt beside CHECKPOINT"
-    )
+        None, "The dictionary that fairseq trained with.", Section.TOKENIZER,
+        kind=Kind.PATH, flag="--dict", metavar="FILE", unset="dict.txt beside CHECKPOINT",
+    )  # fmt: skip
     bpe_dir: StrPath | None = option(
-        None, "Folder with GPT-2's encoder.json and vocab.bpe.", kind=Kind.PATH, unset="no tokenizer"
-    )
+        None, "The folder with GPT-2's encoder.json and vocab.bpe.", Section.TOKENIZER,
+        kind=Kind.FOLDER, unset="no tokenizer",
+    )  # fmt: skip
     sentencepiece: StrPath | None = option(
-        None, "Instead: a sentencepiece model.", kind=Kind.PATH, unset="no tokenizer"
+        None, "Instead: a sentencepiece model.", Section.TOKENIZER,
+        kind=Kind.PATH, metavar="FILE", unset="no tokenizer",
+    )  # fmt: skip
+    words: bool = option(
+        False, "Instead: the dictionary holds words.", Section.TOKENIZER, kind=Kind.FLAG, unset="no tokenizer"
     )
-    words: bool = option(False, "Instead: the dictionary holds words.", kind=Kind.FLAG, unset="no tokenizer")
     label_dict: StrPath | None = option(
-        None, "fairseq's dictionary of labels (label/dict.txt).", kind=Kind.PATH, unset="LABEL_0 ..."
+        None, "The dictionary of labels, fairseq's label/dict.txt.", Section.INPUT,
+        kind=Kind.PATH, metavar="FILE", unset="LABEL_0 ...",
+    )  # fmt: skip
+    task: str = option(
+        AUTO, "What the folder is for; auto: what the checkpoint was trained for.", Section.INPUT, choices=TASKS
     )
-    task: str = option(AUTO, "What the folder is for; auto: what the checkpoint was trained for.", choices=TASKS)
-    head: str | None = option(None, "Which classification head.", metavar="NAME", unset="the only one")
-    weights: str = option("model", "ema: the moving average that --store-ema keeps.", choices=WEIGHTS)
+    head: str | None = option(
+        None, "Which classification head to convert.", Section.INPUT, metavar="NAME", unset="the only one"
+    )
+    weights: str = option(
+        "model",
+        "Which weights to convert; ema: the moving average that --store-ema keeps.",
+        Section.INPUT,
+        choices=WEIGHTS,
+    )
     activation: str | None = option(
-        None, "Of DinkyTrain's DeepSpeed kernels (gelu, gelu_new), or if none is recorded.",
+        None, "The activation, if none is recorded; for DinkyTrain's DeepSpeed kernels gelu or gelu_new.", Section.INPUT,
         choices=tuple(ACTIVATIONS), unset="as recorded",
     )  # fmt: skip
     attention_heads: int | None = option(
-        None, "If the checkpoint records none.", kind=Kind.COUNT, at_least=1, unset="as recorded"
+        None,
+        "How many attention heads, if the checkpoint records none.",
+        Section.INPUT,
+        kind=Kind.COUNT,
+        at_least=1,
+        unset="as recorded",
     )
 
 
@@ -86,10 +110,10 @@ class ReferenceOptions(Options):
     """What computes the checkpoint."""
 
     reference: str = option(
-        "builtin", "What computes CHECKPOINT: built-in code, or fairseq itself.", choices=REFERENCES
+        "builtin", "What computes CHECKPOINT: built-in code, or fairseq itself.", Section.PROOF, choices=REFERENCES
     )
     fairseq_python: StrPath | None = option(
-        None, "A Python that has fairseq.", kind=Kind.PATH, metavar="PYTHON", unset="none"
+        None, "The Python that can import fairseq.", Section.PROOF, kind=Kind.PATH, metavar="PYTHON", unset="none"
     )
 
     def __post_init__(self) -> None:
@@ -111,14 +135,16 @@ class CardOptions(Options):
     """What a user says about the model on its card."""
 
     card: StrPath | None = option(
-        None, "Markdown of your own for the model card; its front matter goes before ours.",
+        None, "Markdown of your own for the model card; its front matter goes before ours.", Section.CARD,
         kind=Kind.PATH, metavar="FILE", unset="none",
     )  # fmt: skip
-    license: str | None = option(None, "The Hub's identifier of the licence, for the card.", metavar="ID", unset="none")
+    license: str | None = option(None, "The Hub's identifier of the licence.", Section.CARD, metavar="ID", unset="none")
     language: str | Sequence[str] = option(
-        (), "ISO 639 code, for the card; may repeat.", metavar="CODE", unset="none", repeats=True
+        (), "ISO 639 code of a language; may repeat.", Section.CARD, metavar="CODE", unset="none", repeats=True
     )
-    base_model: str | None = option(None, "What it was trained from, for the card.", metavar="REPO_ID", unset="none")
+    base_model: str | None = option(
+        None, "The repo of the model that it was trained from.", Section.CARD, metavar="REPO_ID", unset="none"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +152,7 @@ class StrictOptions(Options):
     """What counts as success."""
 
     strict: bool = option(
-        False, "Fail (exit code 1), too, if a part that changes what the folder computes was not judged.",
+        False, "Fail (exit code 1), too, if a part that changes what the folder computes was not judged.", Section.PROOF,
         kind=Kind.FLAG, on_card=False,
         keyword_help="Raise NotJudged if a part that changes what the folder computes was not judged.",
     )  # fmt: skip
@@ -152,12 +178,16 @@ class ConvertOptions(StrictOptions, CardOptions, ReferenceOptions, SourceOptions
     """The options of `convert`."""
 
     checkpoint: StrPath = field(metadata=required(_CHECKPOINT))
-    output: StrPath = field(metadata=required(Option("The folder to make.", kind=Kind.PATH, positional=True)))
+    output: StrPath = field(metadata=required(Option("The folder to make.", kind=Kind.FOLDER, positional=True)))
     _: KW_ONLY
-    allow_nonfinite: bool = option(False, "Convert weights with NaN or infinity, unjudged.", kind=Kind.FLAG)
-    overwrite: bool = option(False, "Replace OUTPUT in one step if it exists.", kind=Kind.FLAG, on_card=False)
+    allow_nonfinite: bool = option(
+        False, "Convert weights with NaN or infinity, unjudged.", Section.PROOF, kind=Kind.FLAG
+    )
+    overwrite: bool = option(
+        False, "Replace OUTPUT in one step if it exists.", Section.OUTPUT, kind=Kind.FLAG, on_card=False
+    )
     repo_id: str | None = option(
-        None, "Then push OUTPUT there; the card's code names it.",
+        None, "Then push OUTPUT there; the card's code names it.", Section.HUB,
         flag="--push", metavar="REPO_ID", unset="no", on_card=False,
         keyword_help="The repo that the card's code names; `push` sends the folder there.",
     )  # fmt: skip
@@ -167,15 +197,16 @@ class ConvertOptions(StrictOptions, CardOptions, ReferenceOptions, SourceOptions
 class PublicationOptions(Options):
     """How a folder is sent to the Hub."""
 
-    private: bool = option(False, "Create the repo as a private one.", kind=Kind.FLAG)
-    pull_request: bool = option(False, "Open a pull request instead of committing.", kind=Kind.FLAG)
+    private: bool = option(False, "Create the repo as a private one.", Section.HUB, kind=Kind.FLAG)
+    pull_request: bool = option(False, "Open a pull request instead of committing.", Section.HUB, kind=Kind.FLAG)
     retries: int = option(
-        4, "How often one request is repeated that failed for a temporary reason.",
+        4, "How often one request is repeated that failed for a temporary reason.", Section.HUB,
         kind=Kind.COUNT, at_least=0, at_most=20,
     )  # fmt: skip
     timeout: float = option(
-        120.0, "Seconds that the Hub may be silent in the middle of a request.", kind=Kind.SECONDS, at_least=0.1
-    )
+        120.0, "Seconds that the Hub may be silent in the middle of a request.", Section.HUB,
+        kind=Kind.SECONDS, at_least=0.1,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -183,17 +214,19 @@ class PushOptions(PublicationOptions):
     """The options of `push`."""
 
     folder: StrPath = field(
-        metadata=required(Option("The folder that `convert` wrote and proved.", kind=Kind.PATH, positional=True))
+        metadata=required(
+            Option("The folder that prenorm convert wrote and proved.", kind=Kind.FOLDER, positional=True)
+        )
     )
     repo_id: str = field(
         metadata=required(Option("org/name on the Hub; the repo is created if there is none.", positional=True))
     )
     _: KW_ONLY
     revision: str | None = option(
-        None, "Commit to this branch; it is created if needed.", metavar="BRANCH", unset="main"
+        None, "Commit to this branch; it is created if needed.", Section.HUB, metavar="BRANCH", unset="main"
     )
-    message: str | None = option(None, "The commit's title.", unset="that prenorm made and proved it")
-    dry_run: bool = option(False, "Show what would be sent, and send nothing.", kind=Kind.FLAG)
+    message: str | None = option(None, "The commit's title.", Section.HUB, unset="that prenorm made and proved it")
+    dry_run: bool = option(False, "Show what would be sent, and send nothing.", Section.HUB, kind=Kind.FLAG)
 
 
 @dataclass(frozen=True)
@@ -214,15 +247,16 @@ CONVERT_MODES = Modes((ConvertOptions, ConvertAndPushOptions))
 @dataclass(frozen=True, kw_only=True)
 class _FolderOptions(StrictOptions):
     revision: str | None = option(
-        None, "Branch, tag or commit of a repo on the Hub.", metavar="REV", unset="its main branch"
+        None, "Branch, tag or commit of a repo on the Hub.", Section.HUB, metavar="REV", unset="its main branch"
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class _RuntimeOptions(Options):
     runtime: str = option(
-        "bundled", "What computes FOLDER: the bundled model, the installed transformers, or both.", choices=RUNTIMES
-    )
+        "bundled", "What computes FOLDER: the bundled model, the installed transformers, or both.", Section.PROOF,
+        choices=RUNTIMES,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -234,7 +268,7 @@ class VerifyOptions(_FolderOptions, _RuntimeOptions, ReferenceOptions, SourceOpt
     _: KW_ONLY
     compute: str = option(
         "float64", "What FOLDER computes in. float32, for large models, is judged by its rounding, which is measured.",
-        choices=COMPUTE_TYPES,
+        Section.PROOF, choices=COMPUTE_TYPES,
     )  # fmt: skip
 
 
@@ -247,9 +281,12 @@ class GoldenOptions(_FolderOptions, _RuntimeOptions):
     folder: StrPath = field(metadata=required(_FOLDER))
     golden: StrPath = field(
         metadata=required(
-            Option("Judge by a file of prenorm record, without CHECKPOINT.", kind=Kind.PATH, unset="none")
+            Option(
+                "Judge by a file of prenorm record, without CHECKPOINT.", Section.PROOF,
+                kind=Kind.PATH, metavar="FILE", unset="none",
+            )
         )
-    )
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -264,15 +301,15 @@ class FolderOnlyOptions(_FolderOptions):
         metadata=required(
             Option(
                 "Judge nothing by CHECKPOINT: try FOLDER out in your own transformers, where people use it.",
-                kind=Kind.FLAG,
+                Section.PROOF, kind=Kind.FLAG,
             )
         )
-    )
+    )  # fmt: skip
 
 
 VERIFY_MODES = Modes(
     (VerifyOptions, GoldenOptions, FolderOnlyOptions),
     "verify needs one thing to judge by: a CHECKPOINT, a file of prenorm record with --golden, or --folder-only",
     "prenorm verify CHECKPOINT FOLDER, or verify FOLDER --golden FILE, or verify FOLDER --folder-only",
-    "[CHECKPOINT] FOLDER_OR_REPO",
+    "[CHECKPOINT] FOLDER",
 )

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypedDict, TypeVar
+from typing import Any, TypeVar
 
 import safetensors.torch
 import torch
@@ -15,9 +13,10 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from prenorm_model.config import RobertaPreLayerNormConfig
-from prenorm_model.fitting import ExpectedWeights, Fit, Mismatch, fit
+from prenorm_model.fitting import ExpectedWeights, Fit
 from prenorm_model.folder import INDEX_FILE, WEIGHTS_FILE, variant_name, weight_files
 from prenorm_model.hub import Location
+from prenorm_model.loading import LoadingInfo, fit_strictly, loading_info, warn_of_fresh_weights
 from prenorm_model.naming import BASE_PREFIX, to_module
 from prenorm_model.torch.module import ConfiguredModule
 
@@ -39,22 +38,6 @@ class NoInitialization(TorchFunctionMode):
         if getattr(func, "__module__", None) == "torch.nn.init":
             return named["tensor"] if "tensor" in named else args[0]
         return func(*args, **named)
-
-
-class LoadingInfo(TypedDict):
-    """What `output_loading_info` returns, by the names of the model's parameters, as transformers does.
-
-    Attributes:
-        missing_keys: the parameters that were initialized anew, because there are no weights for them.
-        unexpected_keys: the stored weights that were left out.
-        mismatched_keys: the parameters that were initialized anew, because the stored shape, the second, is not theirs.
-        error_msgs: empty; whatever does not fit is an error.
-    """
-
-    missing_keys: set[str]
-    unexpected_keys: set[str]
-    mismatched_keys: set[Mismatch]
-    error_msgs: list[str]
 
 
 @dataclass(frozen=True)
@@ -96,27 +79,15 @@ def load(
     model = without_weights(cls, config, *arguments[0], **arguments[1])
     tensors = options.state_dict.items() if options.state_dict is not None else _read(location, options)
     stored = {to_module(name, config.model_type): tensor for name, tensor in tensors}
-    shapes = {name: tuple(tensor.shape) for name, tensor in stored.items()}
-    matched = fit(shapes, expected_weights(model), ignore_mismatched_sizes=options.ignore_mismatched_sizes)
-    problems = sorted([*matched.problems, *(() if options.ignore_unexpected_keys else matched.unexpected)])
-    if problems:
-        raise ValueError(f"{location} does not fit {cls.__name__}:\n  " + "\n  ".join(problems))
+    matched = fit_strictly(
+        cls.__name__, location, {name: tuple(tensor.shape) for name, tensor in stored.items()}, expected_weights(model),
+        ignore_mismatched_sizes=options.ignore_mismatched_sizes, ignore_unexpected_keys=options.ignore_unexpected_keys,
+    )  # fmt: skip
     dtype = config.dtype if options.dtype in (None, "auto") else options.dtype
     _fill(model, {name: stored[key] for name, key in matched.sources.items()}, matched, _dtype(dtype))
-    if matched.fresh:
-        parts = sorted({re.sub(r"\.\d+\.crossattention$", ".*.crossattention", part) for part in matched.fresh})
-        verb = "is" if len(parts) == 1 else "are"
-        warnings.warn(
-            f"{', '.join(parts)} of {cls.__name__} {verb} not in {location} and newly initialized; "
-            "train before you rely on it",
-            stacklevel=3,  # the line that called `from_pretrained`
-        )
+    warn_of_fresh_weights(cls.__name__, location, matched, stacklevel=3)  # the line that called `from_pretrained`
     model.eval()
-    info = LoadingInfo(
-        missing_keys=set(matched.missing), unexpected_keys=set(matched.unused), error_msgs=[],
-        mismatched_keys=set(matched.mismatched),
-    )  # fmt: skip
-    return model if options.device is None else model.to(options.device), info
+    return model if options.device is None else model.to(options.device), loading_info(matched)
 
 
 def without_weights(

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from prenorm_model.config import RobertaPreLayerNormConfig
+from prenorm_model.loading import check_config
 from prenorm_model.naming import BASE_PREFIX
 
 
@@ -26,12 +27,7 @@ class ConfiguredModule(nn.Module):
 
     def __init__(self, config: RobertaPreLayerNormConfig) -> None:
         super().__init__()
-        if not isinstance(config, RobertaPreLayerNormConfig):
-            raise TypeError(
-                f"config is a {type(config).__module__}.{type(config).__name__}; "
-                "RobertaPreLayerNormConfig.from_dict(config.to_dict()) makes the model's own of transformers'"
-            )
-        config.validate()  # its attributes may have been set since it was made
+        check_config(config)
         self.config = config
 
     @staticmethod

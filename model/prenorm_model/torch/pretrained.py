@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import inspect
 import tempfile
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from torch import Tensor
 from prenorm_model.config import RobertaPreLayerNormConfig
 from prenorm_model.folder import weight_patterns
 from prenorm_model.hub import CommitOptions, HubOptions, Location, UploadOptions, check_push, upload
+from prenorm_model.loading import config_to_load
 from prenorm_model.options import (
     IGNORED_LOADING,
     IGNORED_SAVING,
@@ -128,7 +128,7 @@ class SavedModule(ConfiguredModule):
         if not pretrained_model_name_or_path and (config is None or state_dict is None):
             raise ValueError(f"{call} needs a folder or a repo, or else both config and state_dict")
         location = Location(pretrained_model_name_or_path or "state_dict", **hub)
-        config = _config(location, config, hub, fields)
+        config = config_to_load(location, config, hub, fields)
         model, info = load(cls, location, config, (model_args, arguments), options)
         return (model, info) if output_loading_info else model  # type: ignore[return-value]  # as transformers types it
 
@@ -216,24 +216,3 @@ def _one_of(call: str, **names: Any) -> Any:
     if any(value != values[0] for value in values):
         raise ValueError(f"{call} takes {' or '.join(names)}, which are one option, and not two values")
     return values[0] if values else None
-
-
-def _config(
-    location: Location, config: object, hub: HubOptions, changes: Mapping[str, Any]
-) -> RobertaPreLayerNormConfig:
-    """Return the configuration to load with: the one that came, or the one that lies where that is, or with the weights."""
-    if config is None:
-        return RobertaPreLayerNormConfig.from_location(location, **changes)
-    if isinstance(config, str | Path):
-        return RobertaPreLayerNormConfig.from_pretrained(config, **hub, **changes)
-    if changes:
-        raise ValueError(f"{', '.join(changes)}: change the config that is passed, or leave it out")
-    if not hasattr(config, "to_dict"):
-        raise TypeError(f"config is a {type(config).__name__}, not a configuration, a folder, a repo or a file")
-    # The model's own, or transformers'. What the caller has stays as it is.
-    if isinstance(config, RobertaPreLayerNormConfig):
-        copied = copy.deepcopy(config)
-    else:
-        copied = RobertaPreLayerNormConfig.from_dict(config.to_dict())
-    copied.name_or_path = str(location)
-    return copied

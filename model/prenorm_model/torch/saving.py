@@ -13,10 +13,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from prenorm_model.config import RobertaPreLayerNormConfig
-from prenorm_model.config_file import CONFIG_FILE
-from prenorm_model.fitting import fit
-from prenorm_model.folder import WEIGHTS_FILE, follow_umask, remove_weights, variant_name, write_index
-from prenorm_model.naming import architecture, to_file
+from prenorm_model.folder import shard_pattern
+from prenorm_model.saving import arrange, check_loadable, write_folder
 from prenorm_model.torch.loading import expected_weights, without_weights
 from prenorm_model.torch.module import ConfiguredModule
 
@@ -46,28 +44,19 @@ def save(
     # Imported here, because nothing but saving needs it, and it takes its time.
     from huggingface_hub import split_torch_state_dict_into_shards
 
-    config = copy.deepcopy(model.config)
     tensors = _tensors(model, state_dict)
-    _check_fit(type(model), config, tensors)
-    config.architectures = [architecture(type(model).__name__.removeprefix("FSDP"), config)]
-    config.dtype = next((str(item.dtype) for item in tensors.values() if item.is_floating_point()), None)
-    tensors = {to_file(name, config.model_type): tensor for name, tensor in tensors.items()}
-    if not config.tie_word_embeddings and "lm_head.bias" in tensors:
-        # transformers 5 wants an untied head's bias under both of its names.
-        tensors["lm_head.decoder.bias"] = tensors["lm_head.bias"].clone()
-    pattern = variant_name(WEIGHTS_FILE, variant).removesuffix(".safetensors") + "{suffix}.safetensors"
-    shards = split_torch_state_dict_into_shards(tensors, filename_pattern=pattern, max_shard_size=max_shard_size)
-    config.save_pretrained(folder)
-    remove_weights(folder, variant)
-    for name, keys in shards.filename_to_tensors.items():
-        save_file({key: tensors[key] for key in keys}, folder / name, metadata={"format": "pt"})
-        follow_umask(folder / name)
-    names = [CONFIG_FILE, *shards.filename_to_tensors]
-    return (
-        [*names, write_index(folder, shards.metadata, shards.tensor_to_filename, variant)]
-        if shards.is_sharded
-        else names
+    _check_fit(type(model), copy.deepcopy(model.config), tensors)
+    dtype = next((str(item.dtype) for item in tensors.values() if item.is_floating_point()), None)
+    config, tensors = arrange(type(model).__name__.removeprefix("FSDP"), model.config, tensors, dtype)
+    shards = split_torch_state_dict_into_shards(
+        tensors, filename_pattern=shard_pattern(variant), max_shard_size=max_shard_size
     )
+    return write_folder(folder, config, tensors, shards, _save_file, variant)
+
+
+def _save_file(tensors: dict[str, Tensor], path: Path) -> None:
+    """Write one safetensors file."""
+    save_file(tensors, path, metadata={"format": "pt"})
 
 
 def _tensors(model: ConfiguredModule, state_dict: Mapping[str, Tensor] | None) -> dict[str, Tensor]:
@@ -102,11 +91,4 @@ def _check_fit(cls: type[ConfiguredModule], config: RobertaPreLayerNormConfig, t
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # they came when the model itself was made
         expected = expected_weights(without_weights(cls, config))
-    matched = fit({name: tuple(tensor.shape) for name, tensor in tensors.items()}, expected)
-    # A folder may lack the pooler, which a model may be made without; no other part.
-    whole = [f"missing: {part}, whole" for part in matched.fresh if part != "pooler"]
-    if problems := [*matched.problems, *matched.unexpected, *whole]:
-        raise ValueError(
-            f"what would be written could not be loaded again by {cls.__name__}, because its config says otherwise:\n  "
-            + "\n  ".join(problems)
-        )
+    check_loadable(cls.__name__, {name: tuple(tensor.shape) for name, tensor in tensors.items()}, expected)

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import subprocess
-import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
-from helpers.commands import run_command
+from helpers.commands import run_command, run_installed
 from helpers.paths import PRENORM
 
 from . import WRITER, Hub, Token, client_environment
-from .pushing import Worker
 
 
 def environment(hub: Hub, home: Path, token: Token | None = WRITER, **more: str) -> dict[str, str]:
@@ -24,31 +21,10 @@ def prenorm(
     hub: Hub, home: Path, *arguments: str | Path, token: Token | None = WRITER, **more: str
 ) -> subprocess.CompletedProcess[str]:
     """Runs the command to its end. Whatever it prints holds no token and no signed address."""
-    done = run_command(*arguments, env=environment(hub, home, token, **more))
+    run = run_installed if arguments[0] == "push" else run_command  # a push needs no torch: it starts as fast by itself
+    done = run(*arguments, env=environment(hub, home, token, **more))
     tell_no_secrets(done.stdout + done.stderr, *([token] if token else []))
     return done
-
-
-class CommandWorker(Worker):
-    """Commands that need torch, which is imported once."""
-
-    def __init__(self, scratch: Path) -> None:
-        super().__init__(Path(sys.executable), scratch, "command_worker.py")
-
-    def run(
-        self, hub: Hub, home: Path, *arguments: str | Path, token: Token | None = WRITER, **more: str
-    ) -> subprocess.CompletedProcess[str]:
-        """As `prenorm` below."""
-        outputs = [Path(tempfile.mkstemp(dir=self.scratch)[1]) for _ in range(2)]
-        ours = {
-            name: value for name, value in environment(hub, home, token, **more).items() if name[:2] in ("HF", "NO")
-        }
-        code = self.ask(
-            arguments=[*map(str, arguments)], environment=ours, stdout=str(outputs[0]), stderr=str(outputs[1])
-        )["code"]
-        texts = [path.read_text() for path in outputs]
-        tell_no_secrets("".join(texts), *([token] if token else []))
-        return subprocess.CompletedProcess([*map(str, arguments)], code, *texts)
 
 
 def tell_no_secrets(text: str, *tokens: Token) -> None:
