@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from helpers.cards import blocks, commands
 from helpers.hub import Hub
-from helpers.hub.command import CommandWorker
+from helpers.hub.command import prenorm
 from helpers.hub.pushing import on_disk, on_hub, untouched
 from helpers.paths import BPE, MLM
 
@@ -19,24 +18,17 @@ pytestmark = pytest.mark.slow
 REPO = "lab/new-model"
 
 
-@pytest.fixture(scope="module")
-def command(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandWorker]:
-    worker = CommandWorker(tmp_path_factory.mktemp("commands"))
-    yield worker
-    worker.close()
-
-
-def test_convert_then_push_then_verify(command: CommandWorker, hub: Hub, tmp_path: Path) -> None:
+def test_convert_then_push_then_verify(hub: Hub, tmp_path: Path) -> None:
     home, folder = tmp_path / "home", tmp_path / "my-model"
 
-    def prenorm(*arguments: str | Path) -> str:
-        done = command.run(hub, home, *arguments)
+    def run(*arguments: str | Path) -> str:
+        done = prenorm(hub, home, *arguments)
         assert done.returncode == 0, done.stderr
         return str(done.stdout)
 
-    prenorm("convert", MLM, folder, "--bpe-dir", BPE)
+    run("convert", MLM, folder, "--bpe-dir", BPE)
     before = untouched(folder)
-    assert f"On the Hub, the card names {REPO}; the folder stays as it is" in prenorm("push", folder, REPO)
+    assert f"On the Hub, the card names {REPO}; the folder stays as it is" in run("push", folder, REPO)
     assert untouched(folder) == before
     there = on_hub(hub, REPO)
     assert there.keys() == on_disk(folder).keys()
@@ -46,17 +38,17 @@ def test_convert_then_push_then_verify(command: CommandWorker, hub: Hub, tmp_pat
     assert all(f'model_id = "{REPO}"\n' in block for block in blocks(card, "python"))
     assert commands(card)["verify"][-1] == REPO
 
-    again = json.loads(prenorm("push", folder, REPO, "--json"))
+    again = json.loads(run("push", folder, REPO, "--json"))
     assert again["sent"] == [] and again["adapted"] == ["README.md", "parity_report.json"]
     assert len(hub.requests("commit")) == 1
 
-    report = json.loads(prenorm("verify", MLM, REPO, "--json", "--strict"))
+    report = json.loads(run("verify", MLM, REPO, "--json", "--strict"))
     assert report["verdict"] == "passed"
     listed = [check for check in report["checks"] if check["name"] == "other files"]
     assert all("other than parity_report.json lists" not in str(check) for check in listed)
 
 
-def test_convert_and_push_at_once_is_the_same(command: CommandWorker, hub: Hub, tmp_path: Path) -> None:
+def test_convert_and_push_at_once_is_the_same(hub: Hub, tmp_path: Path) -> None:
     home = tmp_path / "home"
     for place in ("one", "two"):
         (tmp_path / place).mkdir()
@@ -66,22 +58,22 @@ def test_convert_and_push_at_once_is_the_same(command: CommandWorker, hub: Hub, 
         ("convert", MLM, two, "--bpe-dir", BPE),
         ("push", two, "lab/one"),
     ):
-        done = command.run(hub, home, *arguments)
+        done = prenorm(hub, home, *arguments)
         assert done.returncode == 0, done.stderr
     assert "Nothing to send" in done.stdout
     assert len(hub.requests("commit")) == 1 and on_hub(hub, "lab/one") == on_disk(one)
 
 
-def test_an_edited_card_goes_along(command: CommandWorker, hub: Hub, tmp_path: Path) -> None:
+def test_an_edited_card_goes_along(hub: Hub, tmp_path: Path) -> None:
     home, folder = tmp_path / "home", tmp_path / "my-model"
-    assert command.run(hub, home, "convert", MLM, folder, "--quiet").returncode == 0
+    assert prenorm(hub, home, "convert", MLM, folder, "--quiet").returncode == 0
     card = folder / "README.md"
     card.write_text(card.read_text().replace("---\n", "---\nlicense: mit\n", 1).replace("## Use", "Mine.\n\n## Use", 1))
-    done = command.run(hub, home, "push", folder, REPO)
+    done = prenorm(hub, home, "push", folder, REPO)
     assert done.returncode == 0, done.stderr
     assert "README.md was edited since the conversion, and is sent with its edits" in done.stderr
     assert "does not state language and training data" in done.stderr
     there = on_hub(hub, REPO)["README.md"].decode()
     assert "license: mit\n" in there and "Mine.\n" in there and f'model_id = "{REPO}"\n' in there
-    report = command.run(hub, home, "verify", MLM, REPO, "--json")
+    report = prenorm(hub, home, "verify", MLM, REPO, "--json")
     assert report.returncode == 0 and "README.md" not in json.dumps(json.loads(report.stdout)["checks"])
