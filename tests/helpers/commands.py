@@ -91,17 +91,20 @@ def start_command(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     umask: int = -1,
+    changed: Mapping[str, object] | None = None,
 ) -> Command:
     """Starts the command's `main` in a process forked from one that has everything imported.
 
-    Every option is that of `subprocess.Popen`; what is printed into no file is not kept. What a command does before its
-    `main` is not seen so: that is for `run_installed`.
+    Every option is that of `subprocess.Popen`, but for `changed`: what modules hold in it instead of their own, by dotted
+    names. What is printed into no file is not kept. What a command does before its `main` is not seen so: that is for
+    `run_installed`.
     """
     job = {
         "arguments": [*map(str, arguments)],
         "environment": dict(os.environ if env is None else env),
         "folder": str(cwd or Path.cwd()),
         "umask": umask,
+        "changed": dict(changed or {}),
     }
     with Path(os.devnull).open("r+b", buffering=0) as nowhere:
         none = nowhere.fileno()

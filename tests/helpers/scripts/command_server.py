@@ -6,6 +6,7 @@ because it reads its settings as it is imported.
 """
 
 import gc
+import importlib
 import json
 import os
 import select
@@ -84,6 +85,9 @@ def run(job, files):
         os.chdir(job["folder"])
         if job["umask"] >= 0:
             os.umask(job["umask"])
+        for name, value in job["changed"].items():
+            module, _, attribute = name.rpartition(".")
+            setattr(importlib.import_module(module), attribute, value)
         code = run_main(job["arguments"])
         sys.stdout.flush()
     except BaseException:

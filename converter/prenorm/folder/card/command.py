@@ -47,7 +47,7 @@ def card_commands(checkpoint: StrPath, options: ConvertOptions, *, tells: Callab
     Returns:
         The commands, with names of files and no paths.
     """
-    output = Path(options.output)
+    output = Path(options.output or "")
     file, made = " ".join(_word("checkpoint", checkpoint)), " ".join(_word("output", output))
     given = dict(_options(options, tells))
     of_source = {item.name for item in option_fields(SourceOptions)}
