@@ -49,13 +49,13 @@ def card_commands(checkpoint: StrPath, options: ConvertOptions, *, tells: Callab
     """
     output = Path(options.output or "")
     file, made = " ".join(_word("checkpoint", checkpoint)), " ".join(_word("output", output))
-    given = dict(_options(options, tells))
+    texts = dict(_options(options, tells))
     of_source = {item.name for item in option_fields(SourceOptions)}
-    needed = [text for name, text in given.items() if name in _FOR_VERIFY]
+    needed = [text for name, text in texts.items() if name in _FOR_VERIFY]
     return CardCommands(
-        _lines(["prenorm convert", file, made, *given.values()]),
+        _lines(["prenorm convert", file, made, *texts.values()]),
         _lines(["prenorm verify", file, *needed]) + place_line(options.repo_id),
-        _lines(["prenorm record", file, GOLDEN, *(text for name, text in given.items() if name in of_source)]),
+        _lines(["prenorm record", file, GOLDEN, *(text for name, text in texts.items() if name in of_source)]),
         options.repo_id.rpartition("/")[2] if options.repo_id else None if _is_personal(output) else output.name,
     )
 
