@@ -69,8 +69,7 @@ def prove_folder(
     try:
         report, file_digests = _prove(prepared, staging, options)
     except ValueError as error:
-        output = Path(options.output)
-        raise ParityFailed(f"the written model cannot be compared: {error}", subject=output) from error
+        raise ParityFailed(f"the written model cannot be compared: {error}", subject=options.output) from error
     return _complete(prepared, staging, report, file_digests, user_text, command) if report.agrees else report
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from prenorm.errors import NotProven, UsageProblem
-from prenorm.files import REPORT_FILE
+from prenorm.files import REPORT_FILE, or_nearest
 from prenorm.progress import Progress
 
 _MOST_REPORT_BYTES = 256 << 20
@@ -114,7 +114,8 @@ def check_folder(folder: Path, progress: Progress) -> Publishable:
 def _read_report(folder: Path) -> dict[str, Any]:
     """Return the content of the folder's report."""
     if not folder.is_dir():
-        raise UsageProblem("is no folder", subject=folder, advice="Give a folder that prenorm convert wrote")
+        advice = or_nearest(folder, "Give a folder that prenorm convert wrote")
+        raise UsageProblem("is no folder", subject=folder, advice=advice)
     path = folder / REPORT_FILE
     if path.exists() and not path.is_file():
         raise UsageProblem("is no file", subject=path, advice=_CONVERT)
