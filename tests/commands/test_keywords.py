@@ -148,7 +148,7 @@ def test_a_number_out_of_bounds_is_a_usage_problem(name: str, value: float, mess
 def test_options_that_go_together_are_called_by_their_keywords() -> None:
     with pytest.raises(UsageProblem) as caught:
         prenorm.record(MLM, "golden.npz", reference="fairseq")
-    assert str(caught.value).startswith("reference fairseq and fairseq_python PATH go together")
+    assert str(caught.value).startswith("reference fairseq needs fairseq_python PATH")
     assert "--" not in str(caught.value)
 
 

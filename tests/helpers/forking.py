@@ -82,7 +82,7 @@ class ForkServer:
     ) -> ForkedScript:
         """Starts a script. Without a file, nothing is read or kept.
 
-        The options are those of `subprocess.Popen`, but for `changed`: what modules hold instead of their own, by dotted names.
+        The options are those of `subprocess.Popen`, but for `changed`: what modules hold instead, by dotted names.
         """
         job = {
             "command": [*map(str, command)],
