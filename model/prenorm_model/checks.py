@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from prenorm_model.config import RobertaPreLayerNormConfig
 
-Shape = tuple[int, ...]
+Shape = tuple[int, ...]  # where a graph leaves a size open, None stands in its place
 # The label of a token, or of a text, that takes no part in a loss.
 IGNORED = -100
 
@@ -39,7 +39,8 @@ class ArrayFacts(NamedTuple):
 def is_shape(shape: Shape, *allowed: Shape) -> bool:
     """Return whether a shape is one of those allowed.
 
-    Size by size: torch's compiler takes a tuple of sizes that it knows and one of sizes that it left open for different.
+    Size by size: torch's compiler takes a tuple of sizes that it knows and one of sizes that it left open for different. A
+    size that a graph of another framework leaves open is None, and goes with any.
 
     Args:
         shape: the shape.
@@ -49,7 +50,8 @@ def is_shape(shape: Shape, *allowed: Shape) -> bool:
         Whether it is one of them.
     """
     return any(
-        len(shape) == len(other) and all(left == right for left, right in zip(shape, other, strict=True))
+        len(shape) == len(other)
+        and all(left == right or left is None or right is None for left, right in zip(shape, other, strict=True))
         for other in allowed
     )
 
@@ -181,6 +183,23 @@ def check_cache(
         wrong = next((shape for shape in cache if not is_shape(shape, expected)), cache[0])
         raise ValueError(
             f"past_key_values has {len(cache) // 2} layers of {list(wrong)}; it must have {layers} of {list(expected)}"
+        )
+
+
+def check_past_tuples(layer: int, dimensions: Sequence[int]) -> None:
+    """Check that past tuples hold keys and values, and behind them those of the cross-attention, or not.
+
+    Args:
+        layer: the layer's number.
+        dimensions: how many dimensions each entry of the layer has; those that are None left out, 0 for what is no tensor.
+
+    Raises:
+        ValueError: naming the layer and what it must hold.
+    """
+    if len(dimensions) not in (2, 4) or any(count != 4 for count in dimensions):
+        raise ValueError(
+            f"past_key_values[{layer}] must be keys and values, [batch, heads, tokens, head size], two or, with "
+            "those of the cross-attention, four"
         )
 
 

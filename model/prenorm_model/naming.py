@@ -67,6 +67,21 @@ def architecture(class_name: str, config: RobertaPreLayerNormConfig) -> str:
     return class_name if config.normalizes_embeddings else class_name.replace("RobertaPreLayerNorm", "XLMRobertaXL")
 
 
+def tied_names(config: RobertaPreLayerNormConfig) -> dict[str, str]:
+    """Return the tied weights of a language model's head: its bias always, its matrix where the config ties it.
+
+    Args:
+        config: says what is tied.
+
+    Returns:
+        The name under which each is saved, by its own name, the alias.
+    """
+    tied = {"lm_head.decoder.bias": "lm_head.bias"}
+    if config.tie_word_embeddings:
+        tied["lm_head.decoder.weight"] = f"{BASE_PREFIX}.embeddings.word_embeddings.weight"
+    return tied
+
+
 def _rename(name: str, old_prefix: str, new_prefix: str, rules: Iterable[tuple[str, str]]) -> str:
     """Return `name` with its prefix replaced, and its beginning by the first rule that matches."""
     inner = name.removeprefix(f"{old_prefix}.")

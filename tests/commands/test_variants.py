@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from helpers.paths import OLD_TRANSFORMERS_PYTHON, SCRIPTS
+from helpers.paths import SCRIPTS
 from helpers.variant_cases import CASES
 from helpers.variants import TABLE, VARIANTS, Case, job, row, run
-from helpers.workers import run_worker
+from helpers.workers import run_old_transformers
 from prenorm import convert
 
 pytestmark = pytest.mark.slow
@@ -63,7 +63,7 @@ def test_folders_load_in_transformers_4_too(tmp_path: Path) -> None:
         jobs.append(job(case, result))
         classes.append(result.plan.architecture)
     script = SCRIPTS / "folder_distance.py"
-    found = run_worker(OLD_TRANSFORMERS_PYTHON, script, stdin=jobs)
+    found = run_old_transformers(script, stdin=jobs)
     assert {item["version"].rpartition(".")[0] for item in found} == {"4.57"}
     assert [item["class"] for item in found] == classes
     assert not any(item["loading"] for item in found)

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from helpers.commands import Command, run_command, run_main, start_command
+from helpers.commands import run_command, run_main, start_command
+from helpers.forking import ForkedScript
 from helpers.paths import BPE, MLM, PRENORM
 from helpers.waiting import PATIENCE, wait_until
 from prenorm.errors import UsageProblem
@@ -24,7 +25,7 @@ COMPLETE = {
 }  # fmt: skip
 
 
-def start(output: Path, *options: str) -> Command:
+def start(output: Path, *options: str) -> ForkedScript:
     return start_command("convert", MLM, output, "--bpe-dir", BPE, *options)
 
 

@@ -11,8 +11,8 @@ import pytest
 import torch
 from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer, pipeline
 
-from helpers.paths import ARCHITECTURES, BPE, CONVERTIBLE, FIXTURES, OLD_TRANSFORMERS_PYTHON, SCRIPTS
-from helpers.workers import run_worker
+from helpers.paths import ARCHITECTURES, BPE, CONVERTIBLE, FIXTURES, SCRIPTS
+from helpers.workers import run_old_transformers
 from prenorm import convert
 
 pytestmark = pytest.mark.slow
@@ -144,9 +144,7 @@ def test_folders_load_in_transformers_4_too(name: str, converted: Folder) -> Non
     cases = json.loads((FIXTURES / "tokenization.json").read_text())
     script = SCRIPTS / "old_transformers_folder.py"
     expected = FIXTURES / name / "expected.npz"
-    found = run_worker(
-        OLD_TRANSFORMERS_PYTHON, script, converted(name), expected, stdin=[case["text"] for case in cases]
-    )
+    found = run_old_transformers(script, converted(name), expected, stdin=[case["text"] for case in cases])
     assert found["version"].startswith("4.57")
     assert found["class"] == ARCHITECTURES[name]
     assert not any(found["loading"].values()), found["loading"]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from helpers.paths import FAIRSEQ_PYTHON
+from helpers.forking import ForkServer
+from helpers.paths import FAIRSEQ_PYTHON, OLD_TRANSFORMERS_PYTHON
 from helpers.waiting import PATIENCE
 
 Ask = Callable[..., list[dict[str, Any]]]
@@ -28,3 +30,19 @@ def run_worker(python: Path, script: Path, *arguments: str | Path, stdin: object
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
+
+
+def run_old_transformers(script: Path, *arguments: str | Path, stdin: object = None) -> Any:
+    """Runs `script` under transformers 4.57, forked from a process that has imported it; JSON in, JSON out."""
+    done = _old_transformers().run(script, *arguments, input=json.dumps(stdin))
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@functools.cache
+def _old_transformers() -> ForkServer:
+    assert OLD_TRANSFORMERS_PYTHON.exists(), "transformers 4.57 is not installed: run `make test`"
+    modules = ["transformers.models.auto.modeling_auto", "transformers.models.auto.tokenization_auto"]
+    modules += [f"transformers.models.{name}.modeling_{name}" for name in ("roberta_prelayernorm", "xlm_roberta_xl")]
+    # Where another framework is installed, transformers 4 imports it too.
+    return ForkServer(OLD_TRANSFORMERS_PYTHON, modules, USE_TORCH="1", USE_TF="0", USE_FLAX="0")

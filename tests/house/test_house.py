@@ -16,6 +16,7 @@ from helpers.paths import ROOT
 PRENORM, MODEL = ROOT / "converter" / "prenorm", ROOT / "model" / "prenorm_model"
 FILES = sorted([*PRENORM.rglob("*.py"), *MODEL.rglob("*.py")])
 ROOMS = sorted(path.parent for path in PRENORM.glob("*/__init__.py"))
+FRAMEWORKS = ("torch", "keras", "flax")  # each has a part of the model
 LONGEST_FILE, LONGEST_FUNCTION, MOST_LOOSE_FILES = 350, 60, 6
 
 
@@ -55,7 +56,7 @@ def test_what_no_framework_owns_imports_no_framework() -> None:
     common = [
         module
         for module in graph.modules
-        if module.startswith("prenorm_model.") and module.split(".")[1] not in ("torch", "keras", "flax")
+        if module.startswith("prenorm_model.") and module.split(".")[1] not in FRAMEWORKS
     ]
     assert common
     frameworks = {"torch", "tensorflow", "keras", "jax", "flax"}
@@ -99,9 +100,14 @@ def test_no_function_is_long() -> None:
     assert {name: lines for name, lines in lengths.items() if lines > LONGEST_FUNCTION} == {}
 
 
-def test_one_name_one_class() -> None:
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_one_name_one_class(framework: str) -> None:
+    """Of the model in several frameworks, each has its own of the same parts."""
+    others = [MODEL / other for other in FRAMEWORKS if other != framework]
     names: dict[str, list[str]] = {}
     for path in FILES:
+        if any(path.is_relative_to(other) for other in others):
+            continue
         for node in ast.walk(parsed(path)):
             if isinstance(node, ast.ClassDef):
                 names.setdefault(node.name, []).append(shown(path, node.lineno))

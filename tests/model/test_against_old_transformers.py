@@ -11,8 +11,8 @@ from safetensors.torch import load_file, save_file
 
 import prenorm_model as model
 from helpers.model_pairs import apart, batch, randomize, settings
-from helpers.paths import OLD_TRANSFORMERS_PYTHON, SCRIPTS
-from helpers.workers import run_worker
+from helpers.paths import SCRIPTS
+from helpers.workers import run_old_transformers
 
 pytestmark = pytest.mark.slow
 
@@ -45,8 +45,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
         save_file(inputs(head_mask), folder / f"{name}.inputs.safetensors")
     (folder / "cases.json").write_text(json.dumps(described))
-    assert OLD_TRANSFORMERS_PYTHON.exists(), "transformers 4.57 is not installed: run `make test`"
-    assert run_worker(OLD_TRANSFORMERS_PYTHON, SCRIPTS / "old_transformers_models.py", folder).startswith("4.57")
+    assert run_old_transformers(SCRIPTS / "old_transformers_models.py", folder).startswith("4.57")
     return folder
 
 

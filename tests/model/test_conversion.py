@@ -11,8 +11,8 @@ import transformers
 
 import prenorm_model as model
 from helpers.model_pairs import NAMES, apart, batch, inputs_for, pair, randomize, settings
-from helpers.paths import OLD_TRANSFORMERS_PYTHON, SCRIPTS
-from helpers.workers import run_worker
+from helpers.paths import SCRIPTS
+from helpers.workers import run_old_transformers
 
 CAUSAL, MASKED = NAMES[1], NAMES[2]
 TYPES = ("roberta-prelayernorm", "xlm-roberta-xl")
@@ -142,8 +142,7 @@ def test_without_transformers_there_is_one_sentence(monkeypatch: pytest.MonkeyPa
 @pytest.mark.slow
 def test_in_transformers_4(tmp_path: Path) -> None:
     """There relative positions have a place, and generation asks for positions another way."""
-    assert OLD_TRANSFORMERS_PYTHON.exists(), "transformers 4.57 is not installed: run `make test`"
-    answer = run_worker(OLD_TRANSFORMERS_PYTHON, SCRIPTS / "old_transformers_conversion.py", tmp_path)
+    answer = run_old_transformers(SCRIPTS / "old_transformers_conversion.py", tmp_path)
     assert answer["version"].startswith("4.57")
     assert max(answer["apart"].values()) < 1e-4, answer
     assert len(answer["apart"]) == 9

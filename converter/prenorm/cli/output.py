@@ -33,7 +33,7 @@ def _common_flag(name: str) -> Any:
     return option(False, text, Section.OUTPUT, kind=Kind.FLAG, flag=flag)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, repr=False, kw_only=True)
 class ConsoleOptions(OptionGroup):
     """What is shown: the options of all commands."""
 
@@ -42,7 +42,7 @@ class ConsoleOptions(OptionGroup):
     debug: bool = _common_flag("debug")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, repr=False, kw_only=True)
 class InspectionOutput(ConsoleOptions):
     """What is shown of an inspection, and whether its outcome is an exit code."""
 
@@ -55,7 +55,7 @@ class InspectionOutput(ConsoleOptions):
     )  # fmt: skip
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, repr=False, kw_only=True)
 class ReportOptions(ConsoleOptions):
     """What is shown, and which reports are written."""
 

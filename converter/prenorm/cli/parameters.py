@@ -19,6 +19,7 @@ from prenorm.options import (
     OptionGroup,
     Section,
     argument_fields,
+    check_call,
     flag_of,
     option_fields,
     option_of,
@@ -90,13 +91,16 @@ def groups_of(context: click.Context) -> tuple[OptionGroup, OptionGroup]:
         The group of what is done, of the mode that the options select, and the group of what is shown.
 
     Raises:
-        UsageProblem: if the mode cannot use one of the options or has other arguments, or a value does not fit.
+        UsageProblem: if the mode cannot use one of the options or has other arguments, a value does not fit, or two options
+            or arguments do not go together.
     """
     modes, output = GROUPS[str(context.command.name)]
     session = context.find_object(Session) or Session()
     explicit = {**session.before, **written(context)}
     output_values = {item.name: explicit.pop(item.name) for item in option_fields(output) if item.name in explicit}
-    return _group(modes, explicit), selected(output, output_values)
+    groups = _group(modes, explicit), selected(output, output_values)
+    check_call(str(context.command.name), *groups)
+    return groups
 
 
 def _group(modes: Modes[Any], explicit: dict[str, object]) -> OptionGroup:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -47,6 +48,14 @@ class Conversion:
     warnings: tuple[str, ...]
     tokenizer: str = "none"
     seconds: dict[str, float] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"<Conversion to {self.output}: {self.plan.architecture}, {self.report.words}>"
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: where the folder is, and the report."""
+        title = f"<b>{html.escape(str(self.output))}</b>: {self.plan.architecture}"
+        return f"<p>{title}</p>{self.report._repr_html_()}"
 
 
 @with_keywords(ConvertOptions)

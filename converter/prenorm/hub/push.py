@@ -44,6 +44,11 @@ class Pushed:
     adapted: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        done = "to send" if self.dry_run else "sent"
+        place = f", {self.url}" if self.url else ""
+        return f"<Pushed to {self.repo_id}, {self.revision}: {len(self.changes.send)} files {done}{place}>"
+
     def to_dict(self) -> dict[str, object]:
         """Return the result as plain values.
 

@@ -125,7 +125,7 @@ def required(facts: Option) -> Mapping[str, Option]:
     return {"option": facts}
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class OptionGroup:
     """The root of all option groups. A group checks its values, and makes paths of texts.
 
@@ -134,6 +134,11 @@ class OptionGroup:
     """
 
     selected_by: ClassVar[str | None] = None
+
+    def __repr__(self) -> str:
+        items = (*argument_fields(type(self)), *option_fields(type(self)))
+        chosen = [item.name for item in items if getattr(self, item.name) != item.default]
+        return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in chosen)})"
 
     def __post_init__(self) -> None:
         """Check every value against its option.

@@ -35,7 +35,7 @@ _FOLDER = Option(
 )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, repr=False, kw_only=True)
 class Options(OptionGroup):
     """The root of the groups that the Python functions take.
 
@@ -57,7 +57,7 @@ class Options(OptionGroup):
         return [Path(value) for value in values if value is not None]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, repr=False, kw_only=True)
 class SourceOptions(Options):
     """How a checkpoint is understood."""
 
@@ -106,7 +106,7 @@ class SourceOptions(Options):
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, repr=False, kw_only=True)
 class ReferenceOptions(Options):
     """What computes the checkpoint."""
 
@@ -118,20 +118,20 @@ class ReferenceOptions(Options):
     )
 
     def __post_init__(self) -> None:
-        """Check that an interpreter is named for fairseq and for nothing else.
+        """Check that an interpreter is named for fairseq.
 
         Raises:
-            UsageProblem: if one option is without the other, or a value is none of its option's choices.
+            UsageProblem: if none is, or a value is none of its option's choices.
         """
         super().__post_init__()
-        if (self.reference == "fairseq") != (self.fairseq_python is not None):
+        if self.reference == "fairseq" and self.fairseq_python is None:
             raise UsageProblem(
-                "--reference fairseq and --fairseq-python PATH go together",
+                "--reference fairseq needs --fairseq-python PATH",
                 advice="PATH is a Python that can import fairseq; make fairseq-env builds one",
             )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, repr=False, kw_only=True)
 class CardOptions(Options):
     """What a user says about the model on its card."""
 
@@ -148,7 +148,7 @@ class CardOptions(Options):
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, repr=False, kw_only=True)
 class StrictOptions(Options):
     """What counts as success."""
 
@@ -159,14 +159,14 @@ class StrictOptions(Options):
     )  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class InspectOptions(SourceOptions):
     """The options of `inspect`."""
 
     checkpoint: StrPath = field(metadata=required(_CHECKPOINT))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RecordOptions(ReferenceOptions, SourceOptions):
     """The options of `record`."""
 
@@ -174,7 +174,7 @@ class RecordOptions(ReferenceOptions, SourceOptions):
     golden: StrPath = field(metadata=required(Option("The file to make.", kind=Kind.PATH, positional=True)))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ConvertOptions(StrictOptions, CardOptions, ReferenceOptions, SourceOptions):
     """The options of `convert`."""
 
@@ -197,7 +197,7 @@ class ConvertOptions(StrictOptions, CardOptions, ReferenceOptions, SourceOptions
     )  # fmt: skip
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, repr=False, kw_only=True)
 class PublicationOptions(Options):
     """How a folder is sent to the Hub."""
 
@@ -213,7 +213,7 @@ class PublicationOptions(Options):
     )  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PushOptions(PublicationOptions):
     """The options of `push`."""
 
@@ -233,7 +233,7 @@ class PushOptions(PublicationOptions):
     dry_run: bool = option(False, "Show what would be sent, and send nothing.", Section.HUB, kind=Kind.FLAG)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ConvertAndPushOptions(PublicationOptions, ConvertOptions):
     """The options of `convert --push`, which the command line alone has."""
 
@@ -248,14 +248,14 @@ class ConvertAndPushOptions(PublicationOptions, ConvertOptions):
 CONVERT_MODES = Modes((ConvertOptions, ConvertAndPushOptions))
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, repr=False, kw_only=True)
 class _FolderOptions(StrictOptions):
     revision: str | None = option(
         None, "Branch, tag or commit of a repo on the Hub.", Section.HUB, metavar="REV", unset="its main branch"
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, repr=False, kw_only=True)
 class _RuntimeOptions(Options):
     runtime: str = option(
         "bundled", "What computes FOLDER: the bundled model, the installed transformers, or both.", Section.PROOF,
@@ -263,7 +263,7 @@ class _RuntimeOptions(Options):
     )  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class VerifyOptions(_FolderOptions, _RuntimeOptions, ReferenceOptions, SourceOptions):
     """The options of `verify CHECKPOINT FOLDER`."""
 
@@ -276,7 +276,7 @@ class VerifyOptions(_FolderOptions, _RuntimeOptions, ReferenceOptions, SourceOpt
     )  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class GoldenOptions(_FolderOptions, _RuntimeOptions):
     """The options of `verify FOLDER --golden FILE`."""
 
@@ -293,7 +293,7 @@ class GoldenOptions(_FolderOptions, _RuntimeOptions):
     )  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class FolderOnlyOptions(_FolderOptions):
     """The options of `verify FOLDER --folder-only`."""
 

@@ -9,6 +9,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
+from prenorm_model.checks import check_past_tuples
 from prenorm_model.torch.facts import are_values_known
 
 _GROWTH = 64  # tokens by which a layer's buffer grows, so that generating does not copy it for every token
@@ -76,11 +77,7 @@ class KeyValueCache:
         cache = cls()
         for number, entries in enumerate(past_key_values):
             pieces = [entry for entry in entries if entry is not None]
-            if len(pieces) not in (2, 4) or any(not isinstance(item, Tensor) or item.dim() != 4 for item in pieces):
-                raise ValueError(
-                    f"past_key_values[{number}] must be keys and values, [batch, heads, tokens, head size], two or, with "
-                    "those of the cross-attention, four"
-                )
+            check_past_tuples(number, [item.dim() if isinstance(item, Tensor) else 0 for item in pieces])
             cache.layers.append(LayerCache(pieces[0], pieces[1], pieces[0].shape[2]))
             if len(pieces) == 4:
                 cache.cross[number] = pieces[2], pieces[3]

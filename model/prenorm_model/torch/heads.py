@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from prenorm_model.checks import IGNORED
 from prenorm_model.config import RobertaPreLayerNormConfig
-from prenorm_model.naming import BASE_PREFIX
+from prenorm_model.naming import tied_names
 from prenorm_model.outputs import CausalLMOutputWithCrossAttentions, MaskedLMOutput
 from prenorm_model.torch.activations import gelu
 from prenorm_model.torch.base import PretrainedModel
@@ -77,10 +77,7 @@ class LanguageModel(PretrainedModel):
         Returns:
             The name under which each is saved, by its own name, the alias.
         """
-        tied = {"lm_head.decoder.bias": "lm_head.bias"}
-        if config.tie_word_embeddings:
-            tied["lm_head.decoder.weight"] = f"{BASE_PREFIX}.embeddings.word_embeddings.weight"
-        return tied
+        return tied_names(config)
 
     def get_output_embeddings(self) -> nn.Linear:
         """Return the map onto the vocabulary."""

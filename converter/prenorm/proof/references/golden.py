@@ -48,6 +48,10 @@ class Golden:
     facts: Mapping[str, Any]
     arrays: Mapping[str, NDArray[Any]]
 
+    def __repr__(self) -> str:
+        source, architecture = self.facts["source"]["file"], self.facts["config"]["architecture"]
+        return f"<Golden of {source}: {architecture}, {len(self.arrays)} arrays>"
+
     @property
     def computation(self) -> Computation:
         """What was computed, and must be again."""

@@ -1,63 +1,51 @@
-"""The command line in processes forked from one that has everything imported, and has done everything once.
+"""Scripts in processes forked from one that has imported what they need, under whatever interpreter this runs.
 
-A job is a line of JSON on the socket that is our only argument, with four open files: stdin, stdout and stderr of the
-command, and one that gets its process id, and later its exit code. Nothing of huggingface_hub is imported before the fork,
-because it reads its settings as it is imported.
+Arguments: the number of our socket; names of modules to import, and lists of arguments to run here first, as JSON. A job is
+a line of JSON on the socket, with four open files: stdin, stdout and stderr of the script, and one that gets its process
+id, and later its exit code.
 """
 
 import gc
 import importlib
 import json
 import os
+import runpy
 import select
 import signal
 import socket
 import struct
 import sys
-import tempfile
 import threading
 import traceback
-from contextlib import redirect_stderr, redirect_stdout
-from pathlib import Path
-
-FIXTURES = Path(__file__).resolve().parents[3] / "fixtures"
 
 
-def run_main(arguments):
-    """The command's own `main`, in this process; returns the exit code."""
-    from prenorm.cli.main import main
-
-    sys.argv = ["prenorm", *arguments]
+def run_script(script, *arguments):
+    """The script in this process, as `python SCRIPT` runs it; returns the exit code."""
+    sys.argv = [script, *arguments]
     try:
-        main()
+        runpy.run_path(script, run_name="__main__")
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     except BaseException:  # what Python does with it at its end
         traceback.print_exc()
         return 1
+    return 0
 
 
-def warm_up():
-    import torch
-
-    torch.set_num_threads(1)  # threads do not survive a fork
+def warm_up(modules, commands):
+    for module in modules:
+        importlib.import_module(module)
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)  # threads do not survive a fork
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
-    checkpoint, bpe = str(FIXTURES / "dinkytrain-mlm" / "checkpoint.pt"), str(FIXTURES / "gpt2_bpe")
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        Path(os.devnull).open("w") as nowhere,
-        redirect_stdout(nowhere),
-        redirect_stderr(nowhere),
-    ):
-        for arguments in (
-            ["convert", checkpoint, f"{folder}/out", "--bpe-dir", bpe],
-            ["verify", checkpoint, f"{folder}/out", "--bpe-dir", bpe],
-            ["inspect", checkpoint],
-        ):
-            assert run_main(arguments) == 0, arguments
+    output = os.dup(1)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    for command in commands:
+        assert run_script(*command) == 0, command
+    sys.stdout.flush()
+    os.dup2(output, 1)
     for number, handler in handlers.items():
         signal.signal(number, handler)
-    assert "huggingface_hub" not in sys.modules
     assert threading.active_count() == 1
     gc.collect()
     gc.freeze()  # spares the forked processes the copying of every page that a collection would touch
@@ -70,7 +58,7 @@ def opened(number, stream, environment):
 
 
 def run(job, files):
-    """One command to its end, in a forked process."""
+    """One script to its end, in a forked process."""
     code = 70
     try:
         signal.set_wakeup_fd(-1)
@@ -88,7 +76,7 @@ def run(job, files):
         for name, value in job["changed"].items():
             module, _, attribute = name.rpartition(".")
             setattr(importlib.import_module(module), attribute, value)
-        code = run_main(job["arguments"])
+        code = run_script(*job["command"])
         sys.stdout.flush()
     except BaseException:
         traceback.print_exc()
@@ -132,5 +120,5 @@ def serve(jobs):
 
 if __name__ == "__main__":
     asked = socket.socket(fileno=int(sys.argv[1]))
-    warm_up()
+    warm_up(*map(json.loads, sys.argv[2:]))
     serve(asked)

@@ -1,0 +1,61 @@
+"""What all models share: how they are called, loaded and saved, and trained."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from prenorm_model.keras.facts import Tensor
+from prenorm_model.keras.inputs import by_name
+from prenorm_model.keras.training import TrainableModel
+from prenorm_model.outputs import ModelOutput
+
+
+class PretrainedModel(TrainableModel):
+    """A model: it is called in all of the documented forms.
+
+    Args:
+        config: the model's configuration.
+        dtype: Keras' dtype policy, or its name; None: the global one.
+        name: the model's name; None: one of the class.
+    """
+
+    def __call__(self, *args: Any, **named: Any) -> Any:
+        """Compute the model: see `call` for the arguments.
+
+        Args:
+            *args: arguments by position; the first may be a list or tuple of several in order, or a dictionary by name.
+            **named: arguments by name.
+
+        Returns:
+            What `call` returns.
+
+        Raises:
+            TypeError: naming the arguments that are unknown, too many, or given twice.
+            ValueError: naming the argument, its value and the limit.
+        """
+        return super().__call__(**by_name(type(self).__name__, argument_names(type(self)), args, named))
+
+    def result(self, output: ModelOutput[Tensor], return_dict: bool | None) -> Any:
+        """Return an output as the caller wants it.
+
+        Args:
+            output: the output.
+            return_dict: whether to return it as it is, and not as a tuple; None: the config's `return_dict`.
+
+        Returns:
+            The output, or a tuple of its fields that are not None.
+        """
+        return output if (self.config.return_dict if return_dict is None else return_dict) else output.to_tuple()
+
+
+def argument_names(cls: type[PretrainedModel]) -> tuple[str, ...]:
+    """Return the arguments of a class's `call`, in order.
+
+    Args:
+        cls: the class.
+
+    Returns:
+        Their names.
+    """
+    return tuple(inspect.signature(cls.call).parameters)[1:]
