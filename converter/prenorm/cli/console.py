@@ -231,6 +231,9 @@ def print_push(result: Pushed) -> None:
         console.print(f"Left as they are: {escape(printable(', '.join(changes.others)))}", soft_wrap=True)
     if not changes:
         console.print("Nothing to send: the repo has all of it.", soft_wrap=True)
+    if result.adapted:
+        text = f"On the Hub, the card names {result.repo_id}; the folder stays as it is ({', '.join(result.adapted)})."
+        console.print(escape(text), soft_wrap=True)
     if result.dry_run:
         branch = escape(f"{result.repo_id}, {result.revision}")
         console.print(f"Nothing was sent (--dry-run): {len(changes.send)} files to {branch}.", soft_wrap=True)

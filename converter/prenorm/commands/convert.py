@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from prenorm.commands.destination import output_of
 from prenorm.commands.keywords import with_keywords
 from prenorm.commands.opening import gpt2_files, open_source
-from prenorm.folder.card.command import command
+from prenorm.folder.card.command import CardCommands, card_commands
 from prenorm.folder.card.names import PublicNames
 from prenorm.folder.card.options import read_user_text
 from prenorm.folder.staging import check_output, publish, staging_folder
@@ -89,7 +89,7 @@ def convert(options: ConvertOptions) -> Conversion:
         warnings = [*prepared.warnings, *user_text.warnings()]
         for text in warnings:
             progress.warn(text)
-        shown_command = _command(prepared, options)
+        commands = _commands(prepared, options)
     with clock.measure("import"):  # torch, which inspect and refusals do not wait for
         from prenorm.commands.assemble import prove_folder, write_folder
     foreign = frequency_warning(prepared, prepared.tokenization.dictionary if prepared.tokenization else None)
@@ -100,7 +100,7 @@ def convert(options: ConvertOptions) -> Conversion:
         with clock.measure("write"):
             write_folder(prepared, staging, allow_nonfinite=options.allow_nonfinite, progress=progress)
         with clock.measure("prove"):
-            report = prove_folder(prepared, staging, options, user_text=user_text, command=shown_command)
+            report = prove_folder(prepared, staging, options, user_text=user_text, commands=commands)
         if not report.agrees:
             raise _failure(report, output)
         if options.strict:
@@ -133,12 +133,12 @@ def _local(options: ConvertOptions) -> list[Path]:
     return [] if hub_file(str(options.checkpoint)) else [Path(options.checkpoint)]
 
 
-def _command(prepared: Prepared, options: ConvertOptions) -> str:
-    """Return the command that makes the same folder; a checkpoint of the Hub is named with its commit."""
+def _commands(prepared: Prepared, options: ConvertOptions) -> CardCommands:
+    """Return the commands that make the same folder and verify it; a checkpoint of the Hub is named with its commit."""
     origin = prepared.checkpoint.origin
     address = "hf://{repo_id}/{path}@{commit}".format(**origin) if origin else Path(options.checkpoint)
     options = replace(options, **prepared.tokenizer.options)  # type: ignore[arg-type]  # names of its fields
-    return command(address, options, tells=PublicNames.of_keys(prepared.tensors).tells)
+    return card_commands(address, options, tells=PublicNames.of_keys(prepared.tensors).tells)
 
 
 class _Clock:
