@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from prenorm.cli.session import COMMON_OPTIONS
 from prenorm.errors import UsageProblem
+from prenorm.files import or_nearest
 from prenorm.options import (
     CONVERT_MODES,
     VERIFY_MODES,
@@ -32,7 +33,7 @@ def _common_flag(name: str) -> Any:
     return option(False, text, Section.OUTPUT, kind=Kind.FLAG, flag=flag)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, repr=False, kw_only=True)
 class ConsoleOptions(OptionGroup):
     """What is shown: the options of all commands."""
 
@@ -41,7 +42,7 @@ class ConsoleOptions(OptionGroup):
     debug: bool = _common_flag("debug")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, repr=False, kw_only=True)
 class InspectionOutput(ConsoleOptions):
     """What is shown of an inspection, and whether its outcome is an exit code."""
 
@@ -54,7 +55,7 @@ class InspectionOutput(ConsoleOptions):
     )  # fmt: skip
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, repr=False, kw_only=True)
 class ReportOptions(ConsoleOptions):
     """What is shown, and which reports are written."""
 
@@ -76,12 +77,11 @@ class ReportOptions(ConsoleOptions):
 
         for path in map(Path, self.reports):
             check_suffix(path)
-            if not path.absolute().parent.is_dir() or Path(folder).absolute() in path.absolute().parents:
-                raise UsageProblem(
-                    "the report cannot be written there",
-                    subject=path,
-                    advice="Choose an existing folder outside OUTPUT",
-                )
+            advice = "Choose an existing folder outside OUTPUT"
+            if not path.absolute().parent.is_dir():
+                raise UsageProblem("the report cannot be written there", subject=path, advice=or_nearest(path, advice))
+            if Path(folder).absolute() in path.absolute().parents:
+                raise UsageProblem("the report cannot be written there", subject=path, advice=advice)
 
     def write(self, report: Report) -> None:
         """Write the report in every form that was asked for.

@@ -134,6 +134,14 @@ class FlaxConfiguredModel:
 
     @params.setter
     def params(self, params: Mapping[str, Any]) -> None:
+        """Replace the parameters.
+
+        Args:
+            params: the tree.
+
+        Raises:
+            ValueError: naming what does not fit.
+        """
         leaves = flatten(params)
         if leaves.keys() != self._places.keys():
             self._refuse(leaves)
