@@ -67,6 +67,6 @@ def _check_fit(model: FlaxConfiguredModel, leaves: Mapping[tuple[str, ...], Any]
     model.config.validate()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # they came when the model itself was made
-        again = type(model)(copy.deepcopy(model.config), _do_init=False)
+        loaded = type(model)(copy.deepcopy(model.config), _do_init=False)
     shapes = {weight_name(path): weight_shape(path, tuple(leaf.shape)) for path, leaf in leaves.items()}
-    check_loadable(type(model).__name__, shapes, weights_of(again))
+    check_loadable(type(model).__name__, shapes, weights_of(loaded))
