@@ -40,13 +40,21 @@ class NearbyTokenizer:
 
     Attributes:
         tokenization: the tokenizer.
-        files: which files, and where they lie, in words.
-        option: the option that names them, by its field, with its value.
+        names: of its files, in words.
+        where: where they lie, in words.
+        option: the option that names them, by its field, with what a command shows of its value: no name of a folder that the
+            user did not type, but for the usual one.
     """
 
     tokenization: Tokenization
-    files: str
+    names: str
+    where: str
     option: Mapping[str, Path]
+
+    @property
+    def files(self) -> str:
+        """Which files, and where they lie, in words."""
+        return f"{self.names} {self.where}"
 
 
 def is_tokenizer_file(name: str) -> bool:
@@ -92,17 +100,19 @@ def _fitting(dictionary: Dictionary, place: Place, unfit: list[str]) -> Iterator
     """Yield the tokenizers in a place that fit, a copy of one only once; add a sentence to `unfit` for each other file."""
     seen: set[str] = set()
     for option, path, names in _candidates(kind_of(dictionary), place.folder):
-        below = f" in {path.name}" if option == "bpe_dir" and path != place.folder else ""
-        files = f"{' and '.join(map(printable, names))}{below} {place.where}"
+        is_below = option == "bpe_dir" and path != place.folder
+        named = " and ".join(map(printable, names))
+        where = f"in {_BPE_FOLDER} {place.where}" if is_below else place.where
         try:
             tokenization = _plan(dictionary, path)
         except UsageProblem as problem:
-            unfit.append(f"{files} {'is' if len(names) == 1 else 'are'} not used: {problem.cause}")
+            unfit.append(f"{named} {where} {'is' if len(names) == 1 else 'are'} not used: {problem.cause}")
             continue
         digest = _digest(path, names)
         if digest not in seen:
             seen.add(digest)
-            yield NearbyTokenizer(tokenization, files, {option: path})
+            shown = path if is_below or option != "bpe_dir" else Path()
+            yield NearbyTokenizer(tokenization, named, where, {option: shown})
 
 
 def lacking(dictionary: Dictionary) -> str:
