@@ -111,8 +111,8 @@ def _fitting(dictionary: Dictionary, place: Place, unfit: list[str]) -> Iterator
         digest = _digest(path, names)
         if digest not in seen:
             seen.add(digest)
-            shown = path if is_below or option != "bpe_dir" else Path()
-            yield NearbyTokenizer(tokenization, named, where, {option: shown})
+            value = path if is_below or option != "bpe_dir" else Path()
+            yield NearbyTokenizer(tokenization, named, where, {option: value})
 
 
 def lacking(dictionary: Dictionary) -> str:
