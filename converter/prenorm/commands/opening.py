@@ -11,6 +11,7 @@ from prenorm.checkpoint import Checkpoint
 from prenorm.errors import UsageProblem
 from prenorm.folder.staging import check_not_set_aside
 from prenorm.hub import download_checkpoint, download_folder, hub_file, is_repo
+from prenorm.options.spoken import spoken
 from prenorm.parts import are_siblings, open_checkpoint
 from prenorm.progress import Progress
 from prenorm.tokenization.dictionary import DICTIONARY_FILE
@@ -75,7 +76,7 @@ def open_folder(
     check_not_set_aside(Path(place))  # before `out/model`, which a killed run left absent, is taken for a repo
     if not is_repo(place):
         if revision is not None:
-            raise UsageProblem("--revision is for a repo on the Hub", subject=place, advice="Leave it out")
+            raise UsageProblem(f"{spoken('revision')} is for a repo on the Hub", subject=place, advice="Leave it out")
         return open_published(Path(place), rewritten)
     commit = download_folder(str(place), revision, downloaded, progress=progress)
     published = open_published(downloaded, rewritten)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Concatenate, ParamSpec, TypeAlias, TypeVar
 
 from prenorm.errors import UsageProblem
+from prenorm.options.language import is_python
 
 StrPath: TypeAlias = str | Path
 _P = ParamSpec("_P")
@@ -223,6 +224,30 @@ def flag_of(item: dataclasses.Field[Any]) -> str:
     return facts.flag or f"--{item.name.replace('_', '-')}"
 
 
+ANY_VALUE = object()  # of an option that is meant whatever its value
+
+
+def field_name(item: dataclasses.Field[Any], value: object = ANY_VALUE) -> str:
+    """Return what an option is called in a sentence, with its value where one is meant.
+
+    Args:
+        item: a field of an option group.
+        value: the value that is meant; a flag's is always that it is set. Ellipsis for one that the reader has to choose.
+
+    Returns:
+        `--task encoder` or `task="encoder"`, `--overwrite` or `overwrite=True`, `--bpe-dir` or `bpe_dir`.
+    """
+    is_flag = option_of(item).kind is Kind.FLAG
+    if not is_python():
+        return flag_of(item) if is_flag or value in (ANY_VALUE, ...) else f"{flag_of(item)} {value}"
+    if is_flag:
+        return f"{item.name}=True"
+    if value is ANY_VALUE:
+        return item.name
+    text = "..." if value is ... else f'"{value}"' if isinstance(value, str) else value
+    return f"{item.name}={text}"
+
+
 def selected(group: type[_Group], values: Mapping[str, Any]) -> _Group:
     """Return a group made of those values that it has.
 
@@ -239,6 +264,11 @@ def selected(group: type[_Group], values: Mapping[str, Any]) -> _Group:
     return group(**{item.name: values[item.name] for item in dataclasses.fields(group) if item.name in values})
 
 
+def _name(item: dataclasses.Field[Any]) -> str:
+    """Return what a field is called where its value is wrong: a flag without the value it should have."""
+    return item.name if is_python() else flag_of(item)
+
+
 def _checked(item: dataclasses.Field[Any], value: object) -> object:
     """Return the value in its option's type."""
     facts = option_of(item)
@@ -248,7 +278,7 @@ def _checked(item: dataclasses.Field[Any], value: object) -> object:
         return _checked_one(item, facts, value)
     values = (value,) if isinstance(value, (str, os.PathLike)) else value
     if not isinstance(values, Iterable):
-        raise UsageProblem(f"{flag_of(item)} is {value!r}, not {facts.kind.words} or several")
+        raise UsageProblem(f"{_name(item)} is {value!r}, not {facts.kind.words} or several")
     return tuple(_checked_one(item, facts, one) for one in values)
 
 
@@ -257,9 +287,9 @@ def _checked_one(item: dataclasses.Field[Any], facts: Option, value: object) -> 
         for choice in facts.choices:  # a TaskKind equals its word, which is what the option holds
             if value == choice:
                 return choice
-        raise UsageProblem(f"{flag_of(item)} is {value!r}, not one of {', '.join(facts.choices)}")
+        raise UsageProblem(f"{_name(item)} is {value!r}, not one of {', '.join(facts.choices)}")
     if not isinstance(value, facts.kind.types) or (isinstance(value, bool) and facts.kind is not Kind.FLAG):
-        raise UsageProblem(f"{flag_of(item)} is {value!r}, not {facts.kind.words}")
+        raise UsageProblem(f"{_name(item)} is {value!r}, not {facts.kind.words}")
     if isinstance(value, Real):
         _check_bounds(item, facts, float(value))
     if isinstance(value, os.PathLike):
@@ -272,4 +302,4 @@ def _checked_one(item: dataclasses.Field[Any], facts: Option, value: object) -> 
 def _check_bounds(item: dataclasses.Field[Any], facts: Option, value: float) -> None:
     low, high = facts.at_least, facts.at_most
     if not (-math.inf if low is None else low) <= value <= (math.inf if high is None else high):  # holds for NaN, too
-        raise UsageProblem(f"{flag_of(item)} is {value:g}; it must be {facts.bounds}")
+        raise UsageProblem(f"{_name(item)} is {value:g}; it must be {facts.bounds}")

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from prenorm.errors import UsageProblem
 from prenorm.files import readable
+from prenorm.options.spoken import spoken
 from prenorm.tokenization.dictionary import BOS, EOS, MASK_TOKEN, SPECIAL_TOKENS, UNK, Dictionary
 from prenorm.tokenization.kinds import DictionaryKind, meaningful_symbols, refuse_other_kind
 from prenorm.tokenization.vocabulary import Tokenization, TokenizationKind, Vocabulary, add_special_tokens, current_rows
@@ -110,7 +111,7 @@ def _refuse_disorder(path: Path, lines: Mapping[tuple[str, str], int]) -> None:
                 f"line {number} makes '{token[:40]}', which line {used[token]} uses before, and tokenizers cannot merge in "
                 "fairseq's order",
                 subject=path,
-                advice="Give vocab.bpe as it was trained, or leave --bpe-dir out: the folder then has no tokenizer",
+                advice=f"Give vocab.bpe as it was trained. Without {spoken('bpe_dir')} the folder has no tokenizer",
             )
         used.setdefault(left, number)
         used.setdefault(right, number)
@@ -212,7 +213,7 @@ def _emitted(bpe: BytePairEncoding) -> list[str]:
 
 def _refuse_foreign(dictionary: Dictionary, bpe: BytePairEncoding) -> None:
     """Refuse a dictionary that does not hold this BPE's numbers."""
-    refuse_other_kind(dictionary, "--bpe-dir", DictionaryKind.NUMBERS)
+    refuse_other_kind(dictionary, spoken("bpe_dir"), DictionaryKind.NUMBERS)
     names = [name for name in meaningful_symbols(dictionary) if name.isdigit()]
     numbers = {*map(str, bpe.ids.values())}
     known = sum(name in numbers for name in names)
@@ -222,7 +223,7 @@ def _refuse_foreign(dictionary: Dictionary, bpe: BytePairEncoding) -> None:
     raise UsageProblem(
         f"the dictionary belongs to another tokenizer: {share} {_ENCODER_FILE}",
         subject=dictionary.path,
-        advice="Leave --bpe-dir out, or give the dictionary's own BPE",
+        advice=f"Leave {spoken('bpe_dir')} out, or give the dictionary's own BPE",
     )
 
 
