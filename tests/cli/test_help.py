@@ -153,4 +153,4 @@ def test_the_options_of_all_commands_stand_before_or_behind(
 @pytest.mark.parametrize("flag", ["--task", "--head", "--dict", "--attention-heads"])
 def test_an_option_without_its_value_is_an_error(flag: str, tmp_path: Path) -> None:
     done = run_command("inspect", "nowhere.pt", flag, cwd=tmp_path)
-    assert (done.returncode, f"'{flag}' requires an argument" in done.stderr) == (2, True), done.stderr
+    assert (done.returncode, f"{flag}: requires an argument" in done.stderr) == (2, True), done.stderr

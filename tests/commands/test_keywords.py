@@ -216,7 +216,7 @@ two: Report = prenorm.verify("b", golden="g.npz", runtime="both")
 three: Report = prenorm.verify("b", folder_only=True)
 prenorm.push("a", "b", retries=3).url
 prenorm.convert("a", "b", taks="encoder")  # wrong
-prenorm.convert("a")  # wrong
+prenorm.convert(output="b")  # wrong
 prenorm.convert("a", "b", words="yes")  # wrong
 prenorm.verify("b", golden="g.npz", task="encoder")  # wrong
 prenorm.verify("b", folder_only=True, runtime="both")  # wrong

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from prenorm.cli.session import COMMON_OPTIONS
 from prenorm.errors import UsageProblem
+from prenorm.files import or_nearest
 from prenorm.options import (
     CONVERT_MODES,
     VERIFY_MODES,
@@ -76,12 +77,11 @@ class ReportOptions(ConsoleOptions):
 
         for path in map(Path, self.reports):
             check_suffix(path)
-            if not path.absolute().parent.is_dir() or Path(folder).absolute() in path.absolute().parents:
-                raise UsageProblem(
-                    "the report cannot be written there",
-                    subject=path,
-                    advice="Choose an existing folder outside OUTPUT",
-                )
+            advice = "Choose an existing folder outside OUTPUT"
+            if not path.absolute().parent.is_dir():
+                raise UsageProblem("the report cannot be written there", subject=path, advice=or_nearest(path, advice))
+            if Path(folder).absolute() in path.absolute().parents:
+                raise UsageProblem("the report cannot be written there", subject=path, advice=advice)
 
     def write(self, report: Report) -> None:
         """Write the report in every form that was asked for.

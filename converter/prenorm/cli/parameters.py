@@ -30,6 +30,23 @@ _PATHS = "paths"  # the arguments of a command whose modes have different ones
 _METAVARS = {Kind.TEXT: "TEXT", Kind.PATH: "PATH", Kind.FOLDER: "FOLDER", Kind.COUNT: "N", Kind.SECONDS: "SECONDS"}
 
 
+class Choices(click.Choice[str]):
+    """Words that a shell completes. Whether a value is one of them the option group says, as in Python."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Take any word.
+
+        Args:
+            value: the word.
+            param: click's.
+            ctx: click's.
+
+        Returns:
+            The word.
+        """
+        return value
+
+
 def parameters_of(command: str) -> list[click.Parameter]:
     """Return a command's arguments and options.
 
@@ -104,7 +121,8 @@ def _parameters(modes: Modes[Any]) -> Iterator[click.Parameter]:
     if modes.metavar:
         yield click.Argument([_PATHS], nargs=-1, required=True, metavar=modes.metavar)
     else:
-        yield from (click.Argument([item.name]) for item in argument_fields(modes.groups[0]))
+        for item in argument_fields(modes.groups[0]):
+            yield click.Argument([item.name], required=item.default is dataclasses.MISSING)
     yield from map(_option, _items(modes))
 
 
@@ -149,12 +167,7 @@ def _help_row(item: dataclasses.Field[Any]) -> tuple[str, str]:
 
 def _type(facts: Option) -> click.ParamType[Any] | type[str]:
     if facts.choices:
-        return click.Choice(facts.choices)
+        return Choices(facts.choices)
     if facts.kind is Kind.PATH:
         return click.Path(path_type=Path)
-    if facts.kind is Kind.COUNT:
-        low, high = (None if bound is None else int(bound) for bound in (facts.at_least, facts.at_most))
-        return click.IntRange(low, high)
-    if facts.kind is Kind.SECONDS:
-        return click.FloatRange(facts.at_least, facts.at_most)
-    return str
+    return click.INT if facts.kind is Kind.COUNT else click.FLOAT if facts.kind is Kind.SECONDS else str

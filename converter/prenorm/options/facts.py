@@ -12,7 +12,7 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, ClassVar, Concatenate, ParamSpec, TypeAlias, TypeVar
 
-from prenorm.errors import UsageProblem
+from prenorm.errors import UsageProblem, did_you_mean, nearest
 from prenorm.options.language import is_python
 
 StrPath: TypeAlias = str | Path
@@ -287,7 +287,10 @@ def _checked_one(item: dataclasses.Field[Any], facts: Option, value: object) -> 
         for choice in facts.choices:  # a TaskKind equals its word, which is what the option holds
             if value == choice:
                 return choice
-        raise UsageProblem(f"{_name(item)} is {value!r}, not one of {', '.join(facts.choices)}")
+        raise UsageProblem(
+            f"{_name(item)} is {value!r}, not one of {', '.join(facts.choices)}",
+            advice=did_you_mean(nearest(str(value), facts.choices)),
+        )
     if not isinstance(value, facts.kind.types) or (isinstance(value, bool) and facts.kind is not Kind.FLAG):
         raise UsageProblem(f"{_name(item)} is {value!r}, not {facts.kind.words}")
     if isinstance(value, Real):

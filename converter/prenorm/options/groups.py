@@ -31,6 +31,7 @@ _CHECKPOINT = Option(
     "The file that fairseq or DinkyTrain saved; on the Hub, hf://org/name/path.pt[@revision].",
     kind=Kind.PLACE, positional=True,
 )  # fmt: skip
+_NEARBY = "what fits, beside CHECKPOINT"
 _FOLDER = Option(
     "A model folder, local or a repo id of the Hub, by whoever made it.", kind=Kind.FOLDER_PLACE, positional=True
 )
@@ -67,15 +68,15 @@ class SourceOptions(Options):
         kind=Kind.PATH, flag="--dict", metavar="FILE", unset="dict.txt beside CHECKPOINT",
     )  # fmt: skip
     bpe_dir: StrPath | None = option(
-        None, "The folder with GPT-2's encoder.json and vocab.bpe.", Section.TOKENIZER,
-        kind=Kind.FOLDER, unset="no tokenizer",
+        None, "The folder of a BPE's encoder.json and vocab.bpe, or vocab.json and merges.txt; gpt2: GPT-2's, of the Hub.",
+        Section.TOKENIZER, kind=Kind.FOLDER, unset=_NEARBY,
     )  # fmt: skip
     sentencepiece: StrPath | None = option(
-        None, "Instead: a sentencepiece model.", Section.TOKENIZER,
-        kind=Kind.PATH, metavar="FILE", unset="no tokenizer",
-    )  # fmt: skip
-    words: bool = option(
-        False, "Instead: the dictionary holds words.", Section.TOKENIZER, kind=Kind.FLAG, unset="no tokenizer"
+        None, "Instead: a sentencepiece model.", Section.TOKENIZER, kind=Kind.PATH, metavar="FILE", unset=_NEARBY
+    )
+    words: bool = option(False, "Instead: the dictionary holds words.", Section.TOKENIZER, kind=Kind.FLAG)
+    no_tokenizer: bool = option(
+        False, "Make no tokenizer, whatever lies beside CHECKPOINT.", Section.TOKENIZER, kind=Kind.FLAG
     )
     label_dict: StrPath | None = option(
         None, "The dictionary of labels, fairseq's label/dict.txt.", Section.INPUT,
@@ -181,7 +182,10 @@ class ConvertOptions(StrictOptions, CardOptions, ReferenceOptions, SourceOptions
     """The options of `convert`."""
 
     checkpoint: StrPath = field(metadata=required(_CHECKPOINT))
-    output: StrPath = field(metadata=required(Option("The folder to make.", kind=Kind.FOLDER, positional=True)))
+    output: StrPath | None = option(
+        None, "The folder to make.", Section.OUTPUT,
+        kind=Kind.FOLDER, unset="a folder of CHECKPOINT's name, here", positional=True,
+    )  # fmt: skip
     _: KW_ONLY
     allow_nonfinite: bool = option(
         False, "Convert weights with NaN or infinity, unjudged.", Section.PROOF, kind=Kind.FLAG

@@ -239,8 +239,8 @@ def _activation(canonical: Canonical, recorded: str | None, chosen: str | None) 
         )
     if recorded is not None and DEEPSPEED not in canonical.layouts and chosen != recorded:
         raise UsageProblem(
-            f"{spoken('activation', chosen)} contradicts the checkpoint, which records activation_fn={recorded}; only the one "
-            "of DinkyTrain's DeepSpeed kernels can be chosen",
+            f"{spoken('activation', chosen)} contradicts the checkpoint, which records activation_fn={recorded}; only "
+            "the one of DinkyTrain's DeepSpeed kernels can be chosen",
             advice="Leave the option out",
         )
     return chosen

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from prenorm.errors import UsageProblem
+from prenorm.files import or_nearest
 from prenorm.folder.card.licenses import doubt
 from prenorm.hub import check_repo_id, is_repo_id
 from prenorm.options import CardOptions
@@ -88,7 +89,8 @@ def _read_file(path: Path) -> tuple[dict[str, object], str]:
     """Return the front matter of a Markdown file, checked, and its body."""
     try:
         if not path.is_file():
-            raise UsageProblem("is no file", subject=path, advice=f"Give a Markdown file with {spoken('card', ...)}")
+            advice = or_nearest(path, f"Give a Markdown file with {spoken('card', ...)}")
+            raise UsageProblem("is no file", subject=path, advice=advice)
         if path.stat().st_size > MAX_FILE_BYTES:
             raise UsageProblem(
                 f"has more than {MAX_FILE_BYTES:,} bytes", subject=path, advice=f"Give a shorter {spoken('card')}"

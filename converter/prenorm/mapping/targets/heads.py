@@ -81,7 +81,7 @@ def check_activation(description: SourceDescription, task: Task) -> None:
         raise NotRepresentable(
             f"the model was trained with activation_fn={description.head_activation}, and transformers' masked-LM head "
             "always uses gelu",
-            advice=f"As a masked LM its logits would be wrong; exact is {spoken('task', 'encoder')}, or a classification head",
+            advice=f"As a masked LM its logits would be wrong; exact are {spoken('task', 'encoder')} and classifiers",
         )
 
 

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from prenorm.errors import UnreadableCheckpoint, UsageProblem
+from prenorm.files import or_nearest
 from prenorm.mapping.targets import Target, target_of_type
 from prenorm.options import TaskKind
 from prenorm.options.language import command_name
@@ -228,9 +229,8 @@ def read_golden(path: Path) -> Golden:
         UnreadableCheckpoint: if it is no golden file, or was changed.
     """
     if not path.is_file():
-        raise UsageProblem(
-            "there is no such file", subject=path, advice=f"Give a file that {command_name('record')} wrote"
-        )
+        advice = or_nearest(path, f"Give a file that {command_name('record')} wrote")
+        raise UsageProblem("there is no such file", subject=path, advice=advice)
     try:
         with zipfile.ZipFile(path) as archive:
             if sum(entry.file_size for entry in archive.infolist()) > _MOST_BYTES:
