@@ -248,6 +248,18 @@ def field_name(item: dataclasses.Field[Any], value: object = ANY_VALUE) -> str:
     return f"{item.name}={text}"
 
 
+def bare_name(item: dataclasses.Field[Any]) -> str:
+    """Return what an option is called where nothing is said of its value, or where that is wrong.
+
+    Args:
+        item: a field of an option group.
+
+    Returns:
+        `--words` or `words`.
+    """
+    return item.name if is_python() else flag_of(item)
+
+
 def selected(group: type[_Group], values: Mapping[str, Any]) -> _Group:
     """Return a group made of those values that it has.
 
@@ -264,11 +276,6 @@ def selected(group: type[_Group], values: Mapping[str, Any]) -> _Group:
     return group(**{item.name: values[item.name] for item in dataclasses.fields(group) if item.name in values})
 
 
-def _name(item: dataclasses.Field[Any]) -> str:
-    """Return what a field is called where its value is wrong: a flag without the value it should have."""
-    return item.name if is_python() else flag_of(item)
-
-
 def _checked(item: dataclasses.Field[Any], value: object) -> object:
     """Return the value in its option's type."""
     facts = option_of(item)
@@ -278,7 +285,7 @@ def _checked(item: dataclasses.Field[Any], value: object) -> object:
         return _checked_one(item, facts, value)
     values = (value,) if isinstance(value, (str, os.PathLike)) else value
     if not isinstance(values, Iterable):
-        raise UsageProblem(f"{_name(item)} is {value!r}, not {facts.kind.words} or several")
+        raise UsageProblem(f"{bare_name(item)} is {value!r}, not {facts.kind.words} or several")
     return tuple(_checked_one(item, facts, one) for one in values)
 
 
@@ -288,11 +295,11 @@ def _checked_one(item: dataclasses.Field[Any], facts: Option, value: object) -> 
             if value == choice:
                 return choice
         raise UsageProblem(
-            f"{_name(item)} is {value!r}, not one of {', '.join(facts.choices)}",
+            f"{bare_name(item)} is {value!r}, not one of {', '.join(facts.choices)}",
             advice=did_you_mean(nearest(str(value), facts.choices)),
         )
     if not isinstance(value, facts.kind.types) or (isinstance(value, bool) and facts.kind is not Kind.FLAG):
-        raise UsageProblem(f"{_name(item)} is {value!r}, not {facts.kind.words}")
+        raise UsageProblem(f"{bare_name(item)} is {value!r}, not {facts.kind.words}")
     if isinstance(value, Real):
         _check_bounds(item, facts, float(value))
     if isinstance(value, os.PathLike):
@@ -305,4 +312,4 @@ def _checked_one(item: dataclasses.Field[Any], facts: Option, value: object) -> 
 def _check_bounds(item: dataclasses.Field[Any], facts: Option, value: float) -> None:
     low, high = facts.at_least, facts.at_most
     if not (-math.inf if low is None else low) <= value <= (math.inf if high is None else high):  # holds for NaN, too
-        raise UsageProblem(f"{_name(item)} is {value:g}; it must be {facts.bounds}")
+        raise UsageProblem(f"{bare_name(item)} is {value:g}; it must be {facts.bounds}")
