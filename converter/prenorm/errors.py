@@ -7,7 +7,7 @@ one place that says what the shell sees. The codes are part of the command line'
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import IntEnum
 from pathlib import Path
 
@@ -34,6 +34,19 @@ EXIT_CODES = {
     ExitCode.HUB: "Hub or network",
     ExitCode.INTERRUPTED: "interrupted",
 }
+
+
+def kind_of(exit_code: int) -> str:
+    """Return the word for what ended a command, as `--json` has it.
+
+    Args:
+        exit_code: what the shell sees.
+
+    Returns:
+        The exit code's name; another signal's than that of Ctrl-C is `terminated`.
+    """
+    return ExitCode(exit_code).name.lower() if exit_code in list(ExitCode) else "terminated"
+
 
 # What to do about a checkpoint, where several places say it.
 HARM = "The file is damaged or was made to do harm"
@@ -112,12 +125,59 @@ _PROBLEM_CHARACTERS = 300
 _MOST_PROBLEMS = 100
 
 
-def describe(error: PrenormError) -> str:
-    """Return the message for an error: subject and cause, then the advice, then the single problems on a line each.
+def nearest(word: str, names: Iterable[str]) -> str | None:
+    """Return what a misspelt word may mean.
+
+    Args:
+        word: what the user wrote.
+        names: what it may be.
+
+    Returns:
+        The nearest name; None if none is near.
+    """
+    from difflib import get_close_matches  # no command that is written well waits for it
+
+    return next(iter(get_close_matches(word, names, n=1)), None)
+
+
+def did_you_mean(name: object) -> str:
+    """Return the question whether a name was meant.
+
+    Args:
+        name: what may be meant; None: nothing is known.
+
+    Returns:
+        One sentence; empty for None.
+    """
+    return "" if name is None else f"Did you mean {printable(str(name))}?"
+
+
+def as_fields(error: PrenormError) -> dict[str, object]:
+    """Return what an error says, for programs.
 
     Texts that come from a file can hold anything. Control characters, which would move a terminal's cursor or change its
     colours, are written as escapes; so are line ends, which would make one text look like several messages. Long texts are
     cut in the middle.
+
+    Args:
+        error: what went wrong.
+
+    Returns:
+        Cause, subject, advice and problems.
+    """
+    problems = [_shortened(problem, _PROBLEM_CHARACTERS) for problem in error.problems[:_MOST_PROBLEMS]]
+    if len(error.problems) > _MOST_PROBLEMS:
+        problems.append(f"... and {len(error.problems) - _MOST_PROBLEMS} more")
+    return {
+        "cause": _shortened(error.cause, _CAUSE_CHARACTERS),
+        "subject": None if error.subject is None else printable(error.subject),
+        "advice": error.advice,
+        "problems": problems,
+    }
+
+
+def describe(error: PrenormError) -> str:
+    """Return the message for an error: subject and cause, then the advice, then the single problems on a line each.
 
     Args:
         error: what went wrong.
@@ -131,9 +191,8 @@ def describe(error: PrenormError) -> str:
     sentence = cause if cause.endswith((".", "!", "?")) else cause + "."
     if error.advice:
         sentence += f" {error.advice}" if error.advice.endswith((".", "!", "?", ":")) else f" {error.advice}."
-    problems = [_shortened(problem, _PROBLEM_CHARACTERS) for problem in error.problems[:_MOST_PROBLEMS]]
-    if len(error.problems) > _MOST_PROBLEMS:
-        problems.append(f"... and {len(error.problems) - _MOST_PROBLEMS} more")
+    problems = as_fields(error)["problems"]
+    assert isinstance(problems, list)
     return "\n  ".join([sentence, *problems])
 
 

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from prenorm.errors import UsageProblem
+from prenorm.errors import UsageProblem, did_you_mean, nearest
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
@@ -30,6 +32,7 @@ TOKENIZER_SOURCES = (
 TOKENIZER_SUPPLEMENTS = ("special_tokens_map.json", "added_tokens.json")
 
 _PIECE_BYTES = 4 << 20
+_MOST_NAMES = 10_000  # of a folder, in which a misspelt one is looked for
 
 
 @contextmanager
@@ -53,10 +56,33 @@ def readable(path: Path, most: int, kind: str, advice: str, what: str = "") -> I
         if path.stat().st_size > most:
             raise UsageProblem(f"is too large for {kind}", subject=path, advice=advice)
         yield
+    except FileNotFoundError as error:
+        raise UsageProblem(f"{what}does not exist", subject=path, advice=or_nearest(path, advice)) from error
     except OSError as error:
         raise UsageProblem(f"{what}cannot be read ({error.strerror})", subject=path, advice=advice) from error
     except UnicodeDecodeError as error:
         raise UsageProblem(f"{what}is not UTF-8 text", subject=path, advice=advice) from error
+
+
+def or_nearest(path: Path, advice: str) -> str:
+    """Return what to do about a path that does not exist.
+
+    Args:
+        path: what the user wrote.
+        advice: what to do where it is not misspelt.
+
+    Returns:
+        The question whether the nearest path was meant, where a folder has a name much like the missing one; else the advice.
+    """
+    missing = path
+    while not os.path.lexists(missing.parent):
+        missing = missing.parent
+    try:
+        names = [entry.name for entry in islice(os.scandir(missing.parent), _MOST_NAMES)]
+    except OSError:
+        return advice
+    name = nearest(missing.name, names)
+    return advice if name is None else did_you_mean(missing.with_name(name) / path.relative_to(missing))
 
 
 def pieces_of(path: Path) -> Iterator[bytes]:

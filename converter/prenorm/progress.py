@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+import html
+import sys
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from IPython.display import DisplayHandle
 
 
 class Progress(Protocol):
@@ -55,3 +60,65 @@ class Silent:
         Args:
             text: not used.
         """
+
+
+class NotebookProgress:
+    """A bar below the cell of a notebook, which ends with the work, and warnings on stderr."""
+
+    def __init__(self) -> None:
+        """Prepare the bar; the first stage shows it."""
+        self._handle: DisplayHandle | None = None
+        self._name, self._total, self._done, self._percent = "", 0, 0, 0
+
+    def __enter__(self) -> NotebookProgress:
+        """Return the progress."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Take the bar away, so that the saved notebook holds what came out."""
+        self._show("")
+
+    def stage(self, name: str, total: int) -> None:
+        """Begin the bar anew.
+
+        Args:
+            name: what the stage does.
+            total: its steps.
+        """
+        self._name, self._total, self._done, self._percent = name, total, 0, -1
+        self.advance(0)
+
+    def advance(self, steps: int) -> None:
+        """Move the bar on.
+
+        Args:
+            steps: how far.
+        """
+        self._done += steps
+        percent = min(100 * self._done // max(self._total, 1), 100)
+        if percent != self._percent:  # the notebook is told a hundred times at most
+            self._percent = percent
+            self._show(f"{html.escape(self._name)} <progress max='100' value='{percent}'></progress> {percent} %")
+
+    def warn(self, text: str) -> None:
+        """Print a warning.
+
+        Args:
+            text: one sentence.
+        """
+        sys.stderr.write(f"Warning: {text}\n")
+
+    def _show(self, content: str) -> None:
+        from IPython.display import HTML, display
+
+        if self._handle is not None:
+            self._handle.update(HTML(content))
+        elif content:
+            self._handle = display(HTML(content), display_id=True)
+
+
+def in_notebook() -> bool:
+    """Return whether this process is the kernel of a notebook."""
+    ipython = sys.modules.get("IPython")
+    shell = None if ipython is None else ipython.get_ipython()
+    return shell is not None and "IPKernelApp" in shell.config

@@ -34,6 +34,29 @@ class ExpectedWeights:
     are_embeddings_tied: bool
 
 
+def expected_weights(
+    shapes: Mapping[str, Shape], aliases: Mapping[str, str], *, has_head: bool, are_embeddings_tied: bool
+) -> ExpectedWeights:
+    """Return what a model needs of a folder.
+
+    Args:
+        shapes: the shape of every parameter, by the name under which it is saved.
+        aliases: the names of tied parameters, each with the name under which it is saved.
+        has_head: whether the headless model lies below `BASE_PREFIX`.
+        are_embeddings_tied: whether the LM head's matrix is the word embeddings.
+
+    Returns:
+        Names and shapes, and what may be missing.
+    """
+    parts = dict.fromkeys(name.partition(".")[0] for name in shapes)
+    heads = [(part,) for part in parts if has_head and part != BASE_PREFIX]
+    # Which the weights of an encoder, that is to become a decoder, lack in every layer.
+    crossing = [name.partition(".crossattention.")[0] for name in shapes if ".crossattention." in name]
+    cross_attention = tuple(f"{layer}.crossattention" for layer in dict.fromkeys(crossing))
+    pooler = f"{BASE_PREFIX}.pooler" if has_head else "pooler"
+    return ExpectedWeights(shapes, aliases, (*heads, (pooler,), cross_attention), has_head, are_embeddings_tied)
+
+
 class Mismatch(NamedTuple):
     """A weight whose stored shape is not the one that the model has."""
 

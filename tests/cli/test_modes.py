@@ -89,7 +89,8 @@ def test_what_a_mode_can_use_is_taken(
     group: type[OptionGroup], item: dataclasses.Field[Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    error = run(*CALLS[group], *words(item))
+    needed = ["--reference", "fairseq"] if item.name == "fairseq_python" else []
+    error = run(*CALLS[group], *words(item), *needed)
     assert error.subject != flag_of(item)
     assert "cannot be used" not in error.cause and "no effect" not in error.cause
 

@@ -148,7 +148,7 @@ def test_a_number_out_of_bounds_is_a_usage_problem(name: str, value: float, mess
 def test_options_that_go_together_are_called_by_their_keywords() -> None:
     with pytest.raises(UsageProblem) as caught:
         prenorm.record(MLM, "golden.npz", reference="fairseq")
-    assert str(caught.value).startswith("reference fairseq and fairseq_python PATH go together")
+    assert str(caught.value).startswith("reference fairseq needs fairseq_python PATH")
     assert "--" not in str(caught.value)
 
 
@@ -216,7 +216,7 @@ two: Report = prenorm.verify("b", golden="g.npz", runtime="both")
 three: Report = prenorm.verify("b", folder_only=True)
 prenorm.push("a", "b", retries=3).url
 prenorm.convert("a", "b", taks="encoder")  # wrong
-prenorm.convert("a")  # wrong
+prenorm.convert(output="b")  # wrong
 prenorm.convert("a", "b", words="yes")  # wrong
 prenorm.verify("b", golden="g.npz", task="encoder")  # wrong
 prenorm.verify("b", folder_only=True, runtime="both")  # wrong

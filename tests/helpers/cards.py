@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,6 +34,22 @@ def tokens(card: str) -> list[Token]:
 
 def blocks(card: str, language: str) -> list[str]:
     return [token.content for token in tokens(card) if token.type == "fence" and token.info == language]
+
+
+def words(block: str) -> list[str]:
+    """The words of a command, which may go over several lines."""
+    return shlex.split(block.replace("\\\n", " "))
+
+
+def command_lines(card: str) -> list[list[str]]:
+    """The words of every command."""
+    lines = "".join(blocks(card, "sh")).replace("\\\n", " ").splitlines()
+    return [words(line) for line in lines]
+
+
+def commands(card: str) -> dict[str, list[str]]:
+    """The words of each kind of command, by the word behind `prenorm`; the last one of those that come twice."""
+    return {line[1]: line for line in command_lines(card)}
 
 
 def headings(card: str) -> list[str]:

@@ -78,13 +78,18 @@ class ForkServer:
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
         umask: int = -1,
+        changed: Mapping[str, object] | None = None,
     ) -> ForkedScript:
-        """Starts a script; the options are those of `subprocess.Popen`, and without a file, nothing is read or kept."""
+        """Starts a script. Without a file, nothing is read or kept.
+
+        The options are those of `subprocess.Popen`, but for `changed`: what modules hold instead, by dotted names.
+        """
         job = {
             "command": [*map(str, command)],
             "environment": dict(os.environ if env is None else env),
             "folder": str(cwd or Path.cwd()),
             "umask": umask,
+            "changed": dict(changed or {}),
         }
         told, tell = os.pipe()
         with Path(os.devnull).open("r+b", buffering=0) as nowhere, self._lock:
@@ -100,6 +105,7 @@ class ForkServer:
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
         umask: int = -1,
+        changed: Mapping[str, object] | None = None,
     ) -> subprocess.CompletedProcess[str]:
         """Runs a script to its end, and returns what it printed."""
         with (
@@ -110,7 +116,7 @@ class ForkServer:
             stdin.write(input)
             stdin.seek(0)
             streams = {"stdin": stdin.fileno(), "stdout": stdout.fileno(), "stderr": stderr.fileno()}
-            code = self.start(*command, env=env, cwd=cwd, umask=umask, **streams).wait()
+            code = self.start(*command, env=env, cwd=cwd, umask=umask, changed=changed, **streams).wait()
             texts = [stream.read() for stream in (stdout, stderr) if stream.seek(0) == 0]
         return subprocess.CompletedProcess([*map(str, command)], code, *texts)
 

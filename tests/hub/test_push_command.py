@@ -64,6 +64,7 @@ def test_json(hub: Hub, home: Path, folder: Path) -> None:
     assert first == {
         "repo_id": REPO, "revision": "main", "url": f"{hub.endpoint}/{REPO}/commit/{head.oid}", "commit": head.oid,
         "pull_request": False, "created": True, "dry_run": False, "removed": [], "unchanged": [], "others": [],
+        "adapted": [], "notes": [],
         "sent": [{"name": name, "bytes": (folder / name).stat().st_size} for name in sorted(on_disk(folder), key=last)],
     }  # fmt: skip
     again = answer(hub, home, folder, REPO)
@@ -172,7 +173,7 @@ REFUSED = {
     "a check failed": (_report(checks=[{"name": "logits", "passed": False}]), 1, "(logits)"),
     "a check not judged": (_report(checks=[{"name": "logits", "passed": True, "judged": False}]), 1, "(logits)"),
     "disagreements": (_report(disagreements=["something"]), 1, "the verdict is"),
-    "edited card": (_edit("README.md", b"# Mine\n"), 1, "'README.md' is not the file that the report is about"),
+    "no card": (lambda folder: (folder / "README.md").unlink(), 1, "'README.md' is missing"),
     "changed weights": (_edit("model.safetensors", b"\1" + CONTENT["model.safetensors"][1:]), 1, "'model.safetensors'"),
     "missing file": (lambda folder: (folder / "config.json").unlink(), 1, "'config.json' is missing"),
     "extra file": (_edit("notes.txt", b"x"), 1, "'notes.txt' is not in the report"),

@@ -108,8 +108,9 @@ def test_several_heads_are_listed_and_one_is_chosen(tmp_path: Path) -> None:
     [
         (CLASSIFIER, {"head": "nope"}, UsageProblem, "no classification head 'nope', only sentence_classification_head"),
         (CLASSIFIER, {"task": "multiple-choice"}, NotRepresentable, "has 3 outputs; a choice among texts needs one score"),
-        (CLASSIFIER, {"task": "encoder", "head": "sentence_classification_head"}, UsageProblem, "--head is for"),
-        (CLASSIFIER, {"task": "masked-lm", "label_dict": LABELS}, UsageProblem, "--label-dict is for"),
+        (CLASSIFIER, {"task": "encoder", "head": "sentence_classification_head"}, UsageProblem, "head: has no effect"),
+        (CLASSIFIER, {"task": "masked-lm", "label_dict": LABELS}, UsageProblem, "label_dict: has no effect with task="),
+        (MLM, {"label_dict": LABELS}, UsageProblem, "--label-dict is for"),
         (CLASSIFIER, {"task": "translation"}, UsageProblem, "task is 'translation', not one of auto, masked-lm"),
         (RANKING, {"label_dict": LABELS}, UsageProblem, "a choice has no labels"),
         (VARIANTS / "regression" / "checkpoint.pt", {"label_dict": LABELS}, UsageProblem, "was trained on numbers"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import re
 from functools import cache
 from html.parser import HTMLParser
@@ -12,6 +13,7 @@ from importlib.resources import files
 import pytest
 
 from helpers.report_cases import HOSTILE_TEXTS, Report, bare, hostile, render, synthetic
+from prenorm.reports import read
 from prenorm.reports.text import visible
 
 VOID = {"meta", "input", "br", "wbr"}
@@ -157,3 +159,18 @@ def test_the_tensor_table_holds_every_tensor_the_different_first() -> None:
 
 def test_the_same_report_gives_the_same_page() -> None:
     assert render(synthetic(3), ".html") == page("passing")
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_as_a_part_of_another_page_it_touches_nothing_else(case: str) -> None:
+    part = read(json.dumps(CASES[case]).encode())._repr_html_()
+    found = Page(part)
+    assert found.elements[0] == ("div", {"class": "prenorm-report"})
+    tags = {tag for tag, _ in found.elements}
+    assert not tags & {"html", "head", "body", "meta", "script", "iframe", "link"}
+    assert tags <= OURS
+    (style,) = re.findall(r"<style>(.*?)</style>", part, re.DOTALL)
+    assert style.startswith(".prenorm-report.prenorm-report {")
+    depth = [style[:place].count("{") - style[:place].count("}") for place in range(len(style))]
+    assert min(depth[style.index("{") + 1 :]) == 1  # every rule stands within the first one's braces
+    assert set(Page(part).texts) <= set(Page(page(case)).texts) | {style}

@@ -28,6 +28,10 @@ class Checkpoint:
     origin: Mapping[str, object] | None = None
     announced: str | None = None
 
+    def __repr__(self) -> str:
+        size = sum(file.size for file in self.files)
+        return f"<Checkpoint {self.file.name}: {self.container}, {size:,} bytes, {len(self.content)} entries>"
+
     @property
     def files(self) -> tuple[MappedFile, ...]:
         """All files that the checkpoint lies in."""

@@ -90,6 +90,9 @@ class LazyTensor:
     stride: tuple[int, ...]
     offset: int
 
+    def __repr__(self) -> str:
+        return f"<LazyTensor {self.dtype} {list(self.shape)}>"
+
     @property
     def numel(self) -> int:
         """The number of elements."""

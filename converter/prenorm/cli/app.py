@@ -17,6 +17,7 @@ from prenorm.errors import EXIT_CODES, ExitCode
 if TYPE_CHECKING:
     from prenorm.cli.output import ConsoleOptions, InspectionOutput, ReportOptions
     from prenorm.options import (
+        CompletionOptions,
         ConvertOptions,
         FolderOnlyOptions,
         GoldenOptions,
@@ -77,7 +78,7 @@ class CommandGroup(click.Group):
             return super().make_context(*args, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command.
+        """Run the command, whose sentences name options as a shell has them.
 
         Args:
             ctx: click's.
@@ -85,7 +86,9 @@ class CommandGroup(click.Group):
         Returns:
             click's.
         """
-        with closed_pipe_told():
+        from prenorm.options.language import Language, speaking  # the help of all commands does not wait for it
+
+        with closed_pipe_told(), speaking(Language.COMMAND_LINE):
             return super().invoke(ctx)
 
 
@@ -150,8 +153,11 @@ def inspect(options: InspectOptions, output: InspectionOutput) -> int:
 def convert(options: ConvertOptions, output: ReportOptions) -> None:
     """Convert CHECKPOINT into the model folder OUTPUT, and prove that it computes the same; or write nothing.
 
+    Without OUTPUT the folder has CHECKPOINT's name, in the working directory. The dictionary, and the files of its tokenizer,
+    are looked for beside CHECKPOINT.
+
     Examples:
-        prenorm convert checkpoint_best.pt my-model
+        prenorm convert checkpoint_best.pt
         prenorm convert checkpoint_best.pt my-model --license mit
 
     Args:
@@ -159,17 +165,20 @@ def convert(options: ConvertOptions, output: ReportOptions) -> None:
         output: what is shown and written.
     """
     from prenorm.cli import console, conversion
+    from prenorm.commands.destination import next_commands, output_of
     from prenorm.options import ConvertAndPushOptions
 
-    output.check(options.output)
+    options = replace(options, output=output_of(options))
+    output.check(output_of(options))
     if isinstance(options, ConvertAndPushOptions):
         conversion.convert_and_push(options, output)
         return
     result = conversion.convert(options, output)
     if output.as_json:
-        console.print_json(conversion.as_json(result))
+        console.print_json({**conversion.as_json(result), "next": next_commands(options)})
     elif not output.quiet:
         conversion.print_conversion(result)
+        console.print_next(next_commands(options))
 
 
 def verify(options: VerifyOptions | GoldenOptions | FolderOnlyOptions, output: ReportOptions) -> ExitCode:
@@ -240,5 +249,27 @@ def push(options: PushOptions, output: ConsoleOptions) -> None:
         console.print_push(result)
 
 
-for _function in (inspect, convert, verify, record, push):
+def completion(options: CompletionOptions, output: ConsoleOptions) -> None:
+    """Print the script that makes SHELL complete commands, options, their values and paths.
+
+    Examples:
+        prenorm completion bash >> ~/.bashrc
+        prenorm completion zsh > "${fpath[1]}/_prenorm"
+
+    Args:
+        options: which shell.
+        output: what is shown.
+    """
+    from prenorm.cli.completion import script
+
+    text = script(prenorm, options.shell)
+    if output.as_json:
+        from prenorm.cli import console
+
+        console.print_json({"shell": options.shell, "script": text})
+    elif not output.quiet:
+        click.echo(text, nl=False)
+
+
+for _function in (inspect, convert, verify, record, push, completion):
     prenorm.add_command(OptionCommand.of(_function))

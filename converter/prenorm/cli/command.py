@@ -67,6 +67,25 @@ class OptionCommand(click.Command):
         formatter.write_sections(help_sections(str(self.name)))
         formatter.write_examples(self.epilog or "")
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the arguments; an error tells of which command it is.
+
+        Args:
+            ctx: of the command.
+            args: what stands behind the command's name.
+
+        Returns:
+            click's.
+
+        Raises:
+            click.UsageError: if they cannot be parsed.
+        """
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            error.ctx = error.ctx or ctx
+            raise
+
     def invoke(self, ctx: click.Context) -> object:
         """Call the function with the groups that the command line means.
 

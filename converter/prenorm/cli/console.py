@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import click
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.markup import escape as escape_markup
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
@@ -15,6 +16,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from prenorm.cli.session import Session
 from prenorm.errors import printable
 
 if TYPE_CHECKING:
@@ -152,6 +154,10 @@ def print_json(content: Mapping[str, object]) -> None:
     text = json.dumps(content, indent=2, ensure_ascii=False, default=str)
     if not _is_plain(text):
         text = json.dumps(content, indent=2, default=str)
+    context = click.get_current_context(silent=True)
+    session = None if context is None else context.find_object(Session)
+    if session is not None:
+        session.answered = True
     sys.stdout.write(text + "\n")
 
 
@@ -178,6 +184,18 @@ def print_error(message: str, *, with_traceback: bool = False) -> None:
 
         sys.stderr.write(redacted(traceback.format_exc()))
     Console(stderr=True, highlight=False).print(f"[red]Error:[/red] {escape(message)}", soft_wrap=True)
+
+
+def print_next(commands: Sequence[str]) -> None:
+    """Print what the user may do next.
+
+    Args:
+        commands: one line for a shell each.
+    """
+    console = stdout()
+    console.print("Next:", style="bold")
+    for command in commands:
+        console.print(f"    {escape(command)}", soft_wrap=True)
 
 
 def print_recording(path: StrPath, facts: Mapping[str, Any]) -> None:
@@ -213,6 +231,9 @@ def print_push(result: Pushed) -> None:
         console.print(f"Left as they are: {escape(printable(', '.join(changes.others)))}", soft_wrap=True)
     if not changes:
         console.print("Nothing to send: the repo has all of it.", soft_wrap=True)
+    if result.adapted:
+        text = f"On the Hub, the card names {result.repo_id}; the folder stays as it is ({', '.join(result.adapted)})."
+        console.print(escape(text), soft_wrap=True)
     if result.dry_run:
         branch = escape(f"{result.repo_id}, {result.revision}")
         console.print(f"Nothing was sent (--dry-run): {len(changes.send)} files to {branch}.", soft_wrap=True)

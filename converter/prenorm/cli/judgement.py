@@ -88,6 +88,10 @@ def print_verification(report: Report) -> None:
     """
     console = stdout()
     print_verdict(report)
+    notes = report.target.get("notes", [])
+    assert isinstance(notes, list)
+    for note in notes:
+        console.print(f"Note: {escape(str(note))}", soft_wrap=True)
     for cause in _first(report.causes, _MOST_CAUSES):
         console.print(f"[bold]Cause:[/bold] {escape(cause)}", soft_wrap=True)
     print_parity(report)

@@ -11,24 +11,31 @@ from typing import Any, NoReturn
 import click
 
 from prenorm.cli.app import prenorm
+from prenorm.cli.misuse import misuse
 from prenorm.cli.session import Session
-from prenorm.cli.signals import PushInterrupted, ReaderGone, Terminated, raise_on_termination
-from prenorm.errors import ExitCode, PrenormError, describe
-from prenorm.options.language import Language, speaking
+from prenorm.cli.signals import PushInterrupted, ReaderGone, Terminated, closed_pipe_told, raise_on_termination
+from prenorm.errors import ExitCode, PrenormError, as_fields, describe, kind_of
 
-# What ends a command early, with its message and exit code; the first line that fits counts.
-_ENDS: tuple[tuple[type[BaseException], Callable[[Any], str], Callable[[Any], int]], ...] = (
-    (PrenormError, describe, lambda error: error.exit_code),
+_AS_IT_WAS = "OUTPUT is as it was, or complete"
+
+# What ends a command early, as the error that is shown, with its exit code; the first line that fits counts.
+_ENDS: tuple[tuple[type[BaseException], Callable[[Any], PrenormError], Callable[[Any], int]], ...] = (
+    (PrenormError, lambda error: error, lambda error: error.exit_code),
+    (click.ClickException, misuse, lambda error: ExitCode.USAGE),
     (
         PushInterrupted,
-        lambda error: f"interrupted; {error.folder} is untouched, and `prenorm push` finishes the job.",
+        lambda error: PrenormError(f"interrupted; {error.folder} is untouched, and `prenorm push` finishes the job"),
         lambda error: error.exit_code,
     ),
-    (click.Abort, lambda error: "interrupted; OUTPUT is as it was, or complete.", lambda error: ExitCode.INTERRUPTED),
-    (Terminated, lambda error: "terminated; OUTPUT is as it was, or complete.", lambda error: error.exit_code),
+    (click.Abort, lambda error: PrenormError(f"interrupted; {_AS_IT_WAS}"), lambda error: ExitCode.INTERRUPTED),
+    (Terminated, lambda error: PrenormError(f"terminated; {_AS_IT_WAS}"), lambda error: error.exit_code),
     (
         OSError,
-        lambda error: f"{error.filename}: {_reason(error)}" if error.filename else _reason(error),
+        lambda error: PrenormError(
+            f"{error.strerror or error}; {_AS_IT_WAS}",
+            subject=error.filename,
+            advice="Free space or choose another folder",
+        ),
         lambda error: ExitCode.USAGE,
     ),
 )
@@ -40,22 +47,42 @@ def main() -> NoReturn:
     _print_what_the_encoding_lacks_as_escapes()
     session = Session()
     try:
-        with speaking(Language.COMMAND_LINE):
-            code = prenorm(prog_name="prenorm", standalone_mode=False, obj=session) or ExitCode.DONE
-        sys.stdout.flush()  # a pipe that is closed is found out here, and not when the interpreter ends
-        sys.exit(code)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(ExitCode.USAGE)
-    except (BrokenPipeError, ReaderGone):
+        with closed_pipe_told():
+            sys.exit(_run(session))
+    except ReaderGone:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is still to be flushed goes there
         sys.exit(ExitCode.DONE)
-    except tuple(kind for kind, _, _ in _ENDS) as error:
-        message, code = next((message, code) for kind, message, code in _ENDS if isinstance(error, kind))
-        from prenorm.cli.console import print_error
 
-        print_error(message(error), with_traceback=session.debug)
-        sys.exit(code(error))
+
+def _run(session: Session) -> int:
+    """Run the command, print what ends it early, and return the exit code."""
+    try:
+        code = prenorm(prog_name="prenorm", standalone_mode=False, obj=session) or ExitCode.DONE
+        sys.stdout.flush()  # a pipe that is closed is found out here, and not when the interpreter ends
+    except BrokenPipeError:
+        raise
+    except tuple(kind for kind, _, _ in _ENDS) as raised:
+        if isinstance(raised, click.UsageError) and not sys.argv[1:]:
+            raised.show()  # the help
+            return ExitCode.USAGE
+        from prenorm.cli import console
+
+        problem, code = next(
+            (problem(raised), code(raised)) for kind, problem, code in _ENDS if isinstance(raised, kind)
+        )
+        is_parsed = not isinstance(raised, click.ClickException)
+        console.print_error(describe(problem), with_traceback=session.debug and is_parsed)
+        if (session.as_json or (not is_parsed and _asks_for_json())) and not session.answered:
+            console.print_json({"error": {"kind": kind_of(code), **as_fields(problem)}, "exit_code": code})
+            sys.stdout.flush()
+    return int(code)
+
+
+def _asks_for_json() -> bool:
+    """Return whether --json is among the words of a command line that could not be parsed, wherever it stands."""
+    words = sys.argv[1:]
+    options = words[: words.index("--")] if "--" in words else words
+    return "--json" in options
 
 
 def _print_what_the_encoding_lacks_as_escapes() -> None:
@@ -63,7 +90,3 @@ def _print_what_the_encoding_lacks_as_escapes() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-
-
-def _reason(error: OSError) -> str:
-    return f"{error.strerror or error}; OUTPUT is as it was, or complete. Free space or choose another folder."

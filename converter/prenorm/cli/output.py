@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from prenorm.cli.session import COMMON_OPTIONS
 from prenorm.errors import UsageProblem
+from prenorm.files import or_nearest
 from prenorm.options import (
     CONVERT_MODES,
     VERIFY_MODES,
+    CompletionOptions,
     InspectOptions,
     Kind,
     Modes,
@@ -32,7 +34,7 @@ def _common_flag(name: str) -> Any:
     return option(False, text, Section.OUTPUT, kind=Kind.FLAG, flag=flag)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, repr=False, kw_only=True)
 class ConsoleOptions(OptionGroup):
     """What is shown: the options of all commands."""
 
@@ -41,7 +43,7 @@ class ConsoleOptions(OptionGroup):
     debug: bool = _common_flag("debug")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, repr=False, kw_only=True)
 class InspectionOutput(ConsoleOptions):
     """What is shown of an inspection, and whether its outcome is an exit code."""
 
@@ -54,7 +56,7 @@ class InspectionOutput(ConsoleOptions):
     )  # fmt: skip
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, repr=False, kw_only=True)
 class ReportOptions(ConsoleOptions):
     """What is shown, and which reports are written."""
 
@@ -76,12 +78,11 @@ class ReportOptions(ConsoleOptions):
 
         for path in map(Path, self.reports):
             check_suffix(path)
-            if not path.absolute().parent.is_dir() or Path(folder).absolute() in path.absolute().parents:
-                raise UsageProblem(
-                    "the report cannot be written there",
-                    subject=path,
-                    advice="Choose an existing folder outside OUTPUT",
-                )
+            advice = "Choose an existing folder outside OUTPUT"
+            if not path.absolute().parent.is_dir():
+                raise UsageProblem("the report cannot be written there", subject=path, advice=or_nearest(path, advice))
+            if Path(folder).absolute() in path.absolute().parents:
+                raise UsageProblem("the report cannot be written there", subject=path, advice=advice)
 
     def write(self, report: Report) -> None:
         """Write the report in every form that was asked for.
@@ -102,4 +103,5 @@ GROUPS: Mapping[str, tuple[Modes[Any], type[OptionGroup]]] = {
     "verify": (VERIFY_MODES, ReportOptions),
     "record": (Modes((RecordOptions,)), ConsoleOptions),
     "push": (Modes((PushOptions,)), ConsoleOptions),
+    "completion": (Modes((CompletionOptions,)), ConsoleOptions),
 }

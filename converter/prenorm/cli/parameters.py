@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import click
 
+from prenorm.cli.completion import CompletedText
 from prenorm.cli.output import GROUPS
 from prenorm.cli.page import HELP_ROW
 from prenorm.cli.session import COMMON_OPTIONS, Session, written
@@ -19,6 +19,7 @@ from prenorm.options import (
     OptionGroup,
     Section,
     argument_fields,
+    check_call,
     flag_of,
     option_fields,
     option_of,
@@ -52,7 +53,7 @@ def help_sections(command: str) -> dict[str, list[tuple[str, str]]]:
         The rows below each heading: how an argument or option is written, and what it means.
     """
     modes, output = GROUPS[command]
-    arguments = {flag_of(item): option_of(item).help for group in modes.groups for item in argument_fields(group)}
+    arguments = {flag_of(item): _meaning(item) for group in modes.groups for item in argument_fields(group)}
     sections = {"Arguments": list(arguments.items())} | {section.value: [] for section in Section}
     displays = sorted(
         option_fields(output), key=lambda item: item.name in COMMON_OPTIONS
@@ -73,13 +74,16 @@ def groups_of(context: click.Context) -> tuple[OptionGroup, OptionGroup]:
         The group of what is done, of the mode that the options select, and the group of what is shown.
 
     Raises:
-        UsageProblem: if the mode cannot use one of the options or has other arguments, or a value does not fit.
+        UsageProblem: if the mode cannot use one of the options or has other arguments, a value does not fit, or two options
+            or arguments do not go together.
     """
     modes, output = GROUPS[str(context.command.name)]
     session = context.find_object(Session) or Session()
     explicit = {**session.before, **written(context)}
     output_values = {item.name: explicit.pop(item.name) for item in option_fields(output) if item.name in explicit}
-    return _group(modes, explicit), selected(output, output_values)
+    groups = _group(modes, explicit), selected(output, output_values)
+    check_call(str(context.command.name), *groups)
+    return groups
 
 
 def _group(modes: Modes[Any], explicit: dict[str, object]) -> OptionGroup:
@@ -98,9 +102,12 @@ def _group(modes: Modes[Any], explicit: dict[str, object]) -> OptionGroup:
 def _parameters(modes: Modes[Any]) -> Iterator[click.Parameter]:
     """Yield the arguments, and every mode's options once."""
     if modes.metavar:
-        yield click.Argument([_PATHS], nargs=-1, required=True, metavar=modes.metavar)
+        places = [option_of(item) for item in argument_fields(modes.groups[0])]
+        yield click.Argument([_PATHS], nargs=-1, required=True, metavar=modes.metavar, type=CompletedText(places))
     else:
-        yield from (click.Argument([item.name]) for item in argument_fields(modes.groups[0]))
+        for item in argument_fields(modes.groups[0]):
+            required = item.default is dataclasses.MISSING
+            yield click.Argument([item.name], required=required, type=_type(option_of(item)))
     yield from map(_option, _items(modes))
 
 
@@ -121,11 +128,21 @@ def _option(item: dataclasses.Field[Any]) -> click.Option:
         type=None if is_flag else _type(facts),
         is_flag=is_flag or None,
         multiple=facts.repeats,
+        help=facts.help,
     )
 
 
 def _help_row(item: dataclasses.Field[Any]) -> tuple[str, str]:
-    """Return how an option is written, and what it means, with its default and the values that it can have."""
+    """Return how an option is written, and what it means."""
+    facts, flag = option_of(item), flag_of(item)
+    if facts.kind is Kind.FLAG:
+        return flag, _meaning(item)
+    metavar = facts.metavar or (flag[2:].upper() if facts.choices else _METAVARS[facts.kind])
+    return f"{flag} {metavar}", _meaning(item)
+
+
+def _meaning(item: dataclasses.Field[Any]) -> str:
+    """Return what an option or an argument means, with its default and the values that it can have."""
     facts = option_of(item)
     notes = [f"one of: {', '.join(facts.choices)}"] if facts.choices else []
     if facts.at_least is not None or facts.at_most is not None:
@@ -135,22 +152,10 @@ def _help_row(item: dataclasses.Field[Any]) -> tuple[str, str]:
         notes.append(f"default: {default if isinstance(default, str) else format(default, 'g')}")
     elif facts.unset:
         notes.append(f"default: {facts.unset}")
-    text = f"{facts.help} [{'; '.join(notes)}]" if notes else facts.help
-    flag = flag_of(item)
-    if facts.kind is Kind.FLAG:
-        return flag, text
-    metavar = facts.metavar or (flag[2:].upper() if facts.choices else _METAVARS[facts.kind])
-    return f"{flag} {metavar}", text
+    return f"{facts.help} [{'; '.join(notes)}]" if notes else facts.help
 
 
-def _type(facts: Option) -> click.ParamType[Any] | type[str]:
-    if facts.choices:
-        return click.Choice(facts.choices)
-    if facts.kind is Kind.PATH:
-        return click.Path(path_type=Path)
+def _type(facts: Option) -> click.ParamType[Any]:
     if facts.kind is Kind.COUNT:
-        low, high = (None if bound is None else int(bound) for bound in (facts.at_least, facts.at_most))
-        return click.IntRange(low, high)
-    if facts.kind is Kind.SECONDS:
-        return click.FloatRange(facts.at_least, facts.at_most)
-    return str
+        return click.INT
+    return click.FLOAT if facts.kind is Kind.SECONDS else CompletedText([facts])

@@ -10,7 +10,7 @@ from click.core import ParameterSource
 
 # The options of all commands by field name, which may stand before the command's name, too: what each is called, and does.
 COMMON_OPTIONS = {
-    "as_json": ("--json", "Print one JSON document on stdout."),
+    "as_json": ("--json", "Print one JSON document on stdout, for an error too."),
     "quiet": ("--quiet", "Print nothing but errors (and what --json prints)."),
     "debug": ("--debug", "Show a traceback with an error."),
 }
@@ -24,11 +24,13 @@ class Session:
         before: the options of all commands that stand before the command's name, by field name.
         debug: whether an error is shown with its traceback.
         as_json: whether stdout is one JSON document.
+        answered: whether that document is printed.
     """
 
     before: dict[str, object] = field(default_factory=dict)
     debug: bool = False
     as_json: bool = False
+    answered: bool = False
 
     def learn(self, values: Mapping[str, object]) -> None:
         """Keep what the user wrote of the options of all commands, as far as an error must know it.

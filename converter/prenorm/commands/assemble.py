@@ -8,6 +8,7 @@ from pathlib import Path
 from msgspec import structs
 
 from prenorm.files import CARD_FILE, CONFIG_FILE, PLOT_FILE, REPORT_FILE, TOKENIZER_CONFIG_FILE, TOKENIZER_FILE
+from prenorm.folder.card.command import CardCommands
 from prenorm.folder.card.model_card import model_card
 from prenorm.folder.card.names import PublicNames
 from prenorm.folder.card.options import UserText
@@ -48,7 +49,7 @@ def write_folder(prepared: Prepared, staging: Path, *, allow_nonfinite: bool, pr
 
 
 def prove_folder(
-    prepared: Prepared, staging: Path, options: ConvertOptions, *, user_text: UserText, command: str
+    prepared: Prepared, staging: Path, options: ConvertOptions, *, user_text: UserText, commands: CardCommands
 ) -> Report:
     """Prove the staging folder and, if it agrees, add plot, model card and report to it.
 
@@ -57,7 +58,7 @@ def prove_folder(
         staging: the folder, as `write_folder` left it.
         options: what computes the checkpoint, and what receives the progress.
         user_text: what the user brings for the card.
-        command: the command that the card shows.
+        commands: those that the card shows.
 
     Returns:
         The report, whatever its verdict.
@@ -69,9 +70,8 @@ def prove_folder(
     try:
         report, file_digests = _prove(prepared, staging, options)
     except ValueError as error:
-        output = Path(options.output)
-        raise ParityFailed(f"the written model cannot be compared: {error}", subject=output) from error
-    return _complete(prepared, staging, report, file_digests, user_text, command) if report.agrees else report
+        raise ParityFailed(f"the written model cannot be compared: {error}", subject=options.output) from error
+    return _complete(prepared, staging, report, file_digests, user_text, commands) if report.agrees else report
 
 
 def _prove(prepared: Prepared, staging: Path, options: ConvertOptions) -> tuple[Report, dict[str, str]]:
@@ -90,7 +90,7 @@ def _complete(
     report: Report,
     file_digests: dict[str, str],
     user_text: UserText,
-    command: str,
+    commands: CardCommands,
 ) -> Report:
     """Write plot, card and report, and return the report with the digests of all other files."""
     from prenorm.reports.plots import plot_png  # it brings matplotlib, which verify has no use for
@@ -98,7 +98,7 @@ def _complete(
     names = PublicNames.of_keys(prepared.tensors)
     has_tokenizer = prepared.tokenization is not None
     card = model_card(
-        prepared.plan, report, has_tokenizer=has_tokenizer, user_text=user_text, command=command, names=names
+        prepared.plan, report, has_tokenizer=has_tokenizer, user_text=user_text, commands=commands, names=names
     )
     for name, content in ((PLOT_FILE, plot_png(report)), (CARD_FILE, card.encode())):
         write_bytes(staging / name, content)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import html
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from prenorm.commands.destination import output_of
 from prenorm.commands.keywords import with_keywords
-from prenorm.commands.opening import open_source
-from prenorm.folder.card.command import command
+from prenorm.commands.opening import gpt2_files, open_source
+from prenorm.folder.card.command import CardCommands, card_commands
 from prenorm.folder.card.names import PublicNames
 from prenorm.folder.card.options import read_user_text
 from prenorm.folder.staging import check_output, publish, staging_folder
@@ -36,6 +38,7 @@ class Conversion:
         plan: what was written, tensor by tensor.
         report: the proof.
         warnings: what the user should know.
+        tokenizer: which tokenizer the folder has and what it was made of, as a phrase.
         seconds: how long each stage took.
     """
 
@@ -43,12 +46,23 @@ class Conversion:
     plan: ConversionPlan
     report: Report
     warnings: tuple[str, ...]
+    tokenizer: str = "none"
     seconds: dict[str, float] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"<Conversion to {self.output}: {self.plan.architecture}, {self.report.words}>"
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: where the folder is, and the report."""
+        title = f"<b>{html.escape(str(self.output))}</b>: {self.plan.architecture}"
+        return f"<p>{title}</p>{self.report._repr_html_()}"
 
 
 @with_keywords(ConvertOptions)
 def convert(options: ConvertOptions) -> Conversion:
     """Convert a checkpoint into a proven folder at `output`, or leave `output` as it was and raise.
+
+    The dictionary and the files of its tokenizer are looked for beside the checkpoint, unless options name them.
 
     Args:
         options: the arguments and keywords.
@@ -64,16 +78,18 @@ def convert(options: ConvertOptions) -> Conversion:
         NotJudged: with `strict`, if a part that changes what the folder computes was not judged; it has a `report`, too.
         HubProblem: if the Hub does not hand out the checkpoint.
     """
-    output, progress, clock = Path(options.output), options.listener, _Clock()
+    output, progress, clock = output_of(options), options.listener, _Clock()
+    options = replace(options, output=output)
     with clock.measure("read"):
         progress.stage("Reading", 1)
         check_output(output, overwrite=options.overwrite, inputs=[*_local(options), *options.paths])
         user_text = read_user_text(options, options.repo_id)
-        prepared = prepare(open_source(options.checkpoint, progress), options)
+        checkpoint = open_source(options.checkpoint, progress)
+        prepared = prepare(checkpoint, options, gpt2_files=gpt2_files(options, may_fetch=True))
         warnings = [*prepared.warnings, *user_text.warnings()]
         for text in warnings:
             progress.warn(text)
-        shown_command = _command(prepared, options)
+        commands = _commands(prepared, options)
     with clock.measure("import"):  # torch, which inspect and refusals do not wait for
         from prenorm.commands.assemble import prove_folder, write_folder
     foreign = frequency_warning(prepared, prepared.tokenization.dictionary if prepared.tokenization else None)
@@ -84,7 +100,7 @@ def convert(options: ConvertOptions) -> Conversion:
         with clock.measure("write"):
             write_folder(prepared, staging, allow_nonfinite=options.allow_nonfinite, progress=progress)
         with clock.measure("prove"):
-            report = prove_folder(prepared, staging, options, user_text=user_text, command=shown_command)
+            report = prove_folder(prepared, staging, options, user_text=user_text, commands=commands)
         if not report.agrees:
             raise _failure(report, output)
         if options.strict:
@@ -94,7 +110,7 @@ def convert(options: ConvertOptions) -> Conversion:
     if not report.judged:
         warnings.append(NOT_JUDGED)
         progress.warn(NOT_JUDGED)
-    return Conversion(output, prepared.plan, report, tuple(warnings), clock.seconds)
+    return Conversion(output, prepared.plan, report, tuple(warnings), str(prepared.tokenizer), clock.seconds)
 
 
 def _failure(report: Report, output: Path) -> ParityFailed:
@@ -117,11 +133,12 @@ def _local(options: ConvertOptions) -> list[Path]:
     return [] if hub_file(str(options.checkpoint)) else [Path(options.checkpoint)]
 
 
-def _command(prepared: Prepared, options: ConvertOptions) -> str:
-    """Return the command that makes the same folder; a checkpoint of the Hub is named with its commit."""
+def _commands(prepared: Prepared, options: ConvertOptions) -> CardCommands:
+    """Return the commands that make the same folder and verify it; a checkpoint of the Hub is named with its commit."""
     origin = prepared.checkpoint.origin
     address = "hf://{repo_id}/{path}@{commit}".format(**origin) if origin else Path(options.checkpoint)
-    return command(address, options, tells=PublicNames.of_keys(prepared.tensors).tells)
+    options = replace(options, **prepared.tokenizer.options)  # type: ignore[arg-type]  # names of its fields
+    return card_commands(address, options, tells=PublicNames.of_keys(prepared.tensors).tells)
 
 
 class _Clock:

@@ -10,7 +10,7 @@ from prenorm.checkpoint.tensors import SourceTensor
 from prenorm.commands.calls import call_text
 from prenorm.commands.inspection import Inspection, TensorLine, TokenizerState
 from prenorm.commands.keywords import with_keywords
-from prenorm.commands.opening import open_source
+from prenorm.commands.opening import gpt2_files, open_source
 from prenorm.errors import PrenormError, describe
 from prenorm.mapping.plan import ConversionPlan
 from prenorm.mapping.understood import Prepared, prepare
@@ -52,7 +52,7 @@ def inspect(options: InspectOptions) -> Inspection:
         globals=checkpoint.globals,
     )
     try:
-        prepared = prepare(checkpoint, options)
+        prepared = prepare(checkpoint, options, gpt2_files=gpt2_files(options, may_fetch=False))
     except PrenormError as error:
         layout, tensors = _known_tensors(checkpoint)
         return replace(
@@ -66,7 +66,7 @@ def inspect(options: InspectOptions) -> Inspection:
         description=prepared.description,
         converts_to=_target(prepared.plan),
         tokenizer=tokenizer,
-        next_step=call_text("convert", (options.checkpoint, "OUTPUT"), options, _options_left_out(tokenizer)),
+        next_step=call_text("convert", (options.checkpoint,), options, _options_left_out(tokenizer)),
         tensors=_fates(prepared),
         warnings=prepared.warnings,
     )
@@ -85,12 +85,13 @@ def _target(plan: ConversionPlan) -> dict[str, object]:
 
 
 def _tokenizer(prepared: Prepared) -> TokenizerState:
-    dictionary, tokenization = prepared.dictionary, prepared.tokenization
+    dictionary, choice = prepared.dictionary, prepared.tokenizer
     holds = None if dictionary is None else kind_of(dictionary)
     return TokenizerState(
         dictionary=None if dictionary is None else dictionary.path.name,
         holds=holds,
-        kind=None if tokenization is None else tokenization.kind.value,
+        kind=None if choice.kind is None else choice.kind.value,
+        files=choice.files,
     )
 
 

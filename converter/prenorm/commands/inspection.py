@@ -48,11 +48,13 @@ class TokenizerState:
         dictionary: the name of fairseq's dictionary; None if there is none that fits.
         holds: what its lines are, in words; None if there is none or they do not say.
         kind: the tokenizer that the folder gets; None if it gets none.
+        files: what it is made of, besides the dictionary, and where that lies; empty if it gets none.
     """
 
     dictionary: str | None = None
     holds: DictionaryKind | None = None
     kind: str | None = None
+    files: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +119,9 @@ class Inspection:
             rows.append(SummaryRow("becomes", (f"{target['model_type']}, {target['architecture']}", task)))
         if self.tokenizer is not None:
             state = self.tokenizer
-            rows.append(SummaryRow("tokenizer", (tokenizer_text(state.kind, state.dictionary, state.holds),)))
+            rows.append(
+                SummaryRow("tokenizer", (tokenizer_text(state.kind, state.dictionary, state.holds, state.files),))
+            )
         if self.description is not None:
             rows.append(SummaryRow("training", tuple(training_lines(self.description))))
         shapes = {line.name: line.shape for line in self.tensors}

@@ -94,19 +94,20 @@ def head_lines(description: SourceDescription) -> Iterator[str]:
         yield f"trained: {trained.name}, for {trained.kind.value}{' of numbers' if description.regression else ''}"
 
 
-def tokenizer_text(kind: str | None, dictionary: str | None, holds: str | None) -> str:
+def tokenizer_text(kind: str | None, dictionary: str | None, holds: str | None, files: str) -> str:
     """Write which tokenizer the folder gets, or what there is to make one of.
 
     Args:
         kind: the tokenizer that the folder gets, if any.
         dictionary: the name of fairseq's dictionary, if there is one.
         holds: what its lines are, if they say.
+        files: what the tokenizer is made of besides.
 
     Returns:
         One line.
     """
     if kind is not None:
-        return f"{kind}, with {dictionary}"
+        return f"{kind}, from {files}, with {dictionary}" if files != dictionary else f"{kind}, from {files}"
     if dictionary is None:
         return "none: no dict.txt that fits lies beside the checkpoint"
     return f"none yet: {dictionary} is there" + (f" and holds {holds}" if holds else "")

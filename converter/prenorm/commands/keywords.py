@@ -11,7 +11,18 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ParamSpec, Protocol, TypeVar, cast, get_type_hints, overload
 
 from prenorm.errors import UsageProblem
-from prenorm.options import Kind, Modes, Options, argument_fields, field_of, flag_of, option_fields, option_of
+from prenorm.options import (
+    Kind,
+    Modes,
+    Options,
+    argument_fields,
+    check_call,
+    field_of,
+    flag_of,
+    option_fields,
+    option_of,
+)
+from prenorm.progress import NotebookProgress, in_notebook
 
 _P = ParamSpec("_P")
 _P2 = ParamSpec("_P2")
@@ -110,7 +121,10 @@ def _keyword_function(function: Callable[[Any], Any], modes: Modes[Any]) -> Call
             options = _options(function.__name__, modes, arguments, keywords)
         except UsageProblem as error:
             raise _in_keywords(error, modes) from None
-        return function(options)
+        if options.progress is not None or not in_notebook():
+            return function(options)
+        with NotebookProgress() as progress:
+            return function(dataclasses.replace(options, progress=progress))
 
     call.with_options = function  # type: ignore[attr-defined]
     call.__signature__ = signature  # type: ignore[attr-defined]
@@ -131,6 +145,7 @@ def _options(name: str, modes: Modes[Any], arguments: Sequence[object], keywords
             raise modes.misuse() from error
         raise TypeError(f"{name}() {error}") from None
     options: Options = group(*bound.args, **bound.kwargs)
+    check_call(name, options)
     return options
 
 
@@ -167,7 +182,9 @@ def _documented(text: str, modes: Modes[Any]) -> str:
     for group in modes.groups:
         for item in (*argument_fields(group), *option_fields(group)):
             lines.setdefault(item.name, f"{item.name}: {_explained(item)}")
-    lines["progress"] = "progress: Receives the stages of the work. Default: nothing does."
+    lines["progress"] = (
+        "progress: Receives the stages of the work. Default: a bar in a notebook, and nothing elsewhere."
+    )
     described = textwrap.indent("\n".join(lines.values()), " " * 8)
     return "\n".join(described if line.strip().startswith("options:") else line for line in text.split("\n"))
 

@@ -8,22 +8,38 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from prenorm.checkpoint import Checkpoint
-from prenorm.errors import UsageProblem
+from prenorm.errors import HubProblem, UsageProblem
 from prenorm.folder.staging import check_not_set_aside
-from prenorm.hub import download_checkpoint, download_folder, hub_file, is_repo
+from prenorm.hub import (
+    RetryPolicy,
+    cached_files,
+    download_checkpoint,
+    download_files,
+    download_folder,
+    hub_file,
+    is_repo,
+)
+from prenorm.options import SourceOptions, as_path
 from prenorm.parts import are_siblings, open_checkpoint
 from prenorm.progress import Progress
+from prenorm.tokenization import gpt2
 from prenorm.tokenization.dictionary import DICTIONARY_FILE
+from prenorm.tokenization.nearby import is_tokenizer_file
 
 if TYPE_CHECKING:
     from prenorm.folder.published import Published
+
+
+# Where nobody asked for the network, a machine without any must not wait for it: seconds.
+_UNASKED_TIMEOUT = 10.0
 
 
 def open_source(place: str | Path, progress: Progress | None = None) -> Checkpoint:
     """Open a checkpoint without running anything it carries.
 
     Args:
-        place: a file, or `hf://org/name/path.pt[@revision]`. On the Hub `dict.txt` beside it is downloaded, too.
+        place: a file, or `hf://org/name/path.pt[@revision]`. On the Hub `dict.txt` and a tokenizer's
+            files beside it are downloaded, too.
         progress: receives a warning for each download that is tried again.
 
     Returns:
@@ -43,9 +59,42 @@ def open_source(place: str | Path, progress: Progress | None = None) -> Checkpoi
 
 
 def _is_read_with(checkpoint: str) -> Callable[[str], bool]:
-    """Return a test for the names of files that are read with a checkpoint: its dictionary, and its other parts."""
+    """Return a test for the names of files that are read with a checkpoint: dictionary, tokenizer, the checkpoint's parts."""
     name = PurePosixPath(checkpoint).name
-    return lambda other: other == DICTIONARY_FILE or are_siblings(name, other)
+    return lambda other: other == DICTIONARY_FILE or is_tokenizer_file(other) or are_siblings(name, other)
+
+
+def gpt2_files(options: SourceOptions, *, may_fetch: bool) -> Callable[[], Path | None]:
+    """Return the way to GPT-2's files: huggingface_hub's cache, else the Hub.
+
+    Args:
+        options: where --bpe-dir gpt2 asks for them, the Hub is asked, and asked again.
+        may_fetch: whether the Hub is asked in any case, if only once and not for long.
+
+    Returns:
+        A function that returns their folder; None if they are not in the cache and the Hub may not be asked. It raises
+        `HubProblem` if the Hub does not hand them out.
+    """
+    is_named = gpt2.is_name(as_path(options.bpe_dir))
+
+    def folder() -> Path | None:
+        if not is_named and not may_fetch:
+            return cached_files(gpt2.REPO_ID, gpt2.COMMIT, gpt2.FILES)
+        try:
+            policy = RetryPolicy(attempts=3) if is_named else RetryPolicy(attempts=1, timeout=_UNASKED_TIMEOUT)
+            return download_files(gpt2.REPO_ID, gpt2.COMMIT, gpt2.FILES, policy, options.listener)
+        except HubProblem as problem:
+            names = " ".join(gpt2.FILES)
+            raise HubProblem(
+                f"its files {' and '.join(gpt2.FILES)} are not in the cache and cannot be fetched: {problem.cause}",
+                subject=problem.subject,
+                advice=(
+                    f"Where there is a network, `hf download {gpt2.REPO_ID} {names} --revision {gpt2.COMMIT} --local-dir "
+                    f"gpt2_bpe` gets them (fairseq's encoder.json and vocab.bpe are the same); then give --bpe-dir gpt2_bpe"
+                ),
+            ) from problem
+
+    return folder
 
 
 def open_folder(

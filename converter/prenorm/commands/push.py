@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from prenorm.commands.keywords import with_keywords
+from prenorm.folder.card.address import addressed_to
 from prenorm.folder.staging import check_not_set_aside
 from prenorm.hub import Pushed, RetryPolicy, push_folder
 from prenorm.options import PushOptions
@@ -13,6 +14,8 @@ from prenorm.options import PushOptions
 @with_keywords(PushOptions)
 def push(options: PushOptions) -> Pushed:
     """Send to a repo of the Hub what it lacks of a folder, in one commit or one pull request, which is never made twice.
+
+    The card that is sent names the repo in its title, its code and its commands; the folder stays as it is.
 
     Args:
         options: the arguments and keywords.
@@ -30,4 +33,5 @@ def push(options: PushOptions) -> Pushed:
         options.folder, options.repo_id, private=options.private, pull_request=options.pull_request,
         revision=options.revision, message=options.message, dry_run=options.dry_run,
         policy=RetryPolicy(attempts=options.retries + 1, timeout=options.timeout), progress=options.progress,
+        adapt=addressed_to,
     )  # fmt: skip

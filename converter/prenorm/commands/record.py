@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from prenorm.commands.keywords import with_keywords
-from prenorm.commands.opening import open_folder, open_source
+from prenorm.commands.opening import gpt2_files, open_folder, open_source
 from prenorm.mapping.understood import prepare
 from prenorm.options import GoldenOptions, RecordOptions
 from prenorm.proof import (
@@ -29,8 +29,8 @@ from prenorm.reports.model import Report
 def record(options: RecordOptions) -> Golden:
     """Store what the checkpoint computes in the file `golden`, so that `verify` needs neither it nor fairseq.
 
-    With a tokenizer option the golden file expects a folder with that tokenizer, and with its extra rows. Without one, the
-    folder's tokenizer is not judged by it.
+    The golden file expects a folder with the tokenizer that `convert` gives it, and with its extra rows. Where there is none,
+    the folder's tokenizer is not judged by it.
 
     Args:
         options: the arguments and keywords.
@@ -46,7 +46,8 @@ def record(options: RecordOptions) -> Golden:
     """
     progress = options.listener
     progress.stage("Reading", 1)
-    prepared = prepare(open_source(options.checkpoint, progress), options)
+    checkpoint = open_source(options.checkpoint, progress)
+    prepared = prepare(checkpoint, options, gpt2_files=gpt2_files(options, may_fetch=True))
     progress.stage("Recording", Computation.of(prepared.plan).stage_count)
     with open_reference(prepared, prepared.description.dtype, options) as reference:
         golden = record_golden(prepared, reference, progress.advance)

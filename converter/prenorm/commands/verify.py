@@ -6,20 +6,23 @@ The checkpoint's checksum is begun before what computes is imported: that takes 
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prenorm.commands.keywords import with_modes
-from prenorm.commands.opening import open_folder, open_source
+from prenorm.commands.opening import gpt2_files, open_folder, open_source
 from prenorm.files import TOKENIZER_CONFIG_FILE, TOKENIZER_FILE
 from prenorm.folder.digests import Digests
 from prenorm.mapping.frequency import frequency_warning
-from prenorm.mapping.understood import prepare
-from prenorm.options import AUTO, VERIFY_MODES, FolderOnlyOptions, GoldenOptions, VerifyOptions
+from prenorm.mapping.understood import Prepared, prepare
+from prenorm.options import AUTO, VERIFY_MODES, FolderOnlyOptions, GoldenOptions, VerifyOptions, as_path
 from prenorm.reports.failure import require_all_judged
+from prenorm.tokenization import named_options
 
 if TYPE_CHECKING:
+    from prenorm.checkpoint import Checkpoint
     from prenorm.folder.published import Published
     from prenorm.reports.model import Check, Report
 
@@ -81,8 +84,8 @@ def _verify_by_checkpoint(options: VerifyOptions) -> Report:
 
         published = open_folder(options.folder, Path(scratch), options.revision, options.listener)
         understood = replace(options, task=published.kind.value) if options.task == AUTO else options
-        prepared = prepare(checkpoint, understood, vocabulary_rows(published.tensors))
-        facts = {"task": prepared.plan.task.kind.value, "notes": list(published.notes)}
+        prepared = _understood(checkpoint, understood, published, vocabulary_rows(published.tensors))
+        facts = {"task": prepared.plan.task.kind.value, "notes": [*published.notes, *_nearby(prepared)]}
         tokenizer = tokenizer_by_dictionary(published.path, prepared.tokenization, prepared.dictionary)
         foreign = frequency_warning(prepared, prepared.dictionary if tokenizer.is_judged else None)
         if foreign is not None:
@@ -98,6 +101,27 @@ def _verify_by_checkpoint(options: VerifyOptions) -> Report:
             tokenizer=tokenizer,
         )
         return report.with_unjudged(unjudged_parts(published, tokenizer))
+
+
+def _understood(checkpoint: Checkpoint, options: VerifyOptions, published: Published, rows: int | None) -> Prepared:
+    """Understand a checkpoint; the tokenizer's files that lie near it are what the folder's is judged by, if it has one."""
+    named = named_options(
+        as_path(options.bpe_dir), as_path(options.sentencepiece), options.words, none=options.no_tokenizer
+    )
+    if named is None and not (published.path / TOKENIZER_FILE).is_file():
+        options = replace(options, no_tokenizer=True)
+    prepared = prepare(
+        checkpoint, options, rows, gpt2_files=gpt2_files(options, may_fetch=False) if named is not None else None
+    )
+    for text in prepared.tokenizer.unfit:
+        options.listener.warn(text)
+    return prepared
+
+
+def _nearby(prepared: Prepared) -> Iterator[str]:
+    """Yield what the tokenizer is judged by, if no option names it; without paths, because reports are published."""
+    for path in prepared.tokenizer.options.values():
+        yield f"tokenizer judged by {Path(str(path)).name}, which fits the dictionary"
 
 
 def _try_out(options: FolderOnlyOptions) -> Report:

@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from prenorm.checkpoint import LazyTensor, open_file
 from prenorm.checkpoint.dtypes import SAFETENSORS_TYPES
 from prenorm.errors import UsageProblem
-from prenorm.files import CONFIG_FILE, TOKENIZER_CONFIG_FILE, TOKENIZER_FILE, readable
+from prenorm.files import CONFIG_FILE, TOKENIZER_CONFIG_FILE, TOKENIZER_FILE, or_nearest, readable
 from prenorm.folder.files import write_weights
 from prenorm.folder.staging import check_not_set_aside
 from prenorm.options import CLASS_ENDINGS, TaskKind
@@ -97,7 +97,8 @@ def open_published(folder: Path, scratch: Path) -> Published:
     """
     check_not_set_aside(folder)
     if not folder.is_dir():
-        raise UsageProblem("is no folder", subject=folder, advice="Give a model folder, or a repo id such as org/name")
+        advice = or_nearest(folder, "Give a model folder, or a repo id such as org/name")
+        raise UsageProblem("is no folder", subject=folder, advice=advice)
     config = _read_config(folder)
     path = folder
     notes: tuple[str, ...] = ()

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from prenorm.errors import UsageProblem
-from prenorm.files import CONFIG_FILE, REPORT_FILE
+from prenorm.files import CONFIG_FILE, REPORT_FILE, or_nearest
 from prenorm.folder.filesystem import alone_in, exchange, lock_folder, rename_new, sync
 
 _ANOTHER = "Choose another OUTPUT"
@@ -42,7 +42,9 @@ def check_output(output: Path, *, overwrite: bool, inputs: Iterable[Path]) -> No
     parent = output.absolute().parent
     if not parent.is_dir():
         raise UsageProblem(
-            "the folder it should go into does not exist", subject=output, advice=f"Create {parent} first"
+            "the folder it should go into does not exist",
+            subject=output,
+            advice=or_nearest(output, f"Create {parent} first"),
         )
     # Read as well: leftovers of killed runs are looked for in it, and it is synced once OUTPUT is in place.
     if not os.access(parent, os.R_OK | os.W_OK | os.X_OK):

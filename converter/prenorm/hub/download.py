@@ -15,6 +15,7 @@ from prenorm.files import (
     TOKENIZER_SOURCES,
     TOKENIZER_SUPPLEMENTS,
     WEIGHTS_FILE,
+    or_nearest,
 )
 from prenorm.hub.addresses import HubFile
 from prenorm.hub.client import check_token, prepare_client
@@ -144,7 +145,7 @@ class _Snapshot:
             raise HubProblem(
                 "the Hub has no such repo, or it is private and no token that may read it is given",
                 subject=repo_id,
-                advice="Check the name, or log in with `hf auth login` (or HF_TOKEN)",
+                advice=or_nearest(Path(repo_id), "Check the name, or log in with `hf auth login` (or HF_TOKEN)"),
             )
         return cls(requests, repo)
 

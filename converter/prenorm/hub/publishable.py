@@ -1,15 +1,18 @@
-"""Whether a folder may be published: it has a report with the verdict passed, and its files are those listed there."""
+"""Whether a folder may be published: it has a report with the verdict passed, and its files are those listed there.
+
+The card alone may be edited: no proof is about it. The report that is sent has the digest of the card that is sent.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from prenorm.errors import NotProven, UsageProblem
-from prenorm.files import REPORT_FILE
+from prenorm.files import CARD_FILE, REPORT_FILE, or_nearest
 from prenorm.progress import Progress
 
 _MOST_REPORT_BYTES = 256 << 20
@@ -27,6 +30,7 @@ class PublishableFile:
         size: in bytes.
         sha256: its SHA-256, which is how the Hub knows files in LFS.
         git_oid: its id as a git blob, which is how the Hub knows the others.
+        content: what is sent in the place of the file at `path`; None: just that.
     """
 
     name: str
@@ -34,6 +38,20 @@ class PublishableFile:
     size: int
     sha256: str
     git_oid: str
+    content: bytes | None = None
+
+    def with_content(self, content: bytes) -> PublishableFile:
+        """Return a file that is sent with another content than it has here.
+
+        Args:
+            content: what is sent.
+
+        Returns:
+            The file, hashed.
+        """
+        git = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False)
+        sha256 = hashlib.sha256(content).hexdigest()
+        return replace(self, size=len(content), sha256=sha256, git_oid=git.hexdigest(), content=content)
 
     @classmethod
     def at(cls, path: Path, progress: Progress) -> PublishableFile:
@@ -64,11 +82,54 @@ class PublishableFile:
 
 @dataclass(frozen=True)
 class Publishable:
-    """A folder that may be published, with its report."""
+    """What may be published: a folder's files and its report, or what is sent in their place.
+
+    Attributes:
+        path: the folder.
+        files: what is sent, the report last.
+        report: the report's content.
+        card_edited: whether the folder's card is another than the conversion wrote.
+        notes: what the user should know of what is sent.
+    """
 
     path: Path
     files: tuple[PublishableFile, ...]
     report: dict[str, Any]
+    card_edited: bool = False
+    notes: tuple[str, ...] = ()
+
+    @property
+    def card(self) -> PublishableFile | None:
+        """The model card; None if the report lists none."""
+        return next((file for file in self.files if file.name == CARD_FILE), None)
+
+    @property
+    def adapted(self) -> tuple[str, ...]:
+        """The names of the files that are sent with another content than they have in the folder."""
+        return tuple(file.name for file in self.files if file.content is not None)
+
+    def with_card(self, card: PublishableFile) -> Publishable:
+        """Return the same with another card, and with its size and digest in the report.
+
+        Args:
+            card: the card, hashed.
+
+        Returns:
+            What is to be sent.
+        """
+        listed = [
+            {**file, **({"bytes": card.size} if "bytes" in file else {}), "sha256": card.sha256}
+            if file["name"] == CARD_FILE
+            else file
+            for file in self.report["target"]["files"]
+        ]
+        report = {**self.report, "target": {**self.report["target"], "files": listed}}
+        # Just as `convert` writes it: a half of a surrogate pair, which UTF-8 cannot hold, as its escape.
+        text = json.dumps(report, indent=2, ensure_ascii=False) + "\n"
+        *others, report_file = self.files
+        files = [card if file.name == CARD_FILE else file for file in others]
+        written = report_file.with_content(text.encode("utf-8", "backslashreplace"))
+        return replace(self, files=(*files, written), report=report)
 
 
 def check_folder(folder: Path, progress: Progress) -> Publishable:
@@ -83,7 +144,7 @@ def check_folder(folder: Path, progress: Progress) -> Publishable:
 
     Raises:
         UsageProblem: if the folder has no report of a conversion.
-        NotProven: if the report's verdict is another than passed, or the folder is not what was proven.
+        NotProven: if the report's verdict is another than passed, or the folder is not what was proven; a card may be edited.
     """
     report = _read_report(folder)
     _check_verdict(folder / REPORT_FILE, report)
@@ -92,10 +153,15 @@ def check_folder(folder: Path, progress: Progress) -> Publishable:
     problems = [f"'{name}' is missing" for name in sorted(expected.keys() - present.keys())]
     problems += [f"'{name}' is not in the report" for name in sorted(present.keys() - expected.keys())]
     progress.stage("Checking", sum(path.stat().st_size for path in present.values() if path.is_file()))
-    files = []
+    files: list[PublishableFile] = []
+    edited_card: PublishableFile | None = None
     for name in sorted(expected.keys() & present.keys()):
         file = _hashed(present[name], progress)
-        if file is None or file.sha256 != expected[name]:
+        is_edited = file is not None and file.sha256 != expected[name]
+        if file is not None and is_edited and name == CARD_FILE:  # no proof is about what people write on the card
+            edited_card = file
+            files.append(file)
+        elif file is None or is_edited:
             problems.append(f"'{name}' is not the file that the report is about: its SHA-256 differs")
         else:
             files.append(file)
@@ -108,13 +174,15 @@ def check_folder(folder: Path, progress: Progress) -> Publishable:
         )
     report_file = _hashed(folder / REPORT_FILE, progress)
     assert report_file is not None
-    return Publishable(folder, (*files, report_file), report)
+    content = Publishable(folder, (*files, report_file), report, card_edited=edited_card is not None)
+    return content if edited_card is None else content.with_card(edited_card)
 
 
 def _read_report(folder: Path) -> dict[str, Any]:
     """Return the content of the folder's report."""
     if not folder.is_dir():
-        raise UsageProblem("is no folder", subject=folder, advice="Give a folder that prenorm convert wrote")
+        advice = or_nearest(folder, "Give a folder that prenorm convert wrote")
+        raise UsageProblem("is no folder", subject=folder, advice=advice)
     path = folder / REPORT_FILE
     if path.exists() and not path.is_file():
         raise UsageProblem("is no file", subject=path, advice=_CONVERT)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from prenorm.errors import UsageProblem
 from prenorm.hub.addresses import check_repo_id
 from prenorm.hub.client import check_token
-from prenorm.hub.publishable import check_folder
+from prenorm.hub.publishable import Publishable, check_folder
 from prenorm.hub.remote import Changes
 from prenorm.hub.retries import Requests, RetryPolicy
 from prenorm.hub.sending import Destination, Sending
@@ -28,6 +29,8 @@ class Pushed:
         created: whether the repo was created.
         dry_run: whether nothing was sent on purpose.
         changes: which files were sent, removed, and left as they were.
+        adapted: names of files whose copy on the Hub differs from the folder's: the card names the repo.
+        notes: what the user should know of what was sent.
     """
 
     repo_id: str
@@ -38,6 +41,13 @@ class Pushed:
     created: bool
     dry_run: bool
     changes: Changes
+    adapted: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        done = "to send" if self.dry_run else "sent"
+        place = f", {self.url}" if self.url else ""
+        return f"<Pushed to {self.repo_id}, {self.revision}: {len(self.changes.send)} files {done}{place}>"
 
     def to_dict(self) -> dict[str, object]:
         """Return the result as plain values.
@@ -57,6 +67,8 @@ class Pushed:
             "removed": list(self.changes.remove),
             "unchanged": list(self.changes.unchanged),
             "others": list(self.changes.others),
+            "adapted": list(self.adapted),
+            "notes": list(self.notes),
         }
 
 
@@ -72,6 +84,7 @@ def push_folder(
     policy: RetryPolicy | None = None,
     progress: Progress | None = None,
     endpoint: str | None = None,
+    adapt: Callable[[Publishable, str], Publishable] | None = None,
 ) -> Pushed:
     """Send what a repo lacks of a folder that `convert` wrote.
 
@@ -86,6 +99,7 @@ def push_folder(
         policy: how failed requests are repeated.
         progress: receives the stages, and a warning for each repeated request.
         endpoint: another Hub; by default that of HF_ENDPOINT.
+        adapt: makes of the folder's content what is sent to `repo_id`; the folder itself is never changed.
 
     Returns:
         What was done.
@@ -102,12 +116,17 @@ def push_folder(
         )
     content = check_folder(Path(folder), progress)
     check_push(repo_id, needs_token=not dry_run)
+    if adapt is not None:
+        content = adapt(content, repo_id)
+    for note in content.notes:
+        progress.warn(note)
     destination = Destination(revision, private, pull_request, endpoint)
     sending = Sending(Requests(repo_id, policy or RetryPolicy(), progress), content, destination, message)
     sent = sending.compare() if dry_run else sending.send()
     return Pushed(
-        repo_id, revision or "main", sent.url, sent.commit, pull_request, sending.created, dry_run, sent.changes
-    )
+        repo_id, revision or "main", sent.url, sent.commit, pull_request, sending.created, dry_run, sent.changes,
+        content.adapted, content.notes,
+    )  # fmt: skip
 
 
 def check_push(repo_id: str, *, needs_token: bool = True) -> None:

@@ -189,8 +189,8 @@ class Sending:
 
         if name not in self._additions:
             file = next(item for item in self._content.files if item.name == name)
-            content = file.path.read_bytes() if file.size <= _LARGEST_IN_MEMORY else file.path
-            addition = CommitOperationAdd(name, content)
+            on_disk = file.path.read_bytes() if file.size <= _LARGEST_IN_MEMORY else file.path
+            addition = CommitOperationAdd(name, on_disk if file.content is None else file.content)
             if addition.upload_info.sha256.hex() != file.sha256:
                 raise UsageProblem("changed while it was being sent", subject=file.path, advice="Run the command again")
             self._additions[name] = addition

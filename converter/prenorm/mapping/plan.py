@@ -33,6 +33,9 @@ class ConversionPlan:
     config: dict[str, object]
     target: Target
 
+    def __repr__(self) -> str:
+        return f"<ConversionPlan to {self.architecture}: {len(self.rows)} tensors, {len(self.dropped)} left out>"
+
     @property
     def model_type(self) -> str:
         """The target's name in config.json."""

@@ -10,6 +10,7 @@ from prenorm.checkpoint.tensors import SourceTensor
 from prenorm.errors import UsageProblem
 from prenorm.mapping.plan import ConversionPlan, plan_conversion
 from prenorm.mapping.task import choose_task
+from prenorm.mapping.tokenizer import Gpt2Files, TokenizerChoice, choose_tokenizer, places_of
 from prenorm.mapping.warnings import unfit_neighbour, warnings
 from prenorm.options import SourceOptions, as_path
 from prenorm.parts.model_parallel import vocabulary_multiple
@@ -20,7 +21,7 @@ from prenorm.source.folding import fold
 from prenorm.source.layers import keep_layers
 from prenorm.source.layouts import Canonical, normalize
 from prenorm.source.positions import USUAL_PAD_ID
-from prenorm.tokenization import Tokenization, named_options, plan_tokenization
+from prenorm.tokenization import Tokenization, named_options
 from prenorm.tokenization.dictionary import Dictionary, check_rows, fill_up, find_dictionary, read_dictionary
 
 
@@ -33,20 +34,28 @@ class Prepared:
     canonical: Canonical
     arguments: Arguments
     description: SourceDescription
-    tokenization: Tokenization | None
+    tokenizer: TokenizerChoice
     plan: ConversionPlan
     warnings: tuple[str, ...]
     dictionary: Dictionary | None = None
 
+    @property
+    def tokenization(self) -> Tokenization | None:
+        """The folder's tokenizer; None if it gets none."""
+        return self.tokenizer.tokenization
 
-def prepare(checkpoint: Checkpoint, options: SourceOptions, rows: int | None = None) -> Prepared:
+
+def prepare(
+    checkpoint: Checkpoint, options: SourceOptions, rows: int | None = None, *, gpt2_files: Gpt2Files | None = None
+) -> Prepared:
     """Normalize, describe and plan; write nothing.
 
     Args:
         checkpoint: the opened file.
         options: what the user chose about the source.
-        rows: the vocabulary's rows in a folder that exists already, where there is no tokenizer to say how many it
+        rows: the vocabulary's rows in a folder that exists already, where no option names a tokenizer to say how many it
             needs.
+        gpt2_files: returns the folder of GPT-2's files; None: they are had only if an option names them.
 
     Returns:
         The checkpoint, understood.
@@ -64,13 +73,14 @@ def prepare(checkpoint: Checkpoint, options: SourceOptions, rows: int | None = N
     task = choose_task(description, options.task, options.head, as_path(options.label_dict))
     multiple = vocabulary_multiple(arguments)
     dictionary = prepare_dictionary(checkpoint.file.path, options, description, multiple)
-    tokenization = None
     if dictionary is not None:
-        bpe_dir, sentencepiece = as_path(options.bpe_dir), as_path(options.sentencepiece)
-        tokenization = plan_tokenization(dictionary, bpe_dir, sentencepiece, options.words)
+        places = places_of(checkpoint.file.path, arguments)
+        tokenizer = choose_tokenizer(dictionary, options, places, gpt2_files)
+    else:
+        tokenizer = _without_dictionary(checkpoint.file.path, options, description, multiple)
     extra_rows = max((rows or 0) - description.vocab_size, 0)
-    if tokenization is not None:
-        extra_rows = tokenization.vocabulary.extra_rows
+    if tokenizer.tokenization is not None and (rows is None or not tokenizer.options):
+        extra_rows = tokenizer.tokenization.vocabulary.extra_rows
     plan = plan_conversion(description, fold(canonical, description), task, extra_rows)
     return Prepared(
         checkpoint,
@@ -78,10 +88,27 @@ def prepare(checkpoint: Checkpoint, options: SourceOptions, rows: int | None = N
         canonical,
         arguments,
         description,
-        tokenization,
+        tokenizer,
         plan,
-        tuple(warnings(checkpoint, plan, tokenization, multiple)),
+        tuple(warnings(checkpoint, plan, tokenizer)),
         dictionary,
+    )
+
+
+def _without_dictionary(
+    source: Path, options: SourceOptions, description: SourceDescription, multiple: int
+) -> TokenizerChoice:
+    """Return that there is no tokenizer, and why, unless the user wants none or the model can have none."""
+    if options.no_tokenizer or description.pad_id != USUAL_PAD_ID:
+        return TokenizerChoice()
+    fault = unfit_neighbour(source, description.vocab_size, multiple)
+    if fault is None:
+        return TokenizerChoice(
+            lacking="there is no dict.txt beside the checkpoint; copy it there from the training data, or give it with --dict"
+        )
+    return TokenizerChoice(
+        unfit=(f"dict.txt beside the checkpoint is not used: {fault}",),
+        lacking="give the dict.txt of the training run with --dict",
     )
 
 
@@ -102,7 +129,9 @@ def prepare_dictionary(
     Raises:
         UsageProblem: if the dictionary is missing where an option needs it, or does not fit.
     """
-    named = named_options(as_path(options.bpe_dir), as_path(options.sentencepiece), options.words)
+    named = named_options(
+        as_path(options.bpe_dir), as_path(options.sentencepiece), options.words, none=options.no_tokenizer
+    )
     if description.pad_id != USUAL_PAD_ID:
         if named or options.dictionary is not None:
             raise UsageProblem(

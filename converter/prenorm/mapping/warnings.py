@@ -8,6 +8,7 @@ from pathlib import Path
 from prenorm.checkpoint import Checkpoint, Risk
 from prenorm.errors import UsageProblem
 from prenorm.mapping.plan import ConversionPlan
+from prenorm.mapping.tokenizer import TokenizerChoice
 from prenorm.options import TaskKind
 from prenorm.source.positions import USUAL_PAD_ID
 from prenorm.tokenization import Tokenization, TokenizationKind
@@ -16,16 +17,13 @@ from prenorm.tokenization.dictionary import check_rows, fill_up, find_dictionary
 NOT_JUDGED = "the weights hold NaN or infinity: parity could not be judged, and the report says so"
 
 
-def warnings(
-    checkpoint: Checkpoint, plan: ConversionPlan, tokenization: Tokenization | None, multiple: int
-) -> Iterator[str]:
+def warnings(checkpoint: Checkpoint, plan: ConversionPlan, tokenizer: TokenizerChoice) -> Iterator[str]:
     """Collect what a user should know before anything is written.
 
     Args:
         checkpoint: the opened file.
         plan: what will be written.
-        tokenization: the tokenizer, if there is one.
-        multiple: what fairseq filled the dictionary up to a multiple of, for this model.
+        tokenizer: the tokenizer, or why there is none.
 
     Yields:
         str: a warning, in one sentence.
@@ -35,14 +33,10 @@ def warnings(
         yield f"the checkpoint names {', '.join(risky[:5])}, which unpickling it would have run or imported; nothing was run"
     yield from _task(plan)
     yield from _source(plan)
-    if tokenization is None and plan.description.pad_id == USUAL_PAD_ID:
-        fault = unfit_neighbour(checkpoint.file.path, plan.description.vocab_size, multiple)
-        if fault is not None:
-            yield f"dict.txt beside the checkpoint is not used: {fault}"
-        yield (
-            "the folder gets no tokenizer: give --bpe-dir, --sentencepiece or --words (and --dict, if dict.txt is not beside "
-            "the checkpoint)"
-        )
+    yield from tokenizer.unfit
+    if tokenizer.lacking:
+        yield f"the folder gets no tokenizer: {tokenizer.lacking}"
+    tokenization = tokenizer.tokenization
     if plan.extra_rows:
         yield (
             f"the vocabulary grows by {plan.extra_rows} rows, to {plan.config['vocab_size']}: {_extra(tokenization)}; "

@@ -5,6 +5,7 @@ are made from the dataclasses in `groups`. Nothing here imports another module o
 `--help` is quick.
 """
 
+from prenorm.options.conflicts import CONFLICTS, check_call
 from prenorm.options.facts import (
     Kind,
     Option,
@@ -24,6 +25,7 @@ from prenorm.options.groups import (
     CONVERT_MODES,
     VERIFY_MODES,
     CardOptions,
+    CompletionOptions,
     ConvertAndPushOptions,
     ConvertOptions,
     FolderOnlyOptions,
@@ -53,10 +55,10 @@ from prenorm.options.values import (
 )
 
 __all__ = [
-    "ACTIVATIONS", "AUTO", "AUTO_CLASSES", "CLASS_ENDINGS", "COMPUTE_TYPES", "CONVERT_MODES", "REFERENCES", "RUNTIMES",
-    "TASKS", "VERIFY_MODES", "WEIGHTS", "CardOptions", "ConvertAndPushOptions", "ConvertOptions", "FolderOnlyOptions",
-    "GoldenOptions", "InspectOptions", "Kind", "Modes", "Option", "OptionGroup", "Options", "PublicationOptions",
-    "PushOptions", "RecordOptions", "ReferenceOptions", "Section", "SourceOptions", "StrPath", "TaskKind", "VerifyOptions",
-    "argument_fields", "as_path", "classes_of", "field_of", "flag_of", "option", "option_fields", "option_of",
-    "selected",
+    "ACTIVATIONS", "AUTO", "AUTO_CLASSES", "CLASS_ENDINGS", "COMPUTE_TYPES", "CONFLICTS", "CONVERT_MODES",
+    "REFERENCES", "RUNTIMES", "TASKS", "VERIFY_MODES", "WEIGHTS", "CardOptions", "CompletionOptions", "ConvertAndPushOptions",
+    "ConvertOptions", "FolderOnlyOptions", "GoldenOptions", "InspectOptions", "Kind", "Modes", "Option",
+    "OptionGroup", "Options", "PublicationOptions", "PushOptions", "RecordOptions", "ReferenceOptions", "Section",
+    "SourceOptions", "StrPath", "TaskKind", "VerifyOptions", "argument_fields", "as_path", "check_call", "classes_of",
+    "field_of", "flag_of", "option", "option_fields", "option_of", "selected",
 ]  # fmt: skip

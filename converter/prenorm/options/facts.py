@@ -12,7 +12,7 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, ClassVar, Concatenate, ParamSpec, TypeAlias, TypeVar
 
-from prenorm.errors import UsageProblem
+from prenorm.errors import UsageProblem, did_you_mean, nearest
 
 StrPath: TypeAlias = str | Path
 _P = ParamSpec("_P")
@@ -125,7 +125,7 @@ def required(facts: Option) -> Mapping[str, Option]:
     return {"option": facts}
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class OptionGroup:
     """The root of all option groups. A group checks its values, and makes paths of texts.
 
@@ -134,6 +134,11 @@ class OptionGroup:
     """
 
     selected_by: ClassVar[str | None] = None
+
+    def __repr__(self) -> str:
+        items = (*argument_fields(type(self)), *option_fields(type(self)))
+        chosen = [item.name for item in items if getattr(self, item.name) != item.default]
+        return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in chosen)})"
 
     def __post_init__(self) -> None:
         """Check every value against its option.
@@ -252,7 +257,10 @@ def _checked_one(item: dataclasses.Field[Any], facts: Option, value: object) -> 
         for choice in facts.choices:  # a TaskKind equals its word, which is what the option holds
             if value == choice:
                 return choice
-        raise UsageProblem(f"{flag_of(item)} is {value!r}, not one of {', '.join(facts.choices)}")
+        raise UsageProblem(
+            f"{flag_of(item)} is {value!r}, not one of {', '.join(facts.choices)}",
+            advice=did_you_mean(nearest(str(value), facts.choices)),
+        )
     if not isinstance(value, facts.kind.types) or (isinstance(value, bool) and facts.kind is not Kind.FLAG):
         raise UsageProblem(f"{flag_of(item)} is {value!r}, not {facts.kind.words}")
     if isinstance(value, Real):

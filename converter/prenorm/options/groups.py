@@ -22,19 +22,20 @@ from prenorm.options.facts import (
     selected,
 )
 from prenorm.options.modes import Modes
-from prenorm.options.values import ACTIVATIONS, AUTO, COMPUTE_TYPES, REFERENCES, RUNTIMES, TASKS, WEIGHTS
+from prenorm.options.values import ACTIVATIONS, AUTO, COMPUTE_TYPES, REFERENCES, RUNTIMES, SHELLS, TASKS, WEIGHTS
 from prenorm.progress import Progress, Silent
 
 _CHECKPOINT = Option(
     "The file that fairseq or DinkyTrain saved; on the Hub, hf://org/name/path.pt[@revision].",
     kind=Kind.PLACE, positional=True,
 )  # fmt: skip
+_NEARBY = "what fits, beside CHECKPOINT"
 _FOLDER = Option(
     "A model folder, local or a repo id of the Hub, by whoever made it.", kind=Kind.FOLDER_PLACE, positional=True
 )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, repr=False, kw_only=True)
 class Options(OptionGroup):
     """The root of the groups that the Python functions take.
 
@@ -56,7 +57,7 @@ class Options(OptionGroup):
         return [Path(value) for value in values if value is not None]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, repr=False, kw_only=True)
 class SourceOptions(Options):
     """How a checkpoint is understood."""
 
@@ -65,15 +66,15 @@ class SourceOptions(Options):
         kind=Kind.PATH, flag="--dict", metavar="FILE", unset="dict.txt beside CHECKPOINT",
     )  # fmt: skip
     bpe_dir: StrPath | None = option(
-        None, "The folder with GPT-2's encoder.json and vocab.bpe.", Section.TOKENIZER,
-        kind=Kind.FOLDER, unset="no tokenizer",
+        None, "The folder of a BPE's encoder.json and vocab.bpe, or vocab.json and merges.txt; gpt2: GPT-2's, of the Hub.",
+        Section.TOKENIZER, kind=Kind.FOLDER, unset=_NEARBY,
     )  # fmt: skip
     sentencepiece: StrPath | None = option(
-        None, "Instead: a sentencepiece model.", Section.TOKENIZER,
-        kind=Kind.PATH, metavar="FILE", unset="no tokenizer",
-    )  # fmt: skip
-    words: bool = option(
-        False, "Instead: the dictionary holds words.", Section.TOKENIZER, kind=Kind.FLAG, unset="no tokenizer"
+        None, "Instead: a sentencepiece model.", Section.TOKENIZER, kind=Kind.PATH, metavar="FILE", unset=_NEARBY
+    )
+    words: bool = option(False, "Instead: the dictionary holds words.", Section.TOKENIZER, kind=Kind.FLAG)
+    no_tokenizer: bool = option(
+        False, "Make no tokenizer, whatever lies beside CHECKPOINT.", Section.TOKENIZER, kind=Kind.FLAG
     )
     label_dict: StrPath | None = option(
         None, "The dictionary of labels, fairseq's label/dict.txt.", Section.INPUT,
@@ -105,7 +106,7 @@ class SourceOptions(Options):
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, repr=False, kw_only=True)
 class ReferenceOptions(Options):
     """What computes the checkpoint."""
 
@@ -117,20 +118,20 @@ class ReferenceOptions(Options):
     )
 
     def __post_init__(self) -> None:
-        """Check that an interpreter is named for fairseq and for nothing else.
+        """Check that an interpreter is named for fairseq.
 
         Raises:
-            UsageProblem: if one option is without the other, or a value is none of its option's choices.
+            UsageProblem: if none is, or a value is none of its option's choices.
         """
         super().__post_init__()
-        if (self.reference == "fairseq") != (self.fairseq_python is not None):
+        if self.reference == "fairseq" and self.fairseq_python is None:
             raise UsageProblem(
-                "--reference fairseq and --fairseq-python PATH go together",
+                "--reference fairseq needs --fairseq-python PATH",
                 advice="PATH is a Python that can import fairseq; make fairseq-env builds one",
             )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, repr=False, kw_only=True)
 class CardOptions(Options):
     """What a user says about the model on its card."""
 
@@ -147,7 +148,7 @@ class CardOptions(Options):
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, repr=False, kw_only=True)
 class StrictOptions(Options):
     """What counts as success."""
 
@@ -158,14 +159,14 @@ class StrictOptions(Options):
     )  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class InspectOptions(SourceOptions):
     """The options of `inspect`."""
 
     checkpoint: StrPath = field(metadata=required(_CHECKPOINT))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RecordOptions(ReferenceOptions, SourceOptions):
     """The options of `record`."""
 
@@ -173,12 +174,15 @@ class RecordOptions(ReferenceOptions, SourceOptions):
     golden: StrPath = field(metadata=required(Option("The file to make.", kind=Kind.PATH, positional=True)))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ConvertOptions(StrictOptions, CardOptions, ReferenceOptions, SourceOptions):
     """The options of `convert`."""
 
     checkpoint: StrPath = field(metadata=required(_CHECKPOINT))
-    output: StrPath = field(metadata=required(Option("The folder to make.", kind=Kind.FOLDER, positional=True)))
+    output: StrPath | None = option(
+        None, "The folder to make.", Section.OUTPUT,
+        kind=Kind.FOLDER, unset="a folder of CHECKPOINT's name, here", positional=True,
+    )  # fmt: skip
     _: KW_ONLY
     allow_nonfinite: bool = option(
         False, "Convert weights with NaN or infinity, unjudged.", Section.PROOF, kind=Kind.FLAG
@@ -193,7 +197,7 @@ class ConvertOptions(StrictOptions, CardOptions, ReferenceOptions, SourceOptions
     )  # fmt: skip
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, repr=False, kw_only=True)
 class PublicationOptions(Options):
     """How a folder is sent to the Hub."""
 
@@ -209,7 +213,7 @@ class PublicationOptions(Options):
     )  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PushOptions(PublicationOptions):
     """The options of `push`."""
 
@@ -229,7 +233,7 @@ class PushOptions(PublicationOptions):
     dry_run: bool = option(False, "Show what would be sent, and send nothing.", Section.HUB, kind=Kind.FLAG)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ConvertAndPushOptions(PublicationOptions, ConvertOptions):
     """The options of `convert --push`, which the command line alone has."""
 
@@ -241,17 +245,24 @@ class ConvertAndPushOptions(PublicationOptions, ConvertOptions):
         return selected(PushOptions, {**vars(self), "folder": self.output})
 
 
+@dataclass(frozen=True)
+class CompletionOptions(OptionGroup):
+    """The options of `completion`, which the command line alone has."""
+
+    shell: str = field(metadata=required(Option("The shell that reads the script.", choices=SHELLS, positional=True)))
+
+
 CONVERT_MODES = Modes((ConvertOptions, ConvertAndPushOptions))
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, repr=False, kw_only=True)
 class _FolderOptions(StrictOptions):
     revision: str | None = option(
         None, "Branch, tag or commit of a repo on the Hub.", Section.HUB, metavar="REV", unset="its main branch"
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, repr=False, kw_only=True)
 class _RuntimeOptions(Options):
     runtime: str = option(
         "bundled", "What computes FOLDER: the bundled model, the installed transformers, or both.", Section.PROOF,
@@ -259,7 +270,7 @@ class _RuntimeOptions(Options):
     )  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class VerifyOptions(_FolderOptions, _RuntimeOptions, ReferenceOptions, SourceOptions):
     """The options of `verify CHECKPOINT FOLDER`."""
 
@@ -272,7 +283,7 @@ class VerifyOptions(_FolderOptions, _RuntimeOptions, ReferenceOptions, SourceOpt
     )  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class GoldenOptions(_FolderOptions, _RuntimeOptions):
     """The options of `verify FOLDER --golden FILE`."""
 
@@ -289,7 +300,7 @@ class GoldenOptions(_FolderOptions, _RuntimeOptions):
     )  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class FolderOnlyOptions(_FolderOptions):
     """The options of `verify FOLDER --folder-only`."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import PurePath
 
 # fairseq names them checkpoint_last-model_part-0.pt (model parallel), checkpoint_last-shard0.pt (FSDP with
 # --use-sharded-state), and where both are used checkpoint_last-model_part-0-shard0.pt.
@@ -66,3 +67,17 @@ def are_siblings(name: str, other: str) -> bool:
     """
     one, another = PartName.of(name), PartName.of(other)
     return one is not None and another is not None and one.family == another.family
+
+
+def folder_name(name: str) -> str:
+    """Return the name of the folder that a checkpoint is converted to where nobody says another.
+
+    Args:
+        name: the file's name, without folders.
+
+    Returns:
+        `checkpoint_best` for checkpoint_best.pt, and for each of its parts and shards.
+    """
+    matched = _NAME.fullmatch(name)
+    stem = matched["stem"] if matched is not None else PurePath(name).stem
+    return stem if stem != name else f"{name}-model"

@@ -90,6 +90,10 @@ class Check(Struct, frozen=True):
         parts += [count(others, "other problem" if any(known.values()) else "problem")] if others > 0 else []
         return ", ".join(parts)
 
+    def __repr__(self) -> str:
+        limit = "" if self.tolerance is None else f", tolerance {number(self.tolerance)}"
+        return f"<Check {self.name}: {self.outcome.value} ({self.finding}{limit})>"
+
     def to_dict(self) -> dict[str, Any]:
         """Return the check as it stands in the file, its metrics beside its other keys.
 

@@ -63,6 +63,22 @@ def render(report: Report) -> str:
     Returns:
         HTML, to be written in UTF-8.
     """
+    return _rendered(report, is_part=False)
+
+
+def render_part(report: Report) -> str:
+    """Make the page as a part of another one, such as a notebook: its styles hold for nothing else, and nothing is run.
+
+    Args:
+        report: the report.
+
+    Returns:
+        One element.
+    """
+    return _rendered(report, is_part=True)
+
+
+def _rendered(report: Report, *, is_part: bool) -> str:
     style, script = (files(__package__).joinpath(name).read_text("utf-8") for name in ("page.css", "page.js"))
     different_first = sorted(report.tensors, key=lambda row: row.equal is not False)
     tensors = [(_kind(row), row) for row in different_first]
@@ -71,6 +87,7 @@ def render(report: Report) -> str:
         html_environment()
         .get_template("page.html.jinja")
         .render(
+            is_part=is_part,
             report=report,
             noun=noun(report),
             file=file_name(report),

@@ -15,7 +15,8 @@ from msgspec import Struct, structs, to_builtins
 from prenorm.reports import fields
 from prenorm.reports.check import Check as Check
 from prenorm.reports.details import Diagnosis, Example, NoiseFloor, PositionLines, TensorDifference
-from prenorm.reports.text import Outcome, count, says_passed, verdict_in_words
+from prenorm.reports.forms import ReportForms
+from prenorm.reports.text import Outcome, count, fact, says_passed, verdict_in_words
 
 
 class ModuleLine(Struct, frozen=True):
@@ -70,7 +71,7 @@ _OF_PARITY = {"divergence", "runtimes", "noise_floor", "cost_of_type", "position
 _RARE = {"kind", "probe", "different_tensors", "examples", "other_activation"}
 
 
-class Report(Struct, frozen=True, kw_only=True):
+class Report(ReportForms, frozen=True, kw_only=True):
     """The outcome of a proof of parity, or of a trial of a folder's fitness (`kind`).
 
     `passed` and `verdict` are as stated by who made the report; `outcome` is what its lines bear out.
@@ -220,6 +221,12 @@ class Report(Struct, frozen=True, kw_only=True):
         """
         longer = structs.replace(self, checks=(*self.checks, *rows))
         return structs.replace(longer, verdict=longer.words) if longer.outcome is Outcome.PASSED else longer
+
+    def __repr__(self) -> str:
+        subject = self.target.get("folder") if self.is_fitness else self.source.get("file")
+        made = count(len(self.checks_run), "check")
+        failed = f", {len(self.failed_checks)} failed" if self.failed_checks else ""
+        return f"<Report of {self.kind or 'parity'}: {fact(subject)} {self.words} ({made}{failed})>"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the content of `parity_report.json`. The same input gives the same content: no times, no paths.

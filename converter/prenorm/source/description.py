@@ -80,6 +80,12 @@ class SourceDescription:
     training: Mapping[str, object]
     history: TrainingHistory
 
+    def __repr__(self) -> str:
+        sizes = (
+            f"{self.layers} layers of width {self.hidden_size}, {self.attention_heads} heads, {self.vocab_size} tokens"
+        )
+        return f"<SourceDescription: {sizes}, {self.dtype}>"
+
     @property
     def shares_embedding(self) -> bool:
         """Whether the LM head computes with the very matrix that the target looks words up in."""

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 _ENCODER_FILE, _MERGES_FILE = "encoder.json", "vocab.bpe"
+# The names of the two files: fairseq's, and Hugging Face's of the same content. The first pair that a folder has counts.
+BPE_FILES = ((_ENCODER_FILE, _MERGES_FILE), ("vocab.json", "merges.txt"))
 _MAX_BYTES = 64 << 20
 
 
@@ -38,8 +40,20 @@ class BytePairEncoding:
     merges: tuple[tuple[str, str], ...]
 
 
+def bpe_files(folder: Path) -> tuple[str, str] | None:
+    """Return the names of the two files that a folder has of a byte-level BPE.
+
+    Args:
+        folder: where they may lie.
+
+    Returns:
+        `encoder.json` and `vocab.bpe`, else `vocab.json` and `merges.txt`; None if neither pair is there.
+    """
+    return next((pair for pair in BPE_FILES if all((folder / name).is_file() for name in pair)), None)
+
+
 def read_bpe(folder: Path) -> BytePairEncoding:
-    """Read `encoder.json` and `vocab.bpe`.
+    """Read `encoder.json` and `vocab.bpe`, or `vocab.json` and `merges.txt`.
 
     Args:
         folder: where they lie.
@@ -48,20 +62,41 @@ def read_bpe(folder: Path) -> BytePairEncoding:
         Their content.
 
     Raises:
-        UsageProblem: if a file is missing or damaged, or a merge makes a token that encoder.json does not have.
+        UsageProblem: if a file is missing or damaged, a merge makes a token that encoder.json does not have, or vocab.json
+            numbers a model's rows.
     """
+    encoder_file, merges_file = bpe_files(folder) or BPE_FILES[0]
+    encoder = folder / encoder_file
     try:
-        raw = json.loads(_read_text(folder / _ENCODER_FILE))
+        raw = json.loads(_read_text(encoder))
     except (ValueError, RecursionError) as error:
-        raise UsageProblem(f"is no JSON ({error})", subject=folder / _ENCODER_FILE, advice=_ADVICE) from error
+        raise UsageProblem(f"is no JSON ({error})", subject=encoder, advice=_ADVICE) from error
     if not isinstance(raw, dict) or not all(type(number) is int for number in raw.values()) or not raw:
-        raise UsageProblem("is no table from tokens to numbers", subject=folder / _ENCODER_FILE, advice=_ADVICE)
+        raise UsageProblem("is no table from tokens to numbers", subject=encoder, advice=_ADVICE)
     if len(set(raw.values())) != len(raw):
-        raise UsageProblem("gives two tokens one number", subject=folder / _ENCODER_FILE, advice=_ADVICE)
-    return BytePairEncoding(raw, _read_merges(folder / _MERGES_FILE, raw))
+        raise UsageProblem("gives two tokens one number", subject=encoder, advice=_ADVICE)
+    bpe = BytePairEncoding(raw, _read_merges(folder / merges_file, raw, encoder_file))
+    if encoder_file != _ENCODER_FILE:
+        _refuse_rows(encoder, bpe)
+    return bpe
 
 
-def _read_merges(path: Path, ids: Mapping[str, int]) -> tuple[tuple[str, str], ...]:
+def _refuse_rows(path: Path, bpe: BytePairEncoding) -> None:
+    """Refuse a vocab.json as RoBERTa's model folders have it: its numbers are rows of the dictionary, not the dictionary's.
+
+    Training numbers a token when a merge makes it, so the BPE's own numbers rise with the merges.
+    """
+    numbers = [bpe.ids[token] for token in dict.fromkeys("".join(merge) for merge in bpe.merges)]
+    if numbers != sorted(numbers):
+        raise UsageProblem(
+            "does not number its tokens by its merges: these are the rows of a model, as RoBERTa's vocab.json has them, and "
+            "not the numbers of a BPE",
+            subject=path,
+            advice="Give the folder of the BPE that the training data were encoded with; --bpe-dir gpt2 gets GPT-2's",
+        )
+
+
+def _read_merges(path: Path, ids: Mapping[str, int], encoder_file: str) -> tuple[tuple[str, str], ...]:
     """Read the merges that fairseq uses, by falling priority.
 
     fairseq's `gpt2_bpe_utils.get_encoder` drops the first and the last piece of the file split at newlines, whatever they
@@ -71,6 +106,7 @@ def _read_merges(path: Path, ids: Mapping[str, int]) -> tuple[tuple[str, str], .
     Args:
         path: vocab.bpe.
         ids: the tokens of encoder.json.
+        encoder_file: the name of that file.
 
     Returns:
         Pairs of tokens.
@@ -85,7 +121,7 @@ def _read_merges(path: Path, ids: Mapping[str, int]) -> tuple[tuple[str, str], .
             continue
         if len(parts) != 2 or "".join(parts) not in ids or not ids.keys() >= set(parts):
             raise UsageProblem(
-                f"line {number} is no merge of two tokens of {_ENCODER_FILE}: '{line[:60]}'",
+                f"line {number} is no merge of two tokens of {encoder_file}: '{line[:60]}'",
                 subject=path,
                 advice=_ADVICE,
             )
@@ -116,7 +152,10 @@ def _refuse_disorder(path: Path, lines: Mapping[tuple[str, str], int]) -> None:
         used.setdefault(right, number)
 
 
-_ADVICE = f"--bpe-dir needs GPT-2's {_ENCODER_FILE} and {_MERGES_FILE}, as used for the training data"
+_ADVICE = (
+    f"--bpe-dir needs {_ENCODER_FILE} and {_MERGES_FILE} (or vocab.json and merges.txt), as used for the training data; "
+    "--bpe-dir gpt2 gets GPT-2's"
+)
 
 
 _LEAST_SHARE = (

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from prenorm.errors import UsageProblem
 from prenorm.tokenization.bytelevel import BytePairEncoding, plan_bytelevel
 from prenorm.tokenization.dictionary import MASK_TOKEN, SPECIAL_TOKENS, Dictionary, refuse_overwritten_specials
+from prenorm.tokenization.gpt2 import MERGES_SHA256
 from prenorm.tokenization.kinds import DictionaryKind, kind_of
 from prenorm.tokenization.pieces import piece_problems
 from prenorm.tokenization.vocabulary import Tokenization, TokenizationKind, Vocabulary, current_rows, frame
@@ -25,8 +26,6 @@ from prenorm.tokenization.words import plan_words
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-# Of the file vocab.bpe that OpenAI published with GPT-2, as tiktoken (openai_public.py) states it.
-_GPT2_MERGES = "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5"
 _END_OF_TEXT = "<|endoftext|>"  # GPT-2's last number, behind its merges
 _GIVE = {
     DictionaryKind.NUMBERS: "give encoder.json and vocab.bpe with --bpe-dir",
@@ -164,7 +163,7 @@ def _unnumbered(merges: list[tuple[str, ...]], ids: dict[str, int], numbers: set
     """Name the merges whose order the dictionary does not tell, unless they are GPT-2's own."""
     lacking = [merge for merge in merges if ids["".join(merge)] not in numbers]
     text = "".join(f"{line}\n" for line in ("#version: 0.2", *(" ".join(merge) for merge in merges)))
-    if not lacking or hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest() == _GPT2_MERGES:
+    if not lacking or hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest() == MERGES_SHA256:
         return ()
     reason = (
         f"the dictionary has no numbers of {len(lacking)} of {len(merges)} merges, so it does not tell their order; "

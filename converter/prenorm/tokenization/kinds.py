@@ -34,7 +34,7 @@ _SIGNS = (
 
 
 _ADVICE = {
-    DictionaryKind.NUMBERS: "Give the BPE's encoder.json and vocab.bpe with --bpe-dir, or leave",
+    DictionaryKind.NUMBERS: "Give the folder of the BPE's files with --bpe-dir (--bpe-dir gpt2 gets GPT-2's), or leave",
     DictionaryKind.PIECES: "Give the sentencepiece model with --sentencepiece, or leave",
     DictionaryKind.WORDS: "Give --words, or leave",
 }

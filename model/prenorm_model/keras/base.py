@@ -7,11 +7,11 @@ from typing import Any
 
 from prenorm_model.keras.facts import Tensor
 from prenorm_model.keras.inputs import by_name
-from prenorm_model.keras.training import TrainableModel
+from prenorm_model.keras.pretrained import SavedModel
 from prenorm_model.outputs import ModelOutput
 
 
-class PretrainedModel(TrainableModel):
+class PretrainedModel(SavedModel):
     """A model: it is called in all of the documented forms.
 
     Args:

@@ -11,6 +11,7 @@ from prenorm_model.checks import IGNORED, check_choices, check_two_labels
 from prenorm_model.config import RobertaPreLayerNormConfig
 from prenorm_model.keras.base import PretrainedModel
 from prenorm_model.keras.facts import Tensor
+from prenorm_model.keras.inputs import with_plain_errors
 from prenorm_model.keras.linear import Block, Linear
 from prenorm_model.keras.losses import choice_loss, sequence_loss, span_loss, token_loss
 from prenorm_model.keras.masks import labels_reach_pads, pads_come_first
@@ -50,18 +51,8 @@ class ClassificationHead(Block):
         return self.out_proj(self.dropout(pooled))
 
 
-class _Classifier(PretrainedModel):
-    """What the classifying models share."""
-
-    def _make_encoder(self, *, has_pooler: bool = False) -> None:
-        """Make the encoder; within `parts`."""
-        self.roberta_prelayernorm = TFRobertaPreLayerNormModel(
-            self.config, add_pooling_layer=has_pooler, name=BASE_PREFIX
-        )
-
-
 @keras.saving.register_keras_serializable("prenorm_model")
-class TFRobertaPreLayerNormForSequenceClassification(_Classifier):
+class TFRobertaPreLayerNormForSequenceClassification(PretrainedModel):
     """Classification or regression of a whole sequence, by its first token.
 
     Args:
@@ -73,9 +64,10 @@ class TFRobertaPreLayerNormForSequenceClassification(_Classifier):
     def __init__(self, config: RobertaPreLayerNormConfig, *, dtype: Any = None, name: str | None = None) -> None:
         super().__init__(config, dtype=dtype, name=name)
         with self.parts():
-            self._make_encoder()
+            self.roberta_prelayernorm = TFRobertaPreLayerNormModel(config, False, name=BASE_PREFIX)
             self.classifier = ClassificationHead(config)
 
+    @with_plain_errors
     def call(
         self,
         input_ids: Tensor | None = None,
@@ -130,7 +122,7 @@ class TFRobertaPreLayerNormForSequenceClassification(_Classifier):
 
 
 @keras.saving.register_keras_serializable("prenorm_model")
-class TFRobertaPreLayerNormForMultipleChoice(_Classifier):
+class TFRobertaPreLayerNormForMultipleChoice(PretrainedModel):
     """Choice among several sequences, each scored by its pooled first token.
 
     Args:
@@ -142,10 +134,11 @@ class TFRobertaPreLayerNormForMultipleChoice(_Classifier):
     def __init__(self, config: RobertaPreLayerNormConfig, *, dtype: Any = None, name: str | None = None) -> None:
         super().__init__(config, dtype=dtype, name=name)
         with self.parts():
-            self._make_encoder(has_pooler=True)
+            self.roberta_prelayernorm = TFRobertaPreLayerNormModel(config, True, name=BASE_PREFIX)
             self.dropout = keras.layers.Dropout(config.hidden_dropout_prob)
             self.classifier = Linear(config.hidden_size, 1, config, "classifier")
 
+    @with_plain_errors
     def call(
         self,
         input_ids: Tensor | None = None,
@@ -196,8 +189,9 @@ class TFRobertaPreLayerNormForMultipleChoice(_Classifier):
         assert inputs is not None  # the encoder has refused anything else
         logits = ops.reshape(self.classifier(self.dropout(encoded.pooler_output)), (-1, ops.shape(inputs)[1]))
         loss = None if labels is None else choice_loss(logits, labels)
-        output = MultipleChoiceModelOutput(loss, logits, encoded.hidden_states, encoded.attentions)
-        return self.result(output, return_dict)
+        return self.result(
+            MultipleChoiceModelOutput(loss, logits, encoded.hidden_states, encoded.attentions), return_dict
+        )
 
     def _own_loss(self, output: Any, **labels: Tensor) -> Tensor:
         """Return the loss of an output that was computed without labels, [batch]."""
@@ -205,7 +199,7 @@ class TFRobertaPreLayerNormForMultipleChoice(_Classifier):
 
 
 @keras.saving.register_keras_serializable("prenorm_model")
-class TFRobertaPreLayerNormForTokenClassification(_Classifier):
+class TFRobertaPreLayerNormForTokenClassification(PretrainedModel):
     """A class for every token.
 
     Args:
@@ -217,10 +211,11 @@ class TFRobertaPreLayerNormForTokenClassification(_Classifier):
     def __init__(self, config: RobertaPreLayerNormConfig, *, dtype: Any = None, name: str | None = None) -> None:
         super().__init__(config, dtype=dtype, name=name)
         with self.parts():
-            self._make_encoder()
+            self.roberta_prelayernorm = TFRobertaPreLayerNormModel(config, False, name=BASE_PREFIX)
             self.dropout = keras.layers.Dropout(config.head_dropout)
             self.classifier = Linear(config.hidden_size, config.label_count, config, "classifier")
 
+    @with_plain_errors
     def call(
         self,
         input_ids: Tensor | None = None,
@@ -271,7 +266,7 @@ class TFRobertaPreLayerNormForTokenClassification(_Classifier):
 
 
 @keras.saving.register_keras_serializable("prenorm_model")
-class TFRobertaPreLayerNormForQuestionAnswering(_Classifier):
+class TFRobertaPreLayerNormForQuestionAnswering(PretrainedModel):
     """The first and the last token of an answer within the text.
 
     Args:
@@ -290,9 +285,10 @@ class TFRobertaPreLayerNormForQuestionAnswering(_Classifier):
         super().__init__(config, dtype=dtype, name=name)
         check_two_labels(config)
         with self.parts():
-            self._make_encoder()
+            self.roberta_prelayernorm = TFRobertaPreLayerNormModel(config, False, name=BASE_PREFIX)
             self.qa_outputs = Linear(config.hidden_size, 2, config, "qa_outputs")
 
+    @with_plain_errors
     def call(
         self,
         input_ids: Tensor | None = None,

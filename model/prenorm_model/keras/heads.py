@@ -14,6 +14,7 @@ from prenorm_model.keras.activations import gelu
 from prenorm_model.keras.base import PretrainedModel
 from prenorm_model.keras.cache import PastTuples
 from prenorm_model.keras.facts import Tensor
+from prenorm_model.keras.inputs import with_plain_errors
 from prenorm_model.keras.linear import Block, Linear, Norm
 from prenorm_model.keras.losses import next_token_loss, token_loss
 from prenorm_model.keras.masks import labels_reach_pads
@@ -114,6 +115,7 @@ class TFRobertaPreLayerNormForMaskedLM(LanguageModel):
         name: the model's name; None: one of the class.
     """
 
+    @with_plain_errors
     def call(
         self,
         input_ids: Tensor | None = None,
@@ -180,6 +182,7 @@ class TFRobertaPreLayerNormForCausalLM(LanguageModel):
                 "is_decoder is False, so every position sees the whole text, the next token too", stacklevel=2
             )
 
+    @with_plain_errors
     def call(
         self,
         input_ids: Tensor | None = None,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 from keras import ops
@@ -22,6 +23,9 @@ from prenorm_model.keras.cache import KeyValueCache
 from prenorm_model.keras.facts import Tensor, are_values_known, facts_of, shape_of
 from prenorm_model.options import refuse_unknown
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
 
 class ModelInputs(NamedTuple):
     """What `TFRobertaPreLayerNormModel.call` computes on; it explains the fields and their shapes."""
@@ -34,6 +38,27 @@ class ModelInputs(NamedTuple):
     inputs_embeds: Tensor | None
     encoder_hidden_states: Tensor | None
     encoder_attention_mask: Tensor | None
+
+
+def with_plain_errors(call: Callable[P, R]) -> Callable[P, R]:
+    """Let the errors of a `call` say what they say: Keras would wrap each in a list of all arguments.
+
+    Args:
+        call: the method.
+
+    Returns:
+        The method, with the same signature.
+    """
+
+    @functools.wraps(call)
+    def plain(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return call(*args, **kwargs)
+        except ValueError as error:
+            error.__dict__["_keras_call_info_injected"] = True  # by which Keras knows what it has wrapped
+            raise
+
+    return plain
 
 
 def by_name(call: str, names: Sequence[str], args: Sequence[Any], named: Mapping[str, Any]) -> dict[str, Any]:

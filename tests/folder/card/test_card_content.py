@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -13,8 +12,21 @@ from typing import Any
 import pytest
 import torch
 
-from helpers.cards import blocks, card_of, facts, headings, metadata, rows, section, tokens
+from helpers.cards import (
+    blocks,
+    card_of,
+    command_lines,
+    commands,
+    facts,
+    headings,
+    metadata,
+    rows,
+    section,
+    tokens,
+    words,
+)
 from helpers.checkpoints import save_edited
+from helpers.commands import run_main
 from helpers.paths import BPE, FIXTURES, MLM
 from helpers.workers import old_transformers
 from prenorm import convert
@@ -24,6 +36,7 @@ pytestmark = pytest.mark.slow
 
 CLASSIFICATION = FIXTURES / "dinkytrain-classification" / "checkpoint.pt"
 VARIANTS = FIXTURES / "variants"
+SENTENCEPIECE = FIXTURES / "tokenizers" / "sentencepiece-bpe"
 HOSTILE = (
     "a|b`c``` <script>alert(1)</script> <img src=x onerror=y> [x](http://evil.example) ![i](e) **b** _c_ ~~d~~ $e$ &amp; "
     "\\"
@@ -94,9 +107,11 @@ def test_both_blocks_say_the_same(
 
 def test_the_code_at_a_repo(tmp_path: Path) -> None:
     card = card_of(made("masked-lm", tmp_path))
-    there = card.replace('model_id = "."  # this folder: its path, or its name on the Hub\n', 'model_id = "org/name"\n')
+    there = card.replace('model_id = "."  # or org/name on the Hub\n', 'model_id = "org/name"\n')
     assert there.count('model_id = "org/name"\n') == card.count('model_id = "."') == 2
     assert 'model_id = "."' not in there
+    there = there.replace("# out\n", "# name\n").replace(" .\n```", " \\\n    org/name\n```")
+    there = there.replace("checkpoint.pt out \\\n", "checkpoint.pt known \\\n")
     source, options = FOLDERS["masked-lm"]
     convert(source, tmp_path / "known", repo_id="org/name", **options)
     assert card_of(tmp_path / "known") == there
@@ -107,8 +122,7 @@ def test_the_code_at_a_repo(tmp_path: Path) -> None:
 def test_the_parts_of_a_card(tmp_path: Path) -> None:
     card = card_of(made("masked-lm", tmp_path))
     assert headings(card) == [
-        "RoBERTa with pre-LayerNorm: masked language model, converted from fairseq",
-        "Use", "Example", "Source", "Training", "Parity", "Reproduce", "What is not in it", "Limits",
+        "out", "Use", "Example", "Source", "Training", "Parity", "Verify", "Reproduce", "What is not in it", "Limits",
     ]  # fmt: skip
     known = facts(card)
     assert known["File"] == "checkpoint.pt, 1,117,121 bytes"
@@ -137,6 +151,7 @@ def test_what_the_checkpoint_records_of_the_training(tmp_path: Path) -> None:
         "Learning rate": "0.002, schedule polynomial_decay, 20 updates of warm-up",
         "Optimizer": "adam, betas 0.9 and 0.98, epsilon 1e-06, weight decay 0.01",
         "Seed": "1",
+        "Validation loss": "7.609 (to base 2, as fairseq logs it; perplexity 195.2)",
     }
     assert facts(section_as_card(card_of(made("masked-lm", tmp_path)), "Training")) == expected
 
@@ -149,7 +164,9 @@ def test_a_checkpoint_that_records_nothing(tmp_path: Path) -> None:
     card = card_of(tmp_path / "out")
     assert "Training" not in headings(card)
     assert "trained with fairseq or DinkyTrain and converted" in card
-    assert "OUTPUT --activation gelu --attention-heads 4\n" in card
+    assert "Validation" not in card
+    options = ["--activation", "gelu", "--attention-heads", "4"]
+    assert commands(card)["convert"] == ["prenorm", "convert", "checkpoint.pt", "out", *options]
 
 
 @pytest.mark.parametrize(
@@ -180,7 +197,7 @@ def test_a_verdict_that_could_not_be_given(tmp_path: Path) -> None:
     convert(save_edited(tmp_path / "checkpoint.pt", edit), tmp_path / "out", allow_nonfinite=True)
     card = card_of(tmp_path / "out")
     assert "Verdict: **not judged**.\nThe weights hold NaN or infinity" in card
-    assert "prenorm convert checkpoint.pt OUTPUT --allow-nonfinite\n" in card
+    assert commands(card)["convert"] == ["prenorm", "convert", "checkpoint.pt", "out", "--allow-nonfinite"]
 
 
 def test_labels_and_the_end_of_many(tmp_path: Path) -> None:
@@ -228,7 +245,7 @@ def test_no_name_breaks_the_card(tmp_path: Path) -> None:
     ]
     assert kinds[0] == kinds[1]
     assert [len(row) for row in rows(card)] == [len(row) for row in rows(usual)]
-    assert headings(card) == headings(usual)
+    assert headings(card)[1:] == headings(usual)[1:]
     assert metadata(card) == metadata(usual)
     assert [row[1] for row in rows(section_as_card(card, "Labels"))][1:] == [HOSTILE, "<b>*x*</b>|`", "`` | #"]
     given = command_of(card)
@@ -236,7 +253,7 @@ def test_no_name_breaks_the_card(tmp_path: Path) -> None:
         "prenorm",
         "convert",
         checkpoint.name,
-        "OUTPUT",
+        "out",
         "--bpe-dir",
         bpe.name,
         "--label-dict",
@@ -246,8 +263,8 @@ def test_no_name_breaks_the_card(tmp_path: Path) -> None:
 
 def command_of(card: str) -> list[str]:
     """The words of the command as a shell takes them."""
-    (line,) = blocks(card, "sh")
-    assert line.count("\n") == 1
+    line = blocks(card, "sh")[-1]
+    assert line.replace("\\\n", " ").count("\n") == 1
     done = subprocess.run(["bash", "-c", f"printf '%s\\0' {line}"], capture_output=True, check=True)
     return [os.fsdecode(word) for word in done.stdout.split(b"\0")[:-1]]
 
@@ -271,17 +288,45 @@ def test_the_command_makes_the_same_folder_again(tmp_path: Path) -> None:
         label_dict=first / "labels.txt", head="sentence_classification_head", task="sequence-classification",
         card=first / "it's mine.md", license="mit", language=["en", "fr"], base_model="org/base",
     )  # fmt: skip
-    line = blocks(card_of(first / "out"), "sh")[0]
-    assert shlex.split(line)[:4] == ["prenorm", "convert", "my checkpoint.pt", "OUTPUT"]
+    line = blocks(card_of(first / "out"), "sh")[-1]
+    assert words(line)[:4] == ["prenorm", "convert", "my checkpoint.pt", "out"]
     binaries = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     threads = str(torch.get_num_threads())  # with another number of them another last digit comes out
     environment = {**os.environ, "PATH": binaries, "OMP_NUM_THREADS": threads}
     done = subprocess.run(["sh", "-c", line], cwd=there, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     names = sorted(path.name for path in (first / "out").iterdir())
-    assert names == sorted(path.name for path in (there / "OUTPUT").iterdir())
+    assert names == sorted(path.name for path in (there / "out").iterdir())
     for name in names:
-        assert (first / "out" / name).read_bytes() == (there / "OUTPUT" / name).read_bytes(), name
+        assert (first / "out" / name).read_bytes() == (there / "out" / name).read_bytes(), name
+
+
+@pytest.mark.parametrize("name", ["masked-lm", "encoder", "classifier", "nothing recorded", "sentencepiece"])
+def test_the_command_to_verify_does(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if name == "nothing recorded":
+        source = save_edited(
+            tmp_path / "checkpoint.pt", lambda content: [content.pop(key) for key in {*content} - {"model"}]
+        )
+        convert(source, tmp_path / "out", attention_heads=4, bpe_dir=BPE, dictionary=MLM.with_name("dict.txt"))
+    elif name == "sentencepiece":
+        source = SENTENCEPIECE / "checkpoint.pt"
+        convert(source, tmp_path / "out", sentencepiece=SENTENCEPIECE / "sentencepiece.model")
+    else:
+        source = FOLDERS[name][0]
+        made(name, tmp_path)
+    monkeypatch.chdir(source.parent)
+    by_checkpoint, record, by_golden, _ = command_lines(card_of(tmp_path / "out"))
+    assert by_checkpoint[:2] == ["prenorm", "verify"] and by_checkpoint[-1] == by_golden[-1] == "."
+    assert run_main(monkeypatch, *by_checkpoint[1:-1], tmp_path / "out", "--strict") == 0
+    assert "Verdict: passed\n" in capsys.readouterr().out
+    assert by_golden[1:-1] == ["verify", "--golden", "golden.npz"]
+    golden = tmp_path / "golden.npz"
+    bpe = [str(BPE) if word == BPE.name else word for word in record[4:]]
+    assert run_main(monkeypatch, *record[1:3], golden, *bpe) == 0 and record[3] == golden.name
+    assert run_main(monkeypatch, "verify", "--golden", golden, tmp_path / "out", "--strict") == 0
+    assert "Verdict: passed\n" in capsys.readouterr().out
 
 
 def test_versions_are_those_that_made_it(tmp_path: Path) -> None:
@@ -291,4 +336,8 @@ def test_versions_are_those_that_made_it(tmp_path: Path) -> None:
     assert re.search(
         rf"^prenorm \d+\.\d+\.\d+ with torch {re.escape(torch.__version__.split('+')[0])} made", said, re.MULTILINE
     )
-    assert blocks(card_of(tmp_path / "out"), "sh") == ["prenorm convert checkpoint.pt OUTPUT --task encoder\n"]
+    assert blocks(card_of(tmp_path / "out"), "sh") == [
+        "prenorm verify checkpoint.pt .\n",
+        "prenorm record checkpoint.pt golden.npz \\\n    --task encoder\nprenorm verify --golden golden.npz .\n",
+        "prenorm convert checkpoint.pt out \\\n    --task encoder\n",
+    ]

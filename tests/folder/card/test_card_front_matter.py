@@ -11,7 +11,7 @@ from huggingface_hub import ModelCard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helpers.cards import card_of, headings, markdown, metadata
+from helpers.cards import card_of, commands, headings, markdown, metadata
 from helpers.commands import run_command
 from helpers.paths import BPE, FIXTURES, MLM, OLD_TRANSFORMERS_PYTHON, SCRIPTS
 from helpers.processor import at_most
@@ -77,10 +77,19 @@ def test_theirs_goes_before_ours_and_tags_are_all_kept(tmp_path: Path) -> None:
         "pipeline_tag": "token-classification", "tags": ["mine", "fairseq", "roberta-prelayernorm", "prenorm"],
         "thumbnail": "x.png",
     }  # fmt: skip
-    first = ["My model", "Use", "Source", "Training", "Parity", "Reproduce", "What is not in it", "Limits"]
+    first = ["My model", "Use", "Source", "Training", "Parity", "Verify", "Reproduce", "What is not in it", "Limits"]
     assert headings(card) == first
-    assert markdown(card).strip().startswith("# My model\n\nMine.\n\nA RoBERTa with LayerNorm")
-    assert "--card mine.md --license mit --language en --language de\n" in card
+    assert markdown(card).strip().startswith("# My model\n\nMine.\n\n> **Still to be stated:** training data.")
+    assert commands(card)["convert"][4:] == [
+        "--card",
+        "mine.md",
+        "--license",
+        "mit",
+        "--language",
+        "en",
+        "--language",
+        "de",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -90,9 +99,7 @@ def test_a_text_without_a_title_comes_below_ours(body: str, tmp_path: Path) -> N
     (tmp_path / "mine.md").write_text(body)
     convert(MLM, tmp_path / "out", card=tmp_path / "mine.md")
     text = markdown(card_of(tmp_path / "out")).strip()
-    assert text.startswith(
-        f"# RoBERTa with pre-LayerNorm: masked language model, converted from fairseq\n\n{body}\n\nA RoBERTa"
-    )
+    assert text.startswith(f"# out\n\n{body}\n\n> **Still to be stated:** licence, language and training data.")
 
 
 def test_windows_files_and_empty_ones(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 import torch
 from msgspec.structs import replace
 
-from helpers.cards import card_of, facts, section
+from helpers.cards import card_of, commands, facts, headings, section
 from helpers.checkpoints import load_trusted, save_edited
 from helpers.commands import run_main
 from helpers.paths import BPE, FIXTURES, MLM
@@ -183,7 +183,18 @@ def test_the_folders_of_the_user_are_not_named(machine: Path) -> None:
         output = machine / "out"
         convert(MLM, output, bpe_dir=bpe, dictionary=home / "dict.txt", overwrite=True)
         assert_clean(output)
-        assert "OUTPUT --dict dict.txt --bpe-dir BPE_DIR" in section(card_of(output), "Reproduce")
+        assert commands(card_of(output))["convert"][3:] == ["out", "--dict", "dict.txt", "--bpe-dir", "BPE_DIR"]
+
+
+def test_a_model_is_not_called_as_its_user(machine: Path) -> None:
+    for output in (machine / MARK, machine.parent.parent / f"other{MARK}"):  # its folder's name, and that of a home
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("prenorm.folder.card.command._HOMES", (output.parent.name,))
+            convert(MLM, output)
+        assert_clean(output)
+        card = card_of(output)
+        assert headings(card)[0] == "RoBERTa with pre-LayerNorm"
+        assert commands(card)["convert"] == ["prenorm", "convert", "checkpoint.pt", "OUTPUT"]
 
 
 def test_plain_names_of_heads_are_told(tmp_path: Path, converted: Callable[[str], Path]) -> None:

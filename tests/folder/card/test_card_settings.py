@@ -10,7 +10,9 @@ import pytest
 
 from helpers.paths import MLM
 from helpers.stand_ins import namespace
-from prenorm.folder.card.facts import training_rows
+from prenorm.folder.card.facts import parameters, training_rows, validation
+from prenorm.mapping.understood import prepare
+from prenorm.options import SourceOptions
 from prenorm.parts import open_checkpoint
 from prenorm.source.arguments import find_arguments
 from prenorm.source.history import training_history
@@ -116,3 +118,43 @@ def test_rows_in_words() -> None:
         "Precision": "bfloat16 training",
         "Seed": "0",
     }
+
+
+@pytest.mark.parametrize(
+    ("recorded", "description", "told"),
+    [
+        ({}, {}, ("Validation loss", "7.609 (to base 2, as fairseq logs it; perplexity 195.2)")),
+        ({"validation": 2.0, "best": 1.5}, {},
+         ("Validation loss", "2 (to base 2, as fairseq logs it; perplexity 4; the run's best until then was 1.5)")),
+        ({"validation": None}, {}, None),
+        ({"metric": "the chosen metric"}, {}, None),
+        ({"metric": "accuracy", "validation": 87.5, "best": 88.0}, {"criterion": "sentence_prediction"},
+         ("Validation accuracy", "87.5 % (the run's best until then was 88 %)")),
+        ({"metric": "ppl", "validation": 4.25, "best": 4.25}, {}, ("Validation perplexity", "4.25")),
+        ({}, {"criterion": "sentence_prediction"}, ("Validation loss", "7.609 (to base 2, as fairseq logs it)")),
+        ({}, {"criterion": "sentence_prediction", "regression": True},
+         ("Validation loss", "7.609 (squared error divided by ln 2, as fairseq logs it)")),
+        ({}, {"criterion": "one_of_their_own"}, ("Validation loss", "7.609")),
+        ({}, {"criterion": "unknown", "weights": "ema"},
+         ("Validation loss", "7.609 (of the weights as trained, not of their average)")),
+        ({}, {"criterion": "unknown", "layers_kept": (0, 2)},
+         ("Validation loss", "7.609 (of the model with all its layers)")),
+    ],
+)  # fmt: skip
+def test_the_validation_that_is_recorded(
+    recorded: dict[str, Any], description: dict[str, Any], told: tuple[str, str] | None
+) -> None:
+    known = prepare(open_checkpoint(MLM), SourceOptions()).plan.description
+    assert validation(replace(known, history=replace(known.history, **recorded), **description)) == told
+
+
+@pytest.mark.parametrize(
+    ("amount", "text"),
+    [
+        (999_999, "999,999 parameters"),
+        (124_647_170, "124.6 million parameters"),
+        (3_481_000_000, "3.481 billion parameters"),
+    ],
+)
+def test_parameters_in_words(amount: int, text: str) -> None:
+    assert parameters(amount) == text

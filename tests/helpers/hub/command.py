@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from helpers.commands import run_command, run_installed
+from helpers.commands import run_changed, run_installed
 from helpers.paths import PRENORM
 
 from . import WRITER, Hub, Token, client_environment
@@ -18,11 +19,30 @@ def environment(hub: Hub, home: Path, token: Token | None = WRITER, **more: str)
 
 
 def prenorm(
-    hub: Hub, home: Path, *arguments: str | Path, token: Token | None = WRITER, **more: str
+    hub: Hub,
+    home: Path,
+    *arguments: str | Path,
+    token: Token | None = WRITER,
+    cwd: Path | None = None,
+    changed: Mapping[str, object] | None = None,
+    **more: str,
 ) -> subprocess.CompletedProcess[str]:
-    """Runs the command to its end. Whatever it prints holds no token and no signed address."""
-    run = run_installed if arguments[0] == "push" else run_command  # a push needs no torch: it starts as fast by itself
-    done = run(*arguments, env=environment(hub, home, token, **more))
+    """Runs the command to its end. Whatever it prints holds no token and no signed address.
+
+    Args:
+        hub: whose address it has.
+        home: where it has its cache and its login.
+        *arguments: its words.
+        token: its login.
+        cwd: where it runs.
+        changed: as of `run_changed`; not of a push.
+        **more: its environment, besides.
+    """
+    env = environment(hub, home, token, **more)
+    if arguments[0] == "push":  # which needs no torch: it starts as fast by itself
+        done = run_installed(*arguments, env=env, cwd=cwd)
+    else:
+        done = run_changed(changed or {}, *arguments, env=env, cwd=cwd)
     tell_no_secrets(done.stdout + done.stderr, *([token] if token else []))
     return done
 

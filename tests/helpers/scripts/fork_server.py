@@ -73,6 +73,9 @@ def run(job, files):
         os.chdir(job["folder"])
         if job["umask"] >= 0:
             os.umask(job["umask"])
+        for name, value in job["changed"].items():
+            module, _, attribute = name.rpartition(".")
+            setattr(importlib.import_module(module), attribute, value)
         code = run_script(*job["command"])
         sys.stdout.flush()
     except BaseException:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from prenorm.errors import COPY_AGAIN, UnreadableCheckpoint, UsageProblem
+from prenorm.files import or_nearest
 
 CHUNK_BYTES = 8 << 20
 
@@ -54,7 +55,8 @@ class MappedFile:
                 self.size = status.st_size
                 self.map = mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_COPY)
         except FileNotFoundError:
-            raise UsageProblem("there is no such file", subject=path, advice="Give the checkpoint's path") from None
+            advice = or_nearest(Path(path), "Give the checkpoint's path")
+            raise UsageProblem("there is no such file", subject=path, advice=advice) from None
         except IsADirectoryError:
             raise UsageProblem(
                 "is a directory", subject=path, advice="Give the checkpoint file inside it, say checkpoint_best.pt"

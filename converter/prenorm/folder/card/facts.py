@@ -6,6 +6,7 @@ Values are text, which the template escapes, or `Markup` where they are Markdown
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from markupsafe import Markup
 
@@ -14,8 +15,17 @@ from prenorm.mapping.plan import ConversionPlan
 from prenorm.options import TaskKind
 from prenorm.reports.markdown_text import code
 from prenorm.reports.text import count
+from prenorm.source.description import SourceDescription
+from prenorm.source.training import UNKNOWN, trained_kind
 
 Rows = list[tuple[str, str]]
+# The metrics by which fairseq chooses a run's best checkpoint: what they are, and the unit behind the number.
+_METRICS = {
+    "loss": ("loss", ""), "nll_loss": ("loss", ""), "ppl": ("perplexity", ""), "accuracy": ("accuracy", " %"),
+    "acc_and_f1": ("mean of accuracy and F1", ""), "f1": ("F1", ""), "mcc": ("Matthews correlation", ""),
+    "pearson": ("Pearson correlation", ""), "spearman": ("Spearman correlation", ""),
+}  # fmt: skip
+_MOST_BITS = 64  # of a loss whose perplexity is worth telling
 _PURPOSES = {
     TaskKind.MASKED_LM: "masked language modelling",
     TaskKind.SEQUENCE_CLASSIFICATION: "sequence classification",
@@ -43,6 +53,7 @@ def source_rows(plan: ConversionPlan, source: Mapping[str, object], names: Publi
         ("Written by", d.producer),
         ("Layout of its keys", d.layout),
         ("Weights", "moving average (EMA)" if d.weights == "ema" else "as trained"),
+        ("Parameters", f"{plan.parameters:,}"),
         ("Converted for", Markup(_PURPOSES[plan.task.kind] + head)),
         ("Layers", f"{d.layers}{kept}"),
         ("Sizes", f"width {d.hidden_size:,}, {d.attention_heads} attention heads, feed-forward {d.ffn_size:,}"),
@@ -52,18 +63,77 @@ def source_rows(plan: ConversionPlan, source: Mapping[str, object], names: Publi
     ]
 
 
-def _files(facts: Mapping[str, object]) -> Rows:
-    """List the checkpoint's files with their checksums."""
+def _parts(facts: Mapping[str, object]) -> list[Mapping[str, Any]]:
+    """Return the checkpoint's files."""
     parts = facts.get("parts", [{"name": facts["file"], "bytes": facts["bytes"], "sha256": facts["sha256"]}])
     assert isinstance(parts, list)
-    return [
-        row
-        for part in parts
-        for row in (
-            ("File", Markup(f"{code(part['name'])}, {part['bytes']:,} bytes")),
-            ("SHA-256", Markup(code(part["sha256"]))),
-        )
-    ]
+    return parts
+
+
+def _files(facts: Mapping[str, object]) -> Rows:
+    return [("File", Markup(f"{code(part['name'])}, {part['bytes']:,} bytes")) for part in _parts(facts)]
+
+
+def digests(facts: Mapping[str, object]) -> list[tuple[str, str]]:
+    """Return the checksums of the checkpoint's files, which are too long for a table.
+
+    Args:
+        facts: what the report says of the checkpoint.
+
+    Returns:
+        Name and SHA-256 of each.
+    """
+    return [(part["name"], part["sha256"]) for part in _parts(facts)]
+
+
+def parameters(amount: int) -> str:
+    """Write how large a model is.
+
+    Args:
+        amount: its parameters.
+
+    Returns:
+        Such as '124.6 million parameters'.
+    """
+    for unit, size in (("billion", 10**9), ("million", 10**6)):
+        if amount >= size:
+            return f"{amount / size:.4g} {unit} parameters"
+    return f"{amount:,} parameters"
+
+
+def validation(description: SourceDescription) -> tuple[str, str] | None:
+    """Write how the checkpoint did in validation, as fairseq recorded it.
+
+    Args:
+        description: the model.
+
+    Returns:
+        The metric's name and its value with what that means; None if it is not recorded.
+    """
+    history = description.history
+    if history.metric not in _METRICS or history.validation is None:
+        return None
+    name, unit = _METRICS[history.metric]
+    notes = list(_meaning(description, history.validation)) if name == "loss" else []
+    if history.best not in (None, history.validation):
+        notes.append(f"the run's best until then was {_number(history.best)}{unit}")
+    if description.weights == "ema":
+        notes.append("of the weights as trained, not of their average")
+    if description.layers_kept is not None:
+        notes.append("of the model with all its layers")
+    return f"Validation {name}", f"{_number(history.validation)}{unit}" + (f" ({'; '.join(notes)})" if notes else "")
+
+
+def _meaning(description: SourceDescription, loss: float) -> Iterator[str]:
+    """Yield what a recorded loss is: fairseq's criterions that train a RoBERTa divide theirs by ln 2 (`reduce_metrics`)."""
+    if trained_kind(UNKNOWN, description.criterion) is None:
+        return
+    if description.regression:
+        yield "squared error divided by ln 2, as fairseq logs it"
+        return
+    yield "to base 2, as fairseq logs it"
+    if description.criterion == "masked_lm" and 0 <= loss <= _MOST_BITS:
+        yield f"perplexity {2.0**loss:.4g}"
 
 
 def _vocabulary(plan: ConversionPlan) -> str:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from prenorm.files import PLOT_FILE
-from prenorm.folder.card.facts import source_rows, training_rows
+from prenorm.folder.card.address import model_id_line, title
+from prenorm.folder.card.command import GOLDEN, CardCommands, place_line
+from prenorm.folder.card.facts import digests, parameters, source_rows, training_rows, validation
 from prenorm.folder.card.names import PublicNames
 from prenorm.folder.card.options import UserText
+from prenorm.folder.card.reminder import missing, reminder
 from prenorm.folder.card.yaml_text import dump
 from prenorm.mapping.plan import ConversionPlan
 from prenorm.options import AUTO_CLASSES, TaskKind
@@ -19,12 +22,13 @@ from prenorm.source.positions import USUAL_PAD_ID
 from prenorm.tokenization.dictionary import MASK_TOKEN
 
 _MOST_LABELS = 100
-_TITLES = {
+_NOUNS = {
     TaskKind.MASKED_LM: "masked language model",
     TaskKind.SEQUENCE_CLASSIFICATION: "text classifier",
-    TaskKind.MULTIPLE_CHOICE: "choice among texts",
-    TaskKind.ENCODER: "encoder",
+    TaskKind.MULTIPLE_CHOICE: "multiple-choice model",
+    TaskKind.ENCODER: "text encoder",
 }
+_UNNAMED = "RoBERTa with pre-LayerNorm"
 # The Hub's names of the tasks.
 _PIPELINE_TAGS = {
     TaskKind.MASKED_LM: "fill-mask",
@@ -41,7 +45,7 @@ def model_card(
     *,
     has_tokenizer: bool,
     user_text: UserText,
-    command: str,
+    commands: CardCommands,
     names: PublicNames,
 ) -> str:
     """Write the card, which names no path, host or user.
@@ -51,7 +55,7 @@ def model_card(
         report: the proof.
         has_tokenizer: whether the folder has a tokenizer, so that the code can use it.
         user_text: what the user brings; its text comes first.
-        command: the command that makes the folder again.
+        commands: those that make the folder again and verify it, and the model's name.
         names: which names of the checkpoint's may be told.
 
     Returns:
@@ -65,7 +69,12 @@ def model_card(
         .render(
             user_text=user_text,
             front_matter=_front_matter(plan, user_text).rstrip("\n"),
-            title="text regression" if task.regression else _TITLES[kind],
+            title=title(commands.name or _UNNAMED),
+            reminder=reminder(missing(user_text.front_matter, user_text.body)),
+            noun="text regression model" if task.regression else _NOUNS[kind],
+            parameters=parameters(plan.parameters),
+            validation=validation(plan.description),
+            model_id=model_id_line(user_text.repo_id),
             program=_program(plan.description.producer),
             version=package_version("prenorm"),
             torch_version=package_version("torch").partition("+")[0],
@@ -80,13 +89,16 @@ def model_card(
             has_tokenizer=has_tokenizer,
             most_labels=_MOST_LABELS,
             source=source_rows(plan, report.source, names),
+            digests=digests(report.source),
             training=list(training_rows(plan.description.training)),
             report=report,
             activation_sentences=activation_sentences(report),
             parity=parity_rows(report),
             plot_description=plot_description(report),
             plot_file=PLOT_FILE,
-            command=command,
+            commands=commands,
+            golden=GOLDEN,
+            place_line=place_line(user_text.repo_id),
             other_heads=[names.head(name) for name in heads],
         )
     )

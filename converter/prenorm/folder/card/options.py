@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from prenorm.errors import UsageProblem
+from prenorm.files import or_nearest
 from prenorm.folder.card.licenses import doubt
 from prenorm.hub import check_repo_id, is_repo_id
 from prenorm.options import CardOptions
@@ -87,7 +88,7 @@ def _read_file(path: Path) -> tuple[dict[str, object], str]:
     """Return the front matter of a Markdown file, checked, and its body."""
     try:
         if not path.is_file():
-            raise UsageProblem("is no file", subject=path, advice="Give a Markdown file with --card")
+            raise UsageProblem("is no file", subject=path, advice=or_nearest(path, "Give a Markdown file with --card"))
         if path.stat().st_size > MAX_FILE_BYTES:
             raise UsageProblem(f"has more than {MAX_FILE_BYTES:,} bytes", subject=path, advice="Give a shorter --card")
         text = path.read_bytes().decode("utf-8-sig")

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from prenorm.errors import UnreadableCheckpoint, UsageProblem
+from prenorm.files import or_nearest
 from prenorm.mapping.targets import Target, target_of_type
 from prenorm.options import TaskKind
 from prenorm.proof.checks.config import ExpectedConfig
@@ -46,6 +47,10 @@ class Golden:
 
     facts: Mapping[str, Any]
     arrays: Mapping[str, NDArray[Any]]
+
+    def __repr__(self) -> str:
+        source, architecture = self.facts["source"]["file"], self.facts["config"]["architecture"]
+        return f"<Golden of {source}: {architecture}, {len(self.arrays)} arrays>"
 
     @property
     def computation(self) -> Computation:
@@ -220,7 +225,8 @@ def read_golden(path: Path) -> Golden:
         UnreadableCheckpoint: if it is no golden file, or was changed.
     """
     if not path.is_file():
-        raise UsageProblem("there is no such file", subject=path, advice="Give a file that prenorm record wrote")
+        advice = or_nearest(path, "Give a file that prenorm record wrote")
+        raise UsageProblem("there is no such file", subject=path, advice=advice)
     try:
         with zipfile.ZipFile(path) as archive:
             if sum(entry.file_size for entry in archive.infolist()) > _MOST_BYTES:

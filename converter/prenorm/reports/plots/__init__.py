@@ -15,6 +15,7 @@ import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from prenorm.errors import UsageProblem
 from prenorm.reports.model import Report
 from prenorm.reports.plots.error_plot import draw_points
 from prenorm.reports.plots.heat_map import MOST_LABELS, draw_grid
@@ -32,6 +33,33 @@ _SETTINGS: dict[Any, object] = {
 }
 
 
+class NotebookFigure(Figure):
+    """A figure that a notebook shows, whatever its backend for plots is."""
+
+    def _repr_png_(self) -> bytes:
+        return _as_png(self)
+
+
+def plot_figure(report: Report) -> Figure:
+    """Draw the error plot.
+
+    Args:
+        report: the report.
+
+    Returns:
+        The figure, which belongs to no backend.
+
+    Raises:
+        UsageProblem: if the report compares no modules, as that of a trial of fitness does.
+    """
+    if report.is_fitness:
+        raise UsageProblem("a report of fitness compares no modules, so it has no plot", advice="Plot one of parity")
+    with _own_settings("errors"):
+        figure = NotebookFigure(figsize=(_WIDTH, 4.6), dpi=150, facecolor="white", layout="constrained")
+        draw_points(figure, points(report))
+    return figure
+
+
 def plot_png(report: Report) -> bytes:
     """Draw the error plot as a PNG file for a model card: white, because the Hub shows it in either colour scheme.
 
@@ -41,13 +69,7 @@ def plot_png(report: Report) -> bytes:
     Returns:
         The file, 1500 pixels wide.
     """
-    out = BytesIO()
-    with _own_settings("errors"):
-        figure = Figure(figsize=(_WIDTH, 4.6), dpi=150, facecolor="white", layout="constrained")
-        draw_points(figure, points(report))
-        # `savefig` would draw all of it twice, the first time for the layout alone.
-        FigureCanvasAgg(figure).print_png(out, metadata={"Software": None})  # type: ignore[no-untyped-call]
-    return out.getvalue()
+    return _as_png(plot_figure(report))
 
 
 def plot_svg(report: Report) -> str:
@@ -94,6 +116,14 @@ def _own_settings(salt: str) -> Iterator[None]:
         matplotlib.rcdefaults()
         matplotlib.rcParams.update({**_SETTINGS, "svg.hashsalt": f"prenorm {salt}"})
         yield
+
+
+def _as_png(figure: Figure) -> bytes:
+    out = BytesIO()
+    with _own_settings("errors"):
+        # `savefig` would draw all of it twice, the first time for the layout alone.
+        FigureCanvasAgg(figure).print_png(out, metadata={"Software": None})  # type: ignore[no-untyped-call]
+    return out.getvalue()
 
 
 def _as_svg(figure: Figure) -> bytes:

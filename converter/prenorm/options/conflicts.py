@@ -1,0 +1,121 @@
+"""What does not go together in one call: options of which one makes another useless, and arguments in the wrong order.
+
+An option that has no effect is an error, never ignored. What a mode of a command rules out is in `modes`; what only the
+checkpoint or the Hub can tell (a head that it does not have, a repo that is public already) is refused where it is found out.
+"""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import Field, dataclass
+from pathlib import Path
+from typing import Any
+
+from prenorm.errors import UsageProblem
+from prenorm.options.facts import Kind, OptionGroup, argument_fields, option_fields, option_of
+from prenorm.options.language import command_name, field_name, is_python
+from prenorm.options.values import TaskKind
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """An option that another one makes useless.
+
+    Attributes:
+        option: the useless one, by field name.
+        other: what makes it useless, by field name.
+        why: the reason, as the end of a sentence.
+        values: the values of `other` that do; empty: any.
+    """
+
+    option: str
+    other: str
+    why: str
+    values: tuple[str, ...] = ()
+
+
+_CHECKPOINT, _GOLDEN = (
+    ".pt",
+    ".npz",
+)  # what files are called; only to tell one misspelt name from two in the wrong order
+_HEADLESS = (TaskKind.MASKED_LM.value, TaskKind.ENCODER.value)
+_ONE_TOKENIZER = "they are different tokenizers, and one encoded the training data"
+_NO_TOKENIZER = "no tokenizer is made or judged"
+
+CONFLICTS = (
+    Conflict("head", "task", "it has no classification head", _HEADLESS),
+    Conflict("label_dict", "task", "it has no classes", (*_HEADLESS, TaskKind.MULTIPLE_CHOICE.value)),
+    Conflict("sentencepiece", "bpe_dir", _ONE_TOKENIZER),
+    Conflict("words", "bpe_dir", _ONE_TOKENIZER),
+    Conflict("words", "sentencepiece", _ONE_TOKENIZER),
+    *(Conflict(name, "no_tokenizer", _NO_TOKENIZER) for name in ("bpe_dir", "sentencepiece", "words", "dictionary")),
+    Conflict("fairseq_python", "reference", "the built-in reference needs no other interpreter", ("builtin",)),
+    Conflict("revision", "pull_request", "a pull request is always against the main branch"),
+    Conflict("tensors", "as_json", "the document has all tensors in any case"),
+    Conflict("tensors", "quiet", "nothing is listed"),
+)
+
+
+def check_call(verb: str, *groups: OptionGroup) -> None:
+    """Refuse options that have no effect, and arguments in the wrong order.
+
+    Args:
+        verb: the command, or the function of the same name.
+        *groups: its options.
+
+    Raises:
+        UsageProblem: if one option makes another useless, or swapped arguments would fit and these do not.
+    """
+    for group in groups:
+        _check_order(verb, group)
+        items = {item.name: item for item in option_fields(type(group))}
+        for conflict in CONFLICTS:
+            if conflict.option in items and conflict.other in items:
+                _check_pair(group, conflict, items[conflict.option], items[conflict.other])
+
+
+def _check_pair(group: OptionGroup, conflict: Conflict, item: Field[Any], other: Field[Any]) -> None:
+    value = getattr(group, other.name)
+    is_useless = value in conflict.values if conflict.values else value != other.default
+    if is_useless and getattr(group, item.name) != item.default:
+        named = field_name(other, value) if conflict.values else field_name(other)
+        named += ", which is the default" if value == other.default else ""
+        raise UsageProblem(
+            f"has no effect with {named}: {conflict.why}", subject=field_name(item), advice="Leave one of the two out"
+        )
+
+
+def _check_order(verb: str, group: OptionGroup) -> None:
+    """Refuse two arguments that fit each other's place, and not their own."""
+    items = argument_fields(type(group))
+    values = [str(getattr(group, item.name)) for item in items if getattr(group, item.name) is not None]
+    if len(items) != 2 or len(values) != 2:
+        return
+    first, second = items
+    if not _may_be(second, values[1]) and _is_there(first, values[1]) and _may_be(second, values[0]):
+        raise UsageProblem("the arguments are in the wrong order", advice=f"Write {_call(verb, values[::-1])}")
+
+
+def _is_there(item: Field[Any], value: str) -> bool:
+    """Return whether what a command reads is there: its checkpoint, or its folder."""
+    if option_of(item).kind is Kind.PLACE:
+        return value.startswith("hf://") or (Path(value).is_file() and Path(value).suffix != _GOLDEN)
+    return Path(value).is_dir()
+
+
+def _may_be(item: Field[Any], value: str) -> bool:
+    """Return whether a value can stand for a second argument: a folder or a file to make, a folder to judge, a repo."""
+    path = Path(value)
+    kind = option_of(item).kind
+    if kind is Kind.FOLDER:
+        return path.is_dir() or not path.exists()
+    if kind is Kind.PATH:
+        return not path.exists() and path.suffix != _CHECKPOINT
+    is_repo_id = value.count("/") == 1 and not path.exists()
+    return is_repo_id or (kind is Kind.FOLDER_PLACE and path.is_dir())
+
+
+def _call(verb: str, values: list[str]) -> str:
+    if is_python():
+        return f"{command_name(verb)}({', '.join(map(repr, values))})"
+    return f"{command_name(verb)} {shlex.join(values)}"
