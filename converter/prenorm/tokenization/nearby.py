@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from prenorm.errors import UsageProblem, printable
+from prenorm.options.spoken import spoken
 from prenorm.tokenization.bytelevel import BPE_FILES, bpe_files, plan_bytelevel, read_bpe
 from prenorm.tokenization.dictionary import MASK_TOKEN, SPECIAL_TOKENS, Dictionary, refuse_overwritten_specials
 from prenorm.tokenization.kinds import DictionaryKind, kind_of, meaningful_symbols
@@ -89,7 +90,7 @@ def find_tokenizer(dictionary: Dictionary, places: Sequence[Place]) -> tuple[Nea
             raise UsageProblem(
                 f"{' and '.join(item.files for item in fitting)} both fit the dictionary, and they differ",
                 subject=dictionary.path,
-                advice=f"Say which with --{next(iter(fitting[0].option)).replace('_', '-')}, or give --no-tokenizer",
+                advice=f"Say which with {spoken(next(iter(fitting[0].option)), ...)}, or give {spoken('no_tokenizer')}",
             )
         if fitting:
             return fitting[0], tuple(unfit)
@@ -131,21 +132,22 @@ def lacking(dictionary: Dictionary) -> str:
         return problem.cause
     if kind is DictionaryKind.NUMBERS:
         return (
-            f"{name} holds numbers of a byte-level BPE, and no encoder.json and vocab.bpe lie beside it; --bpe-dir gpt2 gets "
-            "GPT-2's from the Hub"
+            f"{name} holds numbers of a byte-level BPE, and no encoder.json and vocab.bpe lie beside it; "
+            f"{spoken('bpe_dir', 'gpt2')} gets GPT-2's from the Hub"
         )
     if kind is DictionaryKind.PIECES:
         return (
             f"{name} holds {kind}, and no sentencepiece model that fits ({_MODEL_NAME}, or any *{_MODEL_SUFFIX}) is beside "
-            "the checkpoint; copy it there from the training data, or give it with --sentencepiece FILE"
+            f"the checkpoint; copy it there from the training data, or give it with {spoken('sentencepiece', ...)}"
         )
     if kind is DictionaryKind.WORDS:
         return (
-            f"{name} seems to hold words: give --words if the training text was split at white space and nothing else, or "
-            "--sentencepiece FILE if these are the pieces of a language without spaces"
+            f"{name} seems to hold words: give {spoken('words')} if the training text was split at white space and nothing "
+            f"else, or {spoken('sentencepiece', ...)} if these are the pieces of a language without spaces"
         )
     if kind is None:
-        return f"the lines of {name} do not say what they are; give --bpe-dir, --sentencepiece or --words"
+        ways = f"{spoken('bpe_dir', ...)}, {spoken('sentencepiece', ...)} or {spoken('words')}"
+        return f"the lines of {name} do not say what they are; give {ways}"
     return f"{name} holds {kind}, of which no tokenizer can be made here"
 
 
