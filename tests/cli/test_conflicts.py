@@ -27,6 +27,7 @@ ARGUMENTS = {
     "verify": ["checkpoint_best.pt", "my-model"],
     "record": ["checkpoint_best.pt", "golden.npz"],
     "push": ["my-model", "my-name/my-model"],
+    "completion": ["bash"],
 }
 
 

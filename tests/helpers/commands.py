@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import functools
+import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from helpers.forking import ForkedScript, ForkServer
-from helpers.paths import BPE, MLM, PRENORM
+from helpers.paths import BPE, MLM, PRENORM, SCRIPTS
 from helpers.waiting import PATIENCE
 
 
@@ -44,6 +46,13 @@ def start_command(*arguments: str | Path, **options: Any) -> ForkedScript:
 def run_command(*arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
     """Runs it so to its end; the options are `ForkServer.run`'s."""
     return _server().run(PRENORM, *arguments, **options)
+
+
+def run_changed(
+    changed: Mapping[str, object], *arguments: str | Path, **options: Any
+) -> subprocess.CompletedProcess[str]:
+    """Runs it so with modules that hold something else than their own: `changed` says what, by dotted names."""
+    return _server().run(SCRIPTS / "changed_command.py", json.dumps(changed), *arguments, **options)
 
 
 def run_installed(*arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:

@@ -17,6 +17,7 @@ from prenorm.errors import EXIT_CODES, ExitCode
 if TYPE_CHECKING:
     from prenorm.cli.output import ConsoleOptions, InspectionOutput, ReportOptions
     from prenorm.options import (
+        CompletionOptions,
         ConvertOptions,
         FolderOnlyOptions,
         GoldenOptions,
@@ -248,5 +249,27 @@ def push(options: PushOptions, output: ConsoleOptions) -> None:
         console.print_push(result)
 
 
-for _function in (inspect, convert, verify, record, push):
+def completion(options: CompletionOptions, output: ConsoleOptions) -> None:
+    """Print the script that makes SHELL complete commands, options, their values and paths.
+
+    Examples:
+        prenorm completion bash >> ~/.bashrc
+        prenorm completion zsh > "${fpath[1]}/_prenorm"
+
+    Args:
+        options: which shell.
+        output: what is shown.
+    """
+    from prenorm.cli.completion import script
+
+    text = script(prenorm, options.shell)
+    if output.as_json:
+        from prenorm.cli import console
+
+        console.print_json({"shell": options.shell, "script": text})
+    elif not output.quiet:
+        click.echo(text, nl=False)
+
+
+for _function in (inspect, convert, verify, record, push, completion):
     prenorm.add_command(OptionCommand.of(_function))

@@ -13,6 +13,7 @@ from prenorm.files import or_nearest
 from prenorm.options import (
     CONVERT_MODES,
     VERIFY_MODES,
+    CompletionOptions,
     InspectOptions,
     Kind,
     Modes,
@@ -102,4 +103,5 @@ GROUPS: Mapping[str, tuple[Modes[Any], type[OptionGroup]]] = {
     "verify": (VERIFY_MODES, ReportOptions),
     "record": (Modes((RecordOptions,)), ConsoleOptions),
     "push": (Modes((PushOptions,)), ConsoleOptions),
+    "completion": (Modes((CompletionOptions,)), ConsoleOptions),
 }

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import click
 
+from prenorm.cli.completion import CompletedText
 from prenorm.cli.output import GROUPS
 from prenorm.cli.page import HELP_ROW
 from prenorm.cli.session import COMMON_OPTIONS, Session, written
@@ -28,23 +28,6 @@ from prenorm.options import (
 
 _PATHS = "paths"  # the arguments of a command whose modes have different ones
 _METAVARS = {Kind.TEXT: "TEXT", Kind.PATH: "PATH", Kind.FOLDER: "FOLDER", Kind.COUNT: "N", Kind.SECONDS: "SECONDS"}
-
-
-class Choices(click.Choice[str]):
-    """Words that a shell completes. Whether a value is one of them the option group says, as in Python."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Take any word.
-
-        Args:
-            value: the word.
-            param: click's.
-            ctx: click's.
-
-        Returns:
-            The word.
-        """
-        return value
 
 
 def parameters_of(command: str) -> list[click.Parameter]:
@@ -70,7 +53,7 @@ def help_sections(command: str) -> dict[str, list[tuple[str, str]]]:
         The rows below each heading: how an argument or option is written, and what it means.
     """
     modes, output = GROUPS[command]
-    arguments = {flag_of(item): option_of(item).help for group in modes.groups for item in argument_fields(group)}
+    arguments = {flag_of(item): _meaning(item) for group in modes.groups for item in argument_fields(group)}
     sections = {"Arguments": list(arguments.items())} | {section.value: [] for section in Section}
     displays = sorted(
         option_fields(output), key=lambda item: item.name in COMMON_OPTIONS
@@ -119,10 +102,12 @@ def _group(modes: Modes[Any], explicit: dict[str, object]) -> OptionGroup:
 def _parameters(modes: Modes[Any]) -> Iterator[click.Parameter]:
     """Yield the arguments, and every mode's options once."""
     if modes.metavar:
-        yield click.Argument([_PATHS], nargs=-1, required=True, metavar=modes.metavar)
+        places = [option_of(item) for item in argument_fields(modes.groups[0])]
+        yield click.Argument([_PATHS], nargs=-1, required=True, metavar=modes.metavar, type=CompletedText(places))
     else:
         for item in argument_fields(modes.groups[0]):
-            yield click.Argument([item.name], required=item.default is dataclasses.MISSING)
+            required = item.default is dataclasses.MISSING
+            yield click.Argument([item.name], required=required, type=_type(option_of(item)))
     yield from map(_option, _items(modes))
 
 
@@ -143,11 +128,21 @@ def _option(item: dataclasses.Field[Any]) -> click.Option:
         type=None if is_flag else _type(facts),
         is_flag=is_flag or None,
         multiple=facts.repeats,
+        help=facts.help,
     )
 
 
 def _help_row(item: dataclasses.Field[Any]) -> tuple[str, str]:
-    """Return how an option is written, and what it means, with its default and the values that it can have."""
+    """Return how an option is written, and what it means."""
+    facts, flag = option_of(item), flag_of(item)
+    if facts.kind is Kind.FLAG:
+        return flag, _meaning(item)
+    metavar = facts.metavar or (flag[2:].upper() if facts.choices else _METAVARS[facts.kind])
+    return f"{flag} {metavar}", _meaning(item)
+
+
+def _meaning(item: dataclasses.Field[Any]) -> str:
+    """Return what an option or an argument means, with its default and the values that it can have."""
     facts = option_of(item)
     notes = [f"one of: {', '.join(facts.choices)}"] if facts.choices else []
     if facts.at_least is not None or facts.at_most is not None:
@@ -157,17 +152,10 @@ def _help_row(item: dataclasses.Field[Any]) -> tuple[str, str]:
         notes.append(f"default: {default if isinstance(default, str) else format(default, 'g')}")
     elif facts.unset:
         notes.append(f"default: {facts.unset}")
-    text = f"{facts.help} [{'; '.join(notes)}]" if notes else facts.help
-    flag = flag_of(item)
-    if facts.kind is Kind.FLAG:
-        return flag, text
-    metavar = facts.metavar or (flag[2:].upper() if facts.choices else _METAVARS[facts.kind])
-    return f"{flag} {metavar}", text
+    return f"{facts.help} [{'; '.join(notes)}]" if notes else facts.help
 
 
-def _type(facts: Option) -> click.ParamType[Any] | type[str]:
-    if facts.choices:
-        return Choices(facts.choices)
-    if facts.kind is Kind.PATH:
-        return click.Path(path_type=Path)
-    return click.INT if facts.kind is Kind.COUNT else click.FLOAT if facts.kind is Kind.SECONDS else str
+def _type(facts: Option) -> click.ParamType[Any]:
+    if facts.kind is Kind.COUNT:
+        return click.INT
+    return click.FLOAT if facts.kind is Kind.SECONDS else CompletedText([facts])

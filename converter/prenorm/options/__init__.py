@@ -25,6 +25,7 @@ from prenorm.options.groups import (
     CONVERT_MODES,
     VERIFY_MODES,
     CardOptions,
+    CompletionOptions,
     ConvertAndPushOptions,
     ConvertOptions,
     FolderOnlyOptions,
@@ -55,7 +56,7 @@ from prenorm.options.values import (
 
 __all__ = [
     "ACTIVATIONS", "AUTO", "AUTO_CLASSES", "CLASS_ENDINGS", "COMPUTE_TYPES", "CONFLICTS", "CONVERT_MODES",
-    "REFERENCES", "RUNTIMES", "TASKS", "VERIFY_MODES", "WEIGHTS", "CardOptions", "ConvertAndPushOptions",
+    "REFERENCES", "RUNTIMES", "TASKS", "VERIFY_MODES", "WEIGHTS", "CardOptions", "CompletionOptions", "ConvertAndPushOptions",
     "ConvertOptions", "FolderOnlyOptions", "GoldenOptions", "InspectOptions", "Kind", "Modes", "Option",
     "OptionGroup", "Options", "PublicationOptions", "PushOptions", "RecordOptions", "ReferenceOptions", "Section",
     "SourceOptions", "StrPath", "TaskKind", "VerifyOptions", "argument_fields", "as_path", "check_call", "classes_of",

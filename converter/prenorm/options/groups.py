@@ -15,6 +15,8 @@ from prenorm.options.facts import (
     OptionGroup,
     Section,
     StrPath,
+    field_name,
+    field_of,
     option,
     option_fields,
     option_of,
@@ -22,7 +24,7 @@ from prenorm.options.facts import (
     selected,
 )
 from prenorm.options.modes import Modes
-from prenorm.options.values import ACTIVATIONS, AUTO, COMPUTE_TYPES, REFERENCES, RUNTIMES, TASKS, WEIGHTS
+from prenorm.options.values import ACTIVATIONS, AUTO, COMPUTE_TYPES, REFERENCES, RUNTIMES, SHELLS, TASKS, WEIGHTS
 from prenorm.progress import Progress, Silent
 
 _CHECKPOINT = Option(
@@ -125,9 +127,10 @@ class ReferenceOptions(Options):
         """
         super().__post_init__()
         if self.reference == "fairseq" and self.fairseq_python is None:
+            reference, python = (field_of([type(self)], name) for name in ("reference", "fairseq_python"))
             raise UsageProblem(
-                "--reference fairseq needs --fairseq-python PATH",
-                advice="PATH is a Python that can import fairseq; make fairseq-env builds one",
+                f"{field_name(reference, 'fairseq')} needs {field_name(python, ...)}",
+                advice="That is a Python that can import fairseq; make fairseq-env builds one",
             )
 
 
@@ -245,6 +248,13 @@ class ConvertAndPushOptions(PublicationOptions, ConvertOptions):
         return selected(PushOptions, {**vars(self), "folder": self.output})
 
 
+@dataclass(frozen=True)
+class CompletionOptions(OptionGroup):
+    """The options of `completion`, which the command line alone has."""
+
+    shell: str = field(metadata=required(Option("The shell that reads the script.", choices=SHELLS, positional=True)))
+
+
 CONVERT_MODES = Modes((ConvertOptions, ConvertAndPushOptions))
 
 
@@ -313,7 +323,7 @@ class FolderOnlyOptions(_FolderOptions):
 
 VERIFY_MODES = Modes(
     (VerifyOptions, GoldenOptions, FolderOnlyOptions),
-    "verify needs one thing to judge by: a CHECKPOINT, a file of prenorm record with --golden, or --folder-only",
+    "verify needs one thing to judge by: a checkpoint, a file that record made, or the folder alone",
     "prenorm verify CHECKPOINT FOLDER, or verify FOLDER --golden FILE, or verify FOLDER --folder-only",
     "[CHECKPOINT] FOLDER",
 )

@@ -44,6 +44,7 @@ TASKS = (AUTO, *(kind.value for kind in TaskKind))
 WEIGHTS = ("model", "ema")
 REFERENCES = ("builtin", "fairseq")
 COMPUTE_TYPES = ("float64", "float32")
+SHELLS = ("bash", "zsh", "fish")
 RUNTIMES = ("bundled", "transformers", "both")
 
 # fairseq's names of activations, and Hugging Face's of the same functions. `gelu_fast` is an old name of `gelu_accurate`
