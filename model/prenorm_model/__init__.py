@@ -25,6 +25,7 @@ from prenorm_model.outputs import (
 )
 
 if TYPE_CHECKING:
+    from prenorm_model.flax import *  # noqa: F403 - a type checker sees the names; `import *` of this package does not
     from prenorm_model.keras import *  # noqa: F403 - a type checker sees the names; `import *` of this package does not
     from prenorm_model.torch import (
         KeyValueCache,
@@ -74,8 +75,14 @@ class _Framework(NamedTuple):
 _MODELS = ("RobertaPreLayerNormFor", "RobertaPreLayerNormModel")
 _TORCH = _Framework("torch", ("torch",), "pip install prenorm")
 _KERAS = _Framework("keras", ("keras", "tensorflow"), "pip install 'prenorm[tensorflow]'")
+_FLAX = _Framework("flax", ("flax", "jax"), "pip install 'prenorm[flax]'")
 # The names of the other frameworks are in no `__all__`: `import *` would import what is perhaps not installed.
-_FRAMEWORKS: dict[str, _Framework] = {f"TF{name}": _KERAS for name in __all__ if name.startswith(_MODELS)}
+_FRAMEWORKS = {
+    f"{prefix}{name}": framework
+    for prefix, framework in (("Flax", _FLAX), ("TF", _KERAS))
+    for name in __all__
+    if name.startswith(_MODELS)
+}
 # Where each public name is that is not defined above.
 _PARTS = {name: _TORCH for name in __all__ if name not in globals()} | _FRAMEWORKS
 

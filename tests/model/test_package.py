@@ -38,7 +38,11 @@ def run(program: str) -> str:
 def test_model_imports_nothing_it_must_not() -> None:
     allowed = {"safetensors", "huggingface_hub", "numpy", "ml_dtypes", "prenorm_model"}
     # What each framework's part may import besides; Keras' asks its backend about what Keras does not tell.
-    own = {"torch": {"torch"}, "keras": {"keras", "optree", "h5py", "torch", "jax"}}
+    own = {
+        "torch": {"torch"},
+        "keras": {"keras", "optree", "h5py", "torch", "jax"},
+        "flax": {"jax", "flax", "msgpack"},
+    }  # fmt: skip
     files = sorted(PACKAGE.rglob("*.py"))
     assert {path.parent.name for path in files} >= {"prenorm_model", *own}
     for path in files:
@@ -101,14 +105,28 @@ def test_every_public_name_resolves() -> None:
     assert len(set(prenorm_model.__all__)) == len(prenorm_model.__all__) == 16
 
 
-def test_a_framework_that_is_missing_is_named() -> None:
+@pytest.mark.parametrize(
+    ("name", "missing", "needs", "extra"),
+    [
+        ("TFRobertaPreLayerNormModel", "keras", "keras and tensorflow", "tensorflow"),
+        ("FlaxRobertaPreLayerNormModel", "jax", "flax and jax", "flax"),
+        ("FlaxRobertaPreLayerNormForMaskedLM", "flax", "flax and jax", "flax"),
+    ],
+)
+def test_a_framework_that_is_missing_is_named(name: str, missing: str, needs: str, extra: str) -> None:
     program = (
-        "import sys; sys.modules['keras'] = None; import prenorm_model\n"
-        "try: prenorm_model.TFRobertaPreLayerNormModel\n"
+        f"import sys; sys.modules[{missing!r}] = None; import prenorm_model\n"
+        f"try: prenorm_model.{name}\n"
         "except ImportError as error: print(error)"
     )
-    sentence = "TFRobertaPreLayerNormModel needs keras and tensorflow: pip install 'prenorm[tensorflow]'\n"
-    assert run(program) == sentence
+    assert run(program) == f"{name} needs {needs}: pip install 'prenorm[{extra}]'\n"
+
+
+def test_names_of_the_frameworks_resolve_to_their_parts() -> None:
+    from prenorm_model import flax as flax_part
+
+    assert {name for name in dir(prenorm_model) if name.startswith("Flax")} == set(flax_part.__all__)
+    assert all(getattr(prenorm_model, name) is getattr(flax_part, name) for name in flax_part.__all__)
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

@@ -120,8 +120,8 @@ def _understood(checkpoint: Checkpoint, options: VerifyOptions, published: Publi
 
 def _nearby(prepared: Prepared) -> Iterator[str]:
     """Yield what the tokenizer is judged by, if no option names it; without paths, because reports are published."""
-    for path in prepared.tokenizer.options.values():
-        yield f"tokenizer judged by {Path(str(path)).name}, which fits the dictionary"
+    if prepared.tokenizer.nearby:
+        yield f"tokenizer judged by {prepared.tokenizer.nearby}, found with the checkpoint"
 
 
 def _try_out(options: FolderOnlyOptions) -> Report:

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from prenorm.errors import UsageProblem
-from prenorm.options.facts import Kind, OptionGroup, argument_fields, option_fields, option_of
-from prenorm.options.language import command_name, field_name, is_python
+from prenorm.options.facts import Kind, OptionGroup, argument_fields, field_name, option_fields, option_of
+from prenorm.options.language import command_name, is_python
 from prenorm.options.values import TaskKind
 
 

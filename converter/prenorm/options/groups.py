@@ -15,6 +15,8 @@ from prenorm.options.facts import (
     OptionGroup,
     Section,
     StrPath,
+    field_name,
+    field_of,
     option,
     option_fields,
     option_of,
@@ -125,9 +127,10 @@ class ReferenceOptions(Options):
         """
         super().__post_init__()
         if self.reference == "fairseq" and self.fairseq_python is None:
+            reference, python = (field_of([type(self)], name) for name in ("reference", "fairseq_python"))
             raise UsageProblem(
-                "--reference fairseq needs --fairseq-python PATH",
-                advice="PATH is a Python that can import fairseq; make fairseq-env builds one",
+                f"{field_name(reference, 'fairseq')} needs {field_name(python, ...)}",
+                advice="That is a Python that can import fairseq; make fairseq-env builds one",
             )
 
 
@@ -320,7 +323,7 @@ class FolderOnlyOptions(_FolderOptions):
 
 VERIFY_MODES = Modes(
     (VerifyOptions, GoldenOptions, FolderOnlyOptions),
-    "verify needs one thing to judge by: a CHECKPOINT, a file of prenorm record with --golden, or --folder-only",
+    "verify needs one thing to judge by: a checkpoint, a file that record made, or the folder alone",
     "prenorm verify CHECKPOINT FOLDER, or verify FOLDER --golden FILE, or verify FOLDER --folder-only",
     "[CHECKPOINT] FOLDER",
 )

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from prenorm_model.config import RobertaPreLayerNormConfig
-from prenorm_model.fitting import ExpectedWeights, Fit
+from prenorm_model.fitting import ExpectedWeights, Fit, expected_weights
 from prenorm_model.folder import INDEX_FILE, WEIGHTS_FILE, variant_name, weight_files
 from prenorm_model.hub import Location
 from prenorm_model.loading import LoadingInfo, fit_strictly, loading_info, warn_of_fresh_weights
-from prenorm_model.naming import BASE_PREFIX, to_module
+from prenorm_model.naming import to_module
 from prenorm_model.torch.module import ConfiguredModule
 
 OLD_WEIGHTS_FILE, OLD_INDEX_FILE = "pytorch_model.bin", "pytorch_model.bin.index.json"
@@ -80,7 +80,7 @@ def load(
     tensors = options.state_dict.items() if options.state_dict is not None else _read(location, options)
     stored = {to_module(name, config.model_type): tensor for name, tensor in tensors}
     matched = fit_strictly(
-        cls.__name__, location, {name: tuple(tensor.shape) for name, tensor in stored.items()}, expected_weights(model),
+        cls.__name__, location, {name: tuple(tensor.shape) for name, tensor in stored.items()}, weights_of(model),
         ignore_mismatched_sizes=options.ignore_mismatched_sizes, ignore_unexpected_keys=options.ignore_unexpected_keys,
     )  # fmt: skip
     dtype = config.dtype if options.dtype in (None, "auto") else options.dtype
@@ -128,7 +128,7 @@ def one_device(device_map: Mapping[str, Any] | torch.device | str | int | None) 
         raise ValueError(f"device_map is {device_map!r}; it must be one device, such as 'cpu' or 'cuda:0'") from error
 
 
-def expected_weights(model: ConfiguredModule) -> ExpectedWeights:
+def weights_of(model: ConfiguredModule) -> ExpectedWeights:
     """Return what a model needs of a folder.
 
     Args:
@@ -137,17 +137,11 @@ def expected_weights(model: ConfiguredModule) -> ExpectedWeights:
     Returns:
         Names and shapes, and what may be missing.
     """
-    has_head = bool(model.base_prefix)
-    heads = [(name,) for name, _ in model.named_children() if has_head and name != BASE_PREFIX]
-    # Which the weights of an encoder, that is to become a decoder, lack in every layer.
-    cross_attention = tuple(name for name, _ in model.named_modules() if name.endswith(".crossattention"))
-    return ExpectedWeights(
-        shapes={name: tuple(parameter.shape) for name, parameter in model.saved_parameters().items()},
-        aliases=model.tied_names(model.config),
-        optional_parts=(*heads, (f"{BASE_PREFIX}.pooler" if has_head else "pooler",), cross_attention),
-        has_head=has_head,
+    shapes = {name: tuple(parameter.shape) for name, parameter in model.saved_parameters().items()}
+    return expected_weights(
+        shapes, model.tied_names(model.config), has_head=bool(model.base_prefix),
         are_embeddings_tied=model.config.tie_word_embeddings,
-    )
+    )  # fmt: skip
 
 
 def _fill(model: ConfiguredModule, tensors: Mapping[str, Tensor], matched: Fit, dtype: torch.dtype | None) -> None:

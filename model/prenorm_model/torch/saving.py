@@ -15,7 +15,7 @@ from torch import Tensor
 from prenorm_model.config import RobertaPreLayerNormConfig
 from prenorm_model.folder import shard_pattern
 from prenorm_model.saving import arrange, check_loadable, write_folder
-from prenorm_model.torch.loading import expected_weights, without_weights
+from prenorm_model.torch.loading import weights_of, without_weights
 from prenorm_model.torch.module import ConfiguredModule
 
 
@@ -90,5 +90,5 @@ def _check_fit(cls: type[ConfiguredModule], config: RobertaPreLayerNormConfig, t
         return  # a class of somebody's own, which only they can make
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # they came when the model itself was made
-        expected = expected_weights(without_weights(cls, config))
+        expected = weights_of(without_weights(cls, config))
     check_loadable(cls.__name__, {name: tuple(tensor.shape) for name, tensor in tensors.items()}, expected)

@@ -27,8 +27,8 @@ from helpers.cards import (
 )
 from helpers.checkpoints import save_edited
 from helpers.commands import run_main
-from helpers.paths import BPE, FIXTURES, MLM, OLD_TRANSFORMERS_PYTHON, SOURCES
-from helpers.waiting import PATIENCE
+from helpers.paths import BPE, FIXTURES, MLM
+from helpers.workers import old_transformers
 from prenorm import convert
 from prenorm.errors import UsageProblem
 
@@ -81,15 +81,12 @@ def test_every_block_of_code_runs_in_the_folder(
 
 
 def test_the_code_runs_in_the_older_transformers(tmp_path: Path) -> None:
-    environment = {**os.environ, "PYTHONPATH": SOURCES, "HF_HUB_OFFLINE": "1"}
     for name in ("masked-lm", "classifier", "encoder", "masked-lm without tokenizer"):
         (tmp_path / name).mkdir()
         folder = made(name, tmp_path / name)
-        script = "\n".join(blocks(card_of(folder), "python"))
-        done = subprocess.run(
-            [str(OLD_TRANSFORMERS_PYTHON), "-c", script], cwd=folder, env=environment, capture_output=True, text=True,
-            timeout=PATIENCE,
-        )  # fmt: skip
+        script = tmp_path / name / "card.py"
+        script.write_text("\n".join(blocks(card_of(folder), "python")))
+        done = old_transformers().run(script, cwd=folder)
         assert done.returncode == 0, done.stderr
         assert done.stdout.strip()
 
