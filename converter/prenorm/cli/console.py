@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.markup import escape as escape_markup
-from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
@@ -89,60 +88,6 @@ def table(*columns: str, title: str) -> Table:
     for column in columns:
         made.add_column(column, overflow="fold")
     return made
-
-
-class ConsoleProgress:
-    """Shows running work on stderr: bars where that is a terminal, warnings always, unless quiet."""
-
-    def __init__(self, *, quiet: bool = False) -> None:
-        """Prepare the bars; the first stage starts them.
-
-        Args:
-            quiet: show nothing.
-        """
-        self._console = Console(stderr=True, quiet=quiet, highlight=False)
-        self._bars = Progress(
-            TextColumn("{task.description:<10}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(),
-            console=self._console, disable=quiet or not self._console.is_terminal,
-        )  # fmt: skip
-        self._task: TaskID | None = None
-
-    def __enter__(self) -> ConsoleProgress:
-        """Return the progress."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Leave the last bar as it stands."""
-        self._bars.stop()
-
-    def stage(self, name: str, total: int) -> None:
-        """Fill the running bar, and begin another.
-
-        Args:
-            name: what the stage does.
-            total: its steps.
-        """
-        self._bars.start()
-        if self._task is not None:
-            self._bars.update(self._task, completed=self._bars.tasks[self._task].total)
-        self._task = self._bars.add_task(name, total=total)
-
-    def advance(self, steps: int) -> None:
-        """Move the bar on.
-
-        Args:
-            steps: how far.
-        """
-        if self._task is not None:
-            self._bars.advance(self._task, steps)
-
-    def warn(self, text: str) -> None:
-        """Print a warning above the bars.
-
-        Args:
-            text: one sentence.
-        """
-        self._console.print(f"[yellow]Warning:[/yellow] {escape(text)}", soft_wrap=True)
 
 
 def print_json(content: Mapping[str, object]) -> None:
