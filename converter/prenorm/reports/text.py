@@ -124,8 +124,8 @@ def times(factor: float) -> str:
     unit, size = next(pair for pair in units if factor >= pair[1] or pair[1] == 1)
     amount = factor / size
     step = 10.0 ** (math.floor(math.log10(amount)) - 1)  # of the second digit
-    shown = math.floor(amount / step * (1 + 1e-12)) * step
-    return f"{shown:,.0f}{unit} times" if step >= 1 else f"{shown:.1f}{unit} times"
+    rounded = math.floor(amount / step * (1 + 1e-12)) * step
+    return f"{rounded:,.0f}{unit} times" if step >= 1 else f"{rounded:.1f}{unit} times"
 
 
 def count(amount: int, noun: str) -> str:
