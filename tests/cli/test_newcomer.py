@@ -200,7 +200,7 @@ def test_python_finds_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert api.verify("checkpoint.pt", "checkpoint", strict=True).passed
     state = api.inspect("checkpoint.pt").tokenizer
     assert state is not None and state.files == "sentencepiece.model beside the checkpoint"
-    with pytest.raises(api.UsageProblem, match="contradict each other"):
+    with pytest.raises(api.UsageProblem, match=r"words=True: has no effect with no_tokenizer=True"):
         api.convert("checkpoint.pt", "other", no_tokenizer=True, words=True)
 
 

@@ -105,9 +105,7 @@ def _verify_by_checkpoint(options: VerifyOptions) -> Report:
 
 def _understood(checkpoint: Checkpoint, options: VerifyOptions, published: Published, rows: int | None) -> Prepared:
     """Understand a checkpoint; the tokenizer's files that lie near it are what the folder's is judged by, if it has one."""
-    named = named_options(
-        as_path(options.bpe_dir), as_path(options.sentencepiece), options.words, none=options.no_tokenizer
-    )
+    named = named_options(as_path(options.bpe_dir), as_path(options.sentencepiece), options.words)
     if named is None and not (published.path / TOKENIZER_FILE).is_file():
         options = replace(options, no_tokenizer=True)
     prepared = prepare(

@@ -131,9 +131,7 @@ def prepare_dictionary(
     Raises:
         UsageProblem: if the dictionary is missing where an option needs it, or does not fit.
     """
-    named = named_options(
-        as_path(options.bpe_dir), as_path(options.sentencepiece), options.words, none=options.no_tokenizer
-    )
+    named = named_options(as_path(options.bpe_dir), as_path(options.sentencepiece), options.words)
     if description.pad_id != USUAL_PAD_ID:
         if named or options.dictionary is not None:
             raise UsageProblem(

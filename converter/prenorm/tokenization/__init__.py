@@ -21,27 +21,22 @@ __all__ = [
 ]  # fmt: skip
 
 
-def named_options(bpe_dir: Path | None, sentencepiece: Path | None, words: bool, *, none: bool = False) -> str | None:
+def named_options(bpe_dir: Path | None, sentencepiece: Path | None, words: bool) -> str | None:
     """Return the one option that names a kind of tokenizer.
 
     Args:
         bpe_dir: the value of --bpe-dir.
         sentencepiece: the value of --sentencepiece.
         words: whether --words is given.
-        none: whether --no-tokenizer is given.
 
     Returns:
-        The option, as a sentence names it; None if there is none, or it is --no-tokenizer.
+        The option, as a sentence names it; None if there is none.
 
     Raises:
         UsageProblem: if there are several.
     """
     options = {"bpe_dir": bpe_dir is not None, "sentencepiece": sentencepiece is not None, "words": words}
     named = [spoken(option) for option, is_set in options.items() if is_set]
-    if none and named:
-        raise UsageProblem(
-            f"{spoken('no_tokenizer')} and {named[0]} contradict each other", advice="Leave one of them out"
-        )
     if len(named) > 1:
         raise UsageProblem(
             f"{' and '.join(named)} are different tokenizers",
