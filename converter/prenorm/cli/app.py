@@ -159,7 +159,7 @@ def convert(options: ConvertOptions, output: ReportOptions) -> None:
 
     Examples:
         prenorm convert checkpoint_best.pt
-        prenorm convert checkpoint_best.pt my-model --license mit
+        prenorm convert checkpoint_best.pt --push my-name/my-model
 
     Args:
         options: what is converted, and how.

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import threading
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from prenorm.cli.console import escape
+from prenorm.cli.console import escape, stderr
 
 _DELAY = 0.7  # seconds after which work is worth a bar; what is over sooner shows none
 
@@ -21,7 +20,7 @@ class ConsoleProgress:
         Args:
             quiet: show nothing.
         """
-        self._console = Console(stderr=True, quiet=quiet, highlight=False)
+        self._console = stderr(quiet=quiet)
         self._bars = Progress(
             TextColumn("{task.description:<11}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(),
             console=self._console, disable=quiet or not self._console.is_terminal,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -66,12 +67,30 @@ def escape(text: str) -> str:
 
 def stdout() -> Console:
     """Return the console for results."""
-    console = Console(highlight=False)
-    if console.is_terminal:
-        return console
+    return _console()
+
+
+def stderr(*, quiet: bool = False) -> Console:
+    """Return the console for errors, warnings and progress.
+
+    Args:
+        quiet: whether it shows nothing.
+
+    Returns:
+        The console.
+    """
+    return _console(stderr=True, quiet=quiet)
+
+
+def _console(*, stderr: bool = False, quiet: bool = False) -> Console:
+    console = Console(stderr=stderr, quiet=quiet, highlight=False)
     columns = os.environ.get("COLUMNS", "")
-    width = int(columns) if columns.isdecimal() else 0  # 0 is what some programs set that do not know
-    return Console(highlight=False, width=width or _PIPED_WIDTH)
+    width = int(columns) if columns.isdecimal() else None
+    if console.is_terminal and width != 0:
+        return console
+    # 0 is what some programs set that do not know; rich would print nothing at all.
+    usual = shutil.get_terminal_size().columns if console.is_terminal else _PIPED_WIDTH
+    return Console(stderr=stderr, quiet=quiet, highlight=False, width=width or usual)
 
 
 def table(*columns: str, title: str) -> Table:
@@ -128,7 +147,7 @@ def print_error(message: str, *, with_traceback: bool = False) -> None:
         from prenorm.hub.problems import redacted
 
         sys.stderr.write(redacted(traceback.format_exc()))
-    Console(stderr=True, highlight=False).print(f"[red]Error:[/red] {escape(message)}", soft_wrap=True)
+    stderr().print(f"[red]Error:[/red] {escape(message)}", soft_wrap=True)
 
 
 def print_next(commands: Sequence[str]) -> None:

@@ -189,7 +189,7 @@ def _explained(item: dataclasses.Field[Any]) -> str:
     if facts.choices:
         parts.append(f"One of {', '.join(facts.choices)}.")
     if item.default is None or item.default == ():
-        parts.append(f"Default: {facts.unset}.")
+        parts.append(f"Default: {facts.unset or item.default!r}.")
     elif item.default is not dataclasses.MISSING:
         parts.append(f"Default: {item.default!r}.")
     return " ".join(parts)
