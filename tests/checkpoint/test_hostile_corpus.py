@@ -92,7 +92,8 @@ def test_refused(
     else:
         assert inspected.code == item.code
         assert re.search(item.cause, one_sentence(inspected)), inspected.stderr
-        assert inspected.stdout == ""
+        said = json.loads(inspected.stdout)
+        assert (said["exit_code"], {*said}) == (item.code, {"error", "exit_code"})
 
 
 @pytest.mark.slow

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from helpers.commands import run_command, run_installed, run_main, start_command
+from helpers.commands import run_command, run_installed, run_main
 from helpers.paths import BPE, FIXTURES, MLM
 from helpers.planted_faults import configure
 from helpers.processor import children_seconds, within
@@ -48,37 +46,6 @@ def test_report_is_written_whatever_the_verdict(tmp_path: Path, monkeypatch: pyt
     assert not (tmp_path / "bad").exists()
     done = run_command("convert", MLM, tmp_path / "out", "--report", tmp_path / "parity.pdf")
     assert (done.returncode, "suffix" in done.stderr) == (2, True)
-
-
-def on_terminal(*arguments: str | Path) -> str:
-    """What the command writes to stderr if that is a terminal."""
-    leader, follower = pty.openpty()
-    command = start_command(*arguments, stderr=follower, env={**os.environ, "TERM": "xterm", "COLUMNS": "100"})
-    os.close(follower)
-    written = b""
-    while True:
-        try:
-            piece = os.read(leader, 4096)
-        except OSError:  # the terminal is closed when the program ends
-            break
-        if not piece:
-            break
-        written += piece
-    os.close(leader)
-    assert command.wait() == 0, written
-    return written.decode()
-
-
-@pytest.mark.slow
-def test_progress_is_shown_on_a_terminal_only(tmp_path: Path) -> None:
-    shown = on_terminal("convert", MLM, tmp_path / "out")
-    assert all(stage in shown for stage in ("Reading", "Writing", "Proving"))
-    assert "Writing" not in run_command("convert", MLM, tmp_path / "piped").stderr
-    assert "Recording" in on_terminal("record", MLM, tmp_path / "golden.npz")
-    assert on_terminal("inspect", MLM) == ""
-    for judged_by in ((MLM, tmp_path / "out"), (tmp_path / "out", "--golden", tmp_path / "golden.npz")):
-        assert "Proving" in on_terminal("verify", *judged_by)
-        assert on_terminal("verify", *judged_by, "--quiet") == ""
 
 
 def test_help_is_quick_and_says_the_defaults() -> None:

@@ -55,7 +55,7 @@ def test_a_sentencepiece_model_beside_the_checkpoint(source: Path, tmp_path: Pat
     assert code == 0, stderr
     assert "Tokenizer: sentencepiece, from sentencepiece.model beside the checkpoint" in stdout
     card = (tmp_path / "checkpoint" / "README.md").read_text()
-    assert "prenorm convert checkpoint.pt OUTPUT --sentencepiece sentencepiece.model\n" in card
+    assert "--sentencepiece sentencepiece.model\n" in card.partition("prenorm convert checkpoint.pt")[2]
     code, _, stderr = convert(tmp_path, "checkpoint.pt", "named", "--sentencepiece", MODELS[source], "--quiet")
     assert code == 0, stderr
     for name in ("tokenizer.json", "config.json", "model.safetensors"):
@@ -112,7 +112,13 @@ def test_the_files_lie_with_the_data_that_the_training_arguments_record(tmp_path
     code, stdout, stderr = convert(tmp_path, "checkpoint_best.pt")
     assert code == 0, stderr
     assert "from encoder.json and vocab.bpe in data-bin, which the training arguments record" in stdout
-    assert "--bpe-dir data-bin\n" in (tmp_path / "checkpoint_best" / "README.md").read_text()
+    card = (tmp_path / "checkpoint_best" / "README.md").read_text()
+    assert "--bpe-dir BPE_DIR\n" in card and "data-bin" not in card  # nothing of the arguments is told
+    verified = run_command("verify", "checkpoint_best.pt", "checkpoint_best", "--json", cwd=tmp_path)
+    assert verified.returncode == 0 and "data-bin" not in verified.stdout
+    assert json.loads(verified.stdout)["target"]["notes"] == [
+        "tokenizer judged by encoder.json and vocab.bpe, found with the checkpoint"
+    ]
 
 
 def test_words_are_not_taken_for_granted(tmp_path: Path) -> None:
@@ -194,7 +200,7 @@ def test_python_finds_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert api.verify("checkpoint.pt", "checkpoint", strict=True).passed
     state = api.inspect("checkpoint.pt").tokenizer
     assert state is not None and state.files == "sentencepiece.model beside the checkpoint"
-    with pytest.raises(api.UsageProblem, match="contradict each other"):
+    with pytest.raises(api.UsageProblem, match=r"words=True: has no effect with no_tokenizer=True"):
         api.convert("checkpoint.pt", "other", no_tokenizer=True, words=True)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers.commands import run_installed, start_command
+from helpers.commands import run_command, run_installed, start_command
 from helpers.paths import BPE, MLM, PRENORM
 
 
@@ -36,7 +36,36 @@ def test_an_error_is_printed_in_any_encoding() -> None:
     assert (done.returncode, done.stderr[:32]) == (2, r"Error: gr\xf6\xdfe\u2013\xdf.pt:")
 
 
-@pytest.mark.parametrize("arguments", [("inspect", MLM), ("inspect", MLM, "--json"), ("--help",)])
+@pytest.mark.parametrize("columns", ["", "0", "40", "60", "100"])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("inspect", "checkpoint_bst.pt"),
+        ("inspect", "none.pt", "--task", "masked-ml"),
+        ("inspect", "none.pt", "--taks", "masked-lm"),
+        ("convert", "none.pt", "--head", "topic", "--task", "encoder"),
+        ("completion", "bsh"),
+    ],
+    ids=" ".join,
+)
+def test_an_error_is_one_line_at_any_width(arguments: tuple[str, ...], columns: str, tmp_path: Path) -> None:
+    """A program that reads stderr gets whole sentences, and a terminal breaks them itself."""
+    done = run_command(*arguments, env={**os.environ, "COLUMNS": columns}, cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert done.stderr.startswith("Error: ") and done.stderr == done.stderr.rstrip() + "\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("inspect", MLM),
+        ("inspect", MLM, "--json"),
+        ("--help",),
+        ("convert", "--help"),
+        ("completion", "bash"),
+        ("completion", "zsh", "--json"),
+    ],
+)
 def test_a_reader_that_has_seen_enough_is_no_failure(arguments: tuple[str | Path, ...]) -> None:
     """The pipe is closed before the command writes its first line, which is earlier than any reader closes one."""
     reader, writer = os.pipe()

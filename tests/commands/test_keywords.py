@@ -74,7 +74,7 @@ def test_a_missing_argument_is_a_type_error(name: str) -> None:
 def test_arguments_can_be_named_and_progress_be_none(tmp_path: Path) -> None:
     result = prenorm.convert(output=tmp_path / "out", checkpoint=str(MLM), task=TaskKind.ENCODER, progress=None)
     assert result.output == tmp_path / "out"
-    assert result.plan.task.why == "--task encoder"
+    assert result.plan.task.why == 'task="encoder"'
     assert prenorm.verify(folder=result.output, checkpoint=MLM).passed
 
 
@@ -148,7 +148,7 @@ def test_a_number_out_of_bounds_is_a_usage_problem(name: str, value: float, mess
 def test_options_that_go_together_are_called_by_their_keywords() -> None:
     with pytest.raises(UsageProblem) as caught:
         prenorm.record(MLM, "golden.npz", reference="fairseq")
-    assert str(caught.value).startswith("reference fairseq needs fairseq_python PATH")
+    assert str(caught.value).startswith('reference="fairseq" needs fairseq_python=...')
     assert "--" not in str(caught.value)
 
 

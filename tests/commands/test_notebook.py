@@ -52,6 +52,7 @@ def test_an_inspection_is_a_table(outputs: dict[str, list[Any]]) -> None:
     assert "a pre-LayerNorm RoBERTa of 87 thousand parameters" in page
     assert "layers.0-2 x3 (16 each)" in page
     assert "prenorm.convert(" in page
+    assert "--" not in page
 
 
 @pytest.mark.parametrize("cell", ["convert", "report"])
@@ -80,3 +81,9 @@ def test_the_plot_is_a_picture(outputs: dict[str, list[Any]]) -> None:
 def test_a_saved_report_is_a_page(outputs: dict[str, list[Any]]) -> None:
     folder: Path = outputs["folder"][0]
     assert (folder / "parity.html").read_text().startswith("<!doctype html>")
+
+
+def test_an_error_speaks_python(outputs: dict[str, list[Any]]) -> None:
+    (error,) = (output for output in outputs["error"] if output.output_type == "error")
+    assert error.ename == "UsageProblem"
+    assert error.evalue == "out: exists already. Pass overwrite=True to replace it, or choose another output."

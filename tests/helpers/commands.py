@@ -55,6 +55,11 @@ def run_changed(
     return _server().run(SCRIPTS / "changed_command.py", json.dumps(changed), *arguments, **options)
 
 
+def start_changed(changed: Mapping[str, object], *arguments: str | Path, **options: Any) -> ForkedScript:
+    """Starts it so."""
+    return _server().start(SCRIPTS / "changed_command.py", json.dumps(changed), *arguments, **options)
+
+
 def run_installed(*arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
     """Runs the installed command in an interpreter of its own, where its start is what matters."""
     return subprocess.run([PRENORM, *map(str, arguments)], capture_output=True, text=True, timeout=PATIENCE, **options)

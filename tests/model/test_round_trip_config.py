@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from subprocess import PIPE, Popen
 from typing import Any
 
 import pytest
@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 import prenorm_model as model
 from helpers.model_pairs import SMALL
-from helpers.paths import OLD_TRANSFORMERS_PYTHON, SCRIPTS
+from helpers.paths import SCRIPTS
+from helpers.workers import old_transformers
 from prenorm_model import RobertaPreLayerNormConfig
 from prenorm_model.config_attributes import FIXED, INHERITED
 
@@ -101,11 +102,11 @@ def as_json(value: Any) -> Any:
 @pytest.fixture(scope="module")
 def old_reader() -> Iterator[Reader]:
     """Loads with transformers 4.57, in one process for all examples."""
-    assert OLD_TRANSFORMERS_PYTHON.exists(), "transformers 4.57 is not installed: run `make test`"
-    command = [str(OLD_TRANSFORMERS_PYTHON), str(SCRIPTS / "old_transformers_loading.py")]
-    with Popen(command, stdin=PIPE, stdout=PIPE, text=True) as process:
-        assert process.stdin is not None and process.stdout is not None
-        requests, answers = process.stdin, process.stdout
+    theirs, ours = os.pipe(), os.pipe()
+    script = old_transformers().start(SCRIPTS / "old_transformers_loading.py", stdin=theirs[0], stdout=ours[1])
+    for end in (theirs[0], ours[1]):
+        os.close(end)
+    with open(theirs[1], "w") as requests, open(ours[0]) as answers:  # noqa: PTH123
         assert answers.readline().startswith("4.57")
 
         def read(folder: Path, name: str, **options: Any) -> dict[str, Any]:
@@ -115,7 +116,7 @@ def old_reader() -> Iterator[Reader]:
             return answer
 
         yield read
-        requests.close()
+    assert script.wait() == 0
 
 
 def new_reader(folder: Path, name: str, **options: Any) -> dict[str, Any]:

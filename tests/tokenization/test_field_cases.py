@@ -117,7 +117,7 @@ def test_other_foreign_dictionaries_are_refused(
 
 
 def test_convert_says_which_tokenizer_a_foreign_dictionary_needs(tmp_path: Path) -> None:
-    with pytest.raises(UsageProblem, match="Give the sentencepiece model with --sentencepiece"):
+    with pytest.raises(UsageProblem, match=r"Give the sentencepiece model with sentencepiece=\.\.\."):
         convert(FOREIGN / "checkpoint.pt", tmp_path / "out", bpe_dir=BPE)
     assert not (tmp_path / "out").exists()
 

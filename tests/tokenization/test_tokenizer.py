@@ -123,7 +123,7 @@ def test_dictionary_of_another_tokenizer_is_refused() -> None:
         ("encoder.json", '{"a": "b"}', "is no table"),
         ("encoder.json", '{"a": 1, "b": 1}', "two tokens one number"),
         ("vocab.bpe", "#version: 0.2\nzz qq\n", "line 2 is no merge"),
-        ("vocab.bpe", None, "cannot be read"),
+        ("vocab.bpe", None, "does not exist"),
     ],
 )
 def test_damaged_bpe_files_are_named(tmp_path: Path, name: str, content: str | None, said: str) -> None:

@@ -139,9 +139,10 @@ def inspect(options: InspectOptions, output: InspectionOutput) -> int:
         With `--check` the exit code that `convert` would end with, else 0.
     """
     from prenorm.cli import console, inspection
+    from prenorm.cli.bars import ConsoleProgress
     from prenorm.commands.inspect import inspect as run
 
-    with console.ConsoleProgress() as progress:
+    with ConsoleProgress(quiet=output.quiet) as progress:
         result = run.with_options(replace(options, progress=progress))
     if output.as_json:
         console.print_json(result.to_dict())
@@ -158,7 +159,7 @@ def convert(options: ConvertOptions, output: ReportOptions) -> None:
 
     Examples:
         prenorm convert checkpoint_best.pt
-        prenorm convert checkpoint_best.pt my-model --license mit
+        prenorm convert checkpoint_best.pt --push my-name/my-model
 
     Args:
         options: what is converted, and how.
@@ -195,11 +196,12 @@ def verify(options: VerifyOptions | GoldenOptions | FolderOnlyOptions, output: R
     Returns:
         Whether the folder passed.
     """
-    from prenorm.cli import console, judgement
+    from prenorm.cli import judgement
+    from prenorm.cli.bars import ConsoleProgress
     from prenorm.commands.verify import verify as run
 
     output.check(options.folder)
-    with judgement.shown_if_it_fails(output), console.ConsoleProgress(quiet=output.quiet) as progress:
+    with judgement.shown_if_it_fails(output), ConsoleProgress(quiet=output.quiet) as progress:
         report = run.with_options(replace(options, progress=progress))
     judgement.show_judgement(report, output)
     return ExitCode.DONE if report.passed else ExitCode.PARITY_FAILED
@@ -217,13 +219,14 @@ def record(options: RecordOptions, output: ConsoleOptions) -> None:
         output: what is shown.
     """
     from prenorm.cli import console
+    from prenorm.cli.bars import ConsoleProgress
     from prenorm.commands.record import record as run
 
-    with console.ConsoleProgress() as progress:
+    with ConsoleProgress(quiet=output.quiet) as progress:
         golden = run.with_options(replace(options, progress=progress))
     if output.as_json:
         console.print_json(golden.facts)
-    else:
+    elif not output.quiet:
         console.print_recording(options.golden, golden.facts)
 
 
@@ -239,9 +242,10 @@ def push(options: PushOptions, output: ConsoleOptions) -> None:
         output: what is shown.
     """
     from prenorm.cli import console
+    from prenorm.cli.bars import ConsoleProgress
     from prenorm.commands.push import push as run
 
-    with resumable_push(options.folder), console.ConsoleProgress(quiet=output.quiet) as progress:
+    with resumable_push(options.folder), ConsoleProgress(quiet=output.quiet) as progress:
         result = run.with_options(replace(options, progress=progress))
     if output.as_json:
         console.print_json(result.to_dict())

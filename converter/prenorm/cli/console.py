@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.markup import escape as escape_markup
-from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
@@ -67,12 +67,30 @@ def escape(text: str) -> str:
 
 def stdout() -> Console:
     """Return the console for results."""
-    console = Console(highlight=False)
-    if console.is_terminal:
-        return console
+    return _console()
+
+
+def stderr(*, quiet: bool = False) -> Console:
+    """Return the console for errors, warnings and progress.
+
+    Args:
+        quiet: whether it shows nothing.
+
+    Returns:
+        The console.
+    """
+    return _console(stderr=True, quiet=quiet)
+
+
+def _console(*, stderr: bool = False, quiet: bool = False) -> Console:
+    console = Console(stderr=stderr, quiet=quiet, highlight=False)
     columns = os.environ.get("COLUMNS", "")
-    width = int(columns) if columns.isdecimal() else 0  # 0 is what some programs set that do not know
-    return Console(highlight=False, width=width or _PIPED_WIDTH)
+    width = int(columns) if columns.isdecimal() else None
+    if console.is_terminal and width != 0:
+        return console
+    # 0 is what some programs set that do not know; rich would print nothing at all.
+    usual = shutil.get_terminal_size().columns if console.is_terminal else _PIPED_WIDTH
+    return Console(stderr=stderr, quiet=quiet, highlight=False, width=width or usual)
 
 
 def table(*columns: str, title: str) -> Table:
@@ -89,60 +107,6 @@ def table(*columns: str, title: str) -> Table:
     for column in columns:
         made.add_column(column, overflow="fold")
     return made
-
-
-class ConsoleProgress:
-    """Shows running work on stderr: bars where that is a terminal, warnings always, unless quiet."""
-
-    def __init__(self, *, quiet: bool = False) -> None:
-        """Prepare the bars; the first stage starts them.
-
-        Args:
-            quiet: show nothing.
-        """
-        self._console = Console(stderr=True, quiet=quiet, highlight=False)
-        self._bars = Progress(
-            TextColumn("{task.description:<10}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(),
-            console=self._console, disable=quiet or not self._console.is_terminal,
-        )  # fmt: skip
-        self._task: TaskID | None = None
-
-    def __enter__(self) -> ConsoleProgress:
-        """Return the progress."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Leave the last bar as it stands."""
-        self._bars.stop()
-
-    def stage(self, name: str, total: int) -> None:
-        """Fill the running bar, and begin another.
-
-        Args:
-            name: what the stage does.
-            total: its steps.
-        """
-        self._bars.start()
-        if self._task is not None:
-            self._bars.update(self._task, completed=self._bars.tasks[self._task].total)
-        self._task = self._bars.add_task(name, total=total)
-
-    def advance(self, steps: int) -> None:
-        """Move the bar on.
-
-        Args:
-            steps: how far.
-        """
-        if self._task is not None:
-            self._bars.advance(self._task, steps)
-
-    def warn(self, text: str) -> None:
-        """Print a warning above the bars.
-
-        Args:
-            text: one sentence.
-        """
-        self._console.print(f"[yellow]Warning:[/yellow] {escape(text)}", soft_wrap=True)
 
 
 def print_json(content: Mapping[str, object]) -> None:
@@ -183,7 +147,7 @@ def print_error(message: str, *, with_traceback: bool = False) -> None:
         from prenorm.hub.problems import redacted
 
         sys.stderr.write(redacted(traceback.format_exc()))
-    Console(stderr=True, highlight=False).print(f"[red]Error:[/red] {escape(message)}", soft_wrap=True)
+    stderr().print(f"[red]Error:[/red] {escape(message)}", soft_wrap=True)
 
 
 def print_next(commands: Sequence[str]) -> None:

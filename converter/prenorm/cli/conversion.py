@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from prenorm.cli import console
+from prenorm.cli.bars import ConsoleProgress
 from prenorm.cli.judgement import print_examples, print_parity, print_verdict, shown_if_it_fails
 from prenorm.cli.output import ReportOptions
 from prenorm.cli.signals import resumable_push
@@ -27,7 +28,7 @@ def convert(options: ConvertOptions, output: ReportOptions) -> Conversion:
         ProofFailed: if the written model does not compute the same, or not all was judged that must be; the report is shown
             then.
     """
-    with shown_if_it_fails(output), console.ConsoleProgress(quiet=output.quiet) as progress:
+    with shown_if_it_fails(output), ConsoleProgress(quiet=output.quiet) as progress:
         result = run.with_options(replace(options, progress=progress))
     output.write(result.report)
     return result
@@ -53,7 +54,7 @@ def convert_and_push(options: ConvertAndPushOptions, output: ReportOptions) -> N
     result = convert(options, output)
     if not output.as_json and not output.quiet:
         print_conversion(result)
-    with resumable_push(options.output), console.ConsoleProgress(quiet=output.quiet) as progress:
+    with resumable_push(options.output), ConsoleProgress(quiet=output.quiet) as progress:
         pushed = push.with_options(replace(publication, progress=progress))
     if output.as_json:
         console.print_json({**as_json(result), "push": pushed.to_dict()})

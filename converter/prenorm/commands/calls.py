@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from prenorm.folder.card.command import quoted
 from prenorm.options import OptionGroup, StrPath, option_fields
-from prenorm.options.language import command_name, field_name, is_python
+from prenorm.options.facts import field_name
+from prenorm.options.language import command_name, is_python
 
 
 def call_text(verb: str, arguments: tuple[StrPath, ...], options: OptionGroup, more: Mapping[str, object]) -> str:

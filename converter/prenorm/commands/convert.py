@@ -23,6 +23,7 @@ from prenorm.mapping.plan import ConversionPlan
 from prenorm.mapping.understood import Prepared, prepare
 from prenorm.mapping.warnings import NOT_JUDGED
 from prenorm.options import ConvertOptions
+from prenorm.options.language import command_name
 from prenorm.reports.failure import ParityFailed, require_all_judged
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ def _failure(report: Report, output: Path) -> ParityFailed:
         + f"), so {output} was not written",
         report=report,
         problems=[*report.causes, *(f"'{name}' is not bit-equal to its source" for name in unequal)],
-        advice="This is a fault of prenorm: please report it with the output of prenorm inspect",
+        advice=f"This is a fault of prenorm: please report it with the output of {command_name('inspect')}",
     )
 
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
-import re
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ParamSpec, Protocol, TypeVar, cast, get_type_hints, overload
 
-from prenorm.errors import UsageProblem
 from prenorm.options import (
     Kind,
     Modes,
@@ -18,7 +16,6 @@ from prenorm.options import (
     argument_fields,
     check_call,
     field_of,
-    flag_of,
     option_fields,
     option_of,
 )
@@ -117,10 +114,7 @@ def _keyword_function(function: Callable[[Any], Any], modes: Modes[Any]) -> Call
     def call(*arguments: object, **keywords: object) -> Any:
         if unknown := keywords.keys() - signature.parameters.keys():
             raise TypeError(f"{function.__name__}() got an unexpected keyword argument '{unknown.pop()}'")
-        try:
-            options = _options(function.__name__, modes, arguments, keywords)
-        except UsageProblem as error:
-            raise _in_keywords(error, modes) from None
+        options = _options(function.__name__, modes, arguments, keywords)
         if options.progress is not None or not in_notebook():
             return function(options)
         with NotebookProgress() as progress:
@@ -195,18 +189,7 @@ def _explained(item: dataclasses.Field[Any]) -> str:
     if facts.choices:
         parts.append(f"One of {', '.join(facts.choices)}.")
     if item.default is None or item.default == ():
-        parts.append(f"Default: {facts.unset}.")
+        parts.append(f"Default: {facts.unset or item.default!r}.")
     elif item.default is not dataclasses.MISSING:
         parts.append(f"Default: {item.default!r}.")
     return " ".join(parts)
-
-
-def _in_keywords(error: UsageProblem, modes: Modes[Any]) -> UsageProblem:
-    """Return the error with keywords where it names options of the command line."""
-    names = {flag_of(item): item.name for group in modes.groups for item in option_fields(group)}
-
-    def named(text: str) -> str:
-        return re.sub(r"--[a-z][a-z-]*", lambda matched: names.get(matched[0], matched[0]), text)
-
-    subject = None if error.subject is None else named(error.subject)
-    return UsageProblem(named(error.cause), subject=subject, advice=named(error.advice))

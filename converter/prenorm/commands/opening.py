@@ -20,6 +20,7 @@ from prenorm.hub import (
     is_repo,
 )
 from prenorm.options import SourceOptions, as_path
+from prenorm.options.spoken import spoken
 from prenorm.parts import are_siblings, open_checkpoint
 from prenorm.progress import Progress
 from prenorm.tokenization import gpt2
@@ -90,7 +91,8 @@ def gpt2_files(options: SourceOptions, *, may_fetch: bool) -> Callable[[], Path 
                 subject=problem.subject,
                 advice=(
                     f"Where there is a network, `hf download {gpt2.REPO_ID} {names} --revision {gpt2.COMMIT} --local-dir "
-                    f"gpt2_bpe` gets them (fairseq's encoder.json and vocab.bpe are the same); then give --bpe-dir gpt2_bpe"
+                    f"gpt2_bpe` gets them (fairseq's encoder.json and vocab.bpe are the same); then give "
+                    f"{spoken('bpe_dir', 'gpt2_bpe')}"
                 ),
             ) from problem
 
@@ -124,7 +126,7 @@ def open_folder(
     check_not_set_aside(Path(place))  # before `out/model`, which a killed run left absent, is taken for a repo
     if not is_repo(place):
         if revision is not None:
-            raise UsageProblem("--revision is for a repo on the Hub", subject=place, advice="Leave it out")
+            raise UsageProblem(f"{spoken('revision')} is for a repo on the Hub", subject=place, advice="Leave it out")
         return open_published(Path(place), rewritten)
     commit = download_folder(str(place), revision, downloaded, progress=progress)
     published = open_published(downloaded, rewritten)

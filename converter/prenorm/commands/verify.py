@@ -105,9 +105,7 @@ def _verify_by_checkpoint(options: VerifyOptions) -> Report:
 
 def _understood(checkpoint: Checkpoint, options: VerifyOptions, published: Published, rows: int | None) -> Prepared:
     """Understand a checkpoint; the tokenizer's files that lie near it are what the folder's is judged by, if it has one."""
-    named = named_options(
-        as_path(options.bpe_dir), as_path(options.sentencepiece), options.words, none=options.no_tokenizer
-    )
+    named = named_options(as_path(options.bpe_dir), as_path(options.sentencepiece), options.words)
     if named is None and not (published.path / TOKENIZER_FILE).is_file():
         options = replace(options, no_tokenizer=True)
     prepared = prepare(
@@ -120,8 +118,8 @@ def _understood(checkpoint: Checkpoint, options: VerifyOptions, published: Publi
 
 def _nearby(prepared: Prepared) -> Iterator[str]:
     """Yield what the tokenizer is judged by, if no option names it; without paths, because reports are published."""
-    for path in prepared.tokenizer.options.values():
-        yield f"tokenizer judged by {Path(str(path)).name}, which fits the dictionary"
+    if prepared.tokenizer.nearby:
+        yield f"tokenizer judged by {prepared.tokenizer.nearby}, found with the checkpoint"
 
 
 def _try_out(options: FolderOnlyOptions) -> Report:

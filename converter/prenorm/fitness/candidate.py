@@ -34,6 +34,7 @@ from prenorm.files import (
 from prenorm.fitness.finding import NotRun
 from prenorm.folder.published import Published, read_stored
 from prenorm.options import AUTO_CLASSES, TaskKind
+from prenorm.options.spoken import spoken
 
 # Keys of config.json and tokenizer_config.json that name code to be loaded from the folder or the Hub.
 CODE_KEYS = ("auto_map", "custom_pipelines", "attn_implementation", "_attn_implementation", "experts_implementation")
@@ -257,7 +258,7 @@ def require_transformers() -> None:
         library("transformers")
     except ImportError as error:
         raise UsageProblem(
-            "--folder-only needs transformers, which is not installed",
+            f"{spoken('folder_only')} needs transformers, which is not installed",
             advice='Install it with pip install "prenorm[fitness]"',
         ) from error
 

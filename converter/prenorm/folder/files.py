@@ -12,6 +12,7 @@ from prenorm.checkpoint.dtypes import SAFETENSORS_NAMES, byte_count, torch_dtype
 from prenorm.checkpoint.tensors import SourceTensor, tensor_bytes
 from prenorm.errors import UnreadableCheckpoint
 from prenorm.files import INDEX_FILE, WEIGHTS_FILE
+from prenorm.options.spoken import spoken
 from prenorm.rules.rows import Row
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def write_weights(folder: Path, rows: Sequence[Row], *, source: str, allow_nonfi
             f"{len(nonfinite)} tensors hold NaN or infinity, so parity could not be judged",
             subject=source,
             problems=[f"'{key}'" for key in nonfinite],
-            advice="Use an earlier checkpoint of the run, or pass --allow-nonfinite to convert without a verdict:",
+            advice=f"Use an earlier checkpoint of the run, or pass {spoken('allow_nonfinite')} to convert without a verdict:",
         )
     if len(shards) > 1:
         total = sum(row_nbytes(row) for row in rows)

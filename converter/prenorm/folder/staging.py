@@ -20,9 +20,18 @@ from pathlib import Path
 from prenorm.errors import UsageProblem
 from prenorm.files import CONFIG_FILE, REPORT_FILE, or_nearest
 from prenorm.folder.filesystem import alone_in, exchange, lock_folder, rename_new, sync
+from prenorm.options.language import command_name
+from prenorm.options.spoken import spoken
 
-_ANOTHER = "Choose another OUTPUT"
-_OVERWRITE = "Pass --overwrite to replace it, or choose another OUTPUT"
+
+def _another() -> str:
+    return f"Choose another {spoken('output')}"
+
+
+def _overwrite() -> str:
+    return f"Pass {spoken('overwrite')} to replace it, or choose another {spoken('output')}"
+
+
 _STAGING, _OLD = "prenorm-staging", "prenorm-old"
 # What shows that an existing folder is a model folder, so that --overwrite cannot eat somebody's home directory.
 _MODEL_FILES = (CONFIG_FILE, REPORT_FILE)
@@ -48,7 +57,7 @@ def check_output(output: Path, *, overwrite: bool, inputs: Iterable[Path]) -> No
         )
     # Read as well: leftovers of killed runs are looked for in it, and it is synced once OUTPUT is in place.
     if not os.access(parent, os.R_OK | os.W_OK | os.X_OK):
-        raise UsageProblem("the folder it should go into is read-only or unreadable", subject=output, advice=_ANOTHER)
+        raise UsageProblem("the folder it should go into is read-only or unreadable", subject=output, advice=_another())
     with alone_in(parent):
         _settle_old(output)
         if os.path.lexists(output):
@@ -56,7 +65,7 @@ def check_output(output: Path, *, overwrite: bool, inputs: Iterable[Path]) -> No
     target = output.resolve()
     for path in inputs:
         if target in (path.resolve(), *path.resolve().parents) and os.path.lexists(output):
-            raise UsageProblem(f"the input {path.name} lies in it and would be lost", subject=output, advice=_ANOTHER)
+            raise UsageProblem(f"the input {path.name} lies in it and would be lost", subject=output, advice=_another())
 
 
 def check_not_set_aside(folder: Path) -> None:
@@ -76,23 +85,23 @@ def check_not_set_aside(folder: Path) -> None:
         remains = [] if os.path.lexists(folder) else _named(folder, _OLD)
     if remains:
         raise UsageProblem(
-            f"is missing: prenorm convert was killed while it replaced the folder, and the old one is {remains[0]}",
+            f"is missing: {command_name('convert')} was killed while it replaced the folder, and the old one is {remains[0]}",
             subject=folder,
-            advice="Run that prenorm convert again, or rename the old folder back",
+            advice=f"Run that {command_name('convert')} again, or rename the old folder back",
         )
 
 
 def _check_existing(output: Path, *, overwrite: bool) -> None:
     """Refuse an existing OUTPUT that may not be replaced."""
     if not overwrite:
-        raise UsageProblem("exists already", subject=output, advice=_OVERWRITE)
+        raise UsageProblem("exists already", subject=output, advice=_overwrite())
     if output.is_symlink() or not output.is_dir():
-        raise UsageProblem("exists and is no folder, so it is not replaced", subject=output, advice=_ANOTHER)
+        raise UsageProblem("exists and is no folder, so it is not replaced", subject=output, advice=_another())
     if not os.access(output, os.R_OK | os.W_OK | os.X_OK):  # its files could not be removed
-        raise UsageProblem("exists and is read-only, so it is not replaced", subject=output, advice=_ANOTHER)
+        raise UsageProblem("exists and is read-only, so it is not replaced", subject=output, advice=_another())
     if any(output.iterdir()) and not any((output / name).is_file() for name in _MODEL_FILES):
         raise UsageProblem(
-            "exists and holds no model (no config.json), so it is not replaced", subject=output, advice=_ANOTHER
+            "exists and holds no model (no config.json), so it is not replaced", subject=output, advice=_another()
         )
 
 
@@ -158,7 +167,7 @@ def _take_place(folder: Path, output: Path, *, overwrite: bool) -> None:
     try:
         rename_new(folder, output)
     except FileExistsError as error:
-        raise UsageProblem("was created while the conversion ran", subject=output, advice=_OVERWRITE) from error
+        raise UsageProblem("was created while the conversion ran", subject=output, advice=_overwrite()) from error
 
 
 def _replace_in_two_steps(folder: Path, output: Path) -> None:
@@ -238,7 +247,7 @@ def _make_locked(folder: Path) -> int | None:
     try:
         folder.mkdir()
     except OSError as error:
-        raise UsageProblem(f"cannot be made ({error.strerror})", subject=folder, advice=_ANOTHER) from error
+        raise UsageProblem(f"cannot be made ({error.strerror})", subject=folder, advice=_another()) from error
     lock = lock_folder(folder)
     if lock is not None and not folder.exists():
         os.close(lock)

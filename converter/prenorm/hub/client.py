@@ -6,7 +6,6 @@ in Retry-After. In a push every failure reaches `Requests` at once, which says w
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -57,8 +56,7 @@ def prepare_client(timeout: float, *, repeats: bool) -> None:
         huggingface_hub.close_session()
         huggingface_hub.set_client_factory(make)
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    if not sys.stderr.isatty():
-        utils.disable_progress_bars()  # type: ignore[attr-defined]
+    utils.disable_progress_bars()  # type: ignore[attr-defined]  # what is transferred is a stage of our own
 
 
 def _at_once(send: Callable[..., Any]) -> Callable[..., Any]:

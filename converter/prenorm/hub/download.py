@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -22,6 +22,7 @@ from prenorm.hub.client import check_token, prepare_client
 from prenorm.hub.publishable import PublishableFile
 from prenorm.hub.remote import RemoteRepo, read_repo
 from prenorm.hub.retries import Requests, RetryPolicy
+from prenorm.hub.transfer import counted_in
 from prenorm.progress import Progress, Silent
 
 _TOKENIZER_FILES = (*TOKENIZER_SOURCES, TOKENIZER_CONFIG_FILE, *TOKENIZER_SUPPLEMENTS)
@@ -83,9 +84,8 @@ def download_folder(
             f"the repo has no {CONFIG_FILE}, so it is no model", subject=repo_id, advice="Check the repo id"
         )
     wanted = [CONFIG_FILE, *_TOKENIZER_FILES, *_weight_files(snapshot)]
-    for name in wanted:
-        if name in snapshot.repo.files:
-            (into / name).symlink_to(snapshot.download(name).resolve())
+    for name, path in snapshot.download_all([name for name in wanted if name in snapshot.repo.files]).items():
+        (into / name).symlink_to(path.resolve())
     return snapshot.repo.commit
 
 
@@ -119,10 +119,13 @@ def download_checkpoint(
             advice="Check the path and the revision",
         )
     checkpoint = PurePosixPath(file.path)
-    for path in map(PurePosixPath, snapshot.repo.files):
-        if path != checkpoint and path.parent == checkpoint.parent and is_needed(path.name):
-            snapshot.download(str(path))
-    return snapshot.download(file.path), HubOrigin(file, snapshot.repo.commit, snapshot.repo.files[file.path].sha256)
+    siblings = [
+        str(path)
+        for path in map(PurePosixPath, snapshot.repo.files)
+        if path != checkpoint and path.parent == checkpoint.parent and is_needed(path.name)
+    ]
+    paths = snapshot.download_all([*siblings, file.path])
+    return paths[file.path], HubOrigin(file, snapshot.repo.commit, snapshot.repo.files[file.path].sha256)
 
 
 @dataclass(frozen=True)
@@ -149,6 +152,30 @@ class _Snapshot:
             )
         return cls(requests, repo)
 
+    def download_all(self, names: Sequence[str]) -> dict[str, Path]:
+        """Download files as one stage, of which those in the cache are no part.
+
+        Args:
+            names: the files' names in the repo.
+
+        Returns:
+            Their paths in the cache.
+
+        Raises:
+            HubProblem: if the Hub does not hand one out.
+            UnreadableCheckpoint: if what arrives is, each time, not what the Hub says it has.
+        """
+        missing = sum(self.repo.files[name].size for name in names if self._cached(name) is None)
+        if missing:
+            self.requests.progress.stage("Downloading", missing)
+        return {name: self.download(name) for name in names}
+
+    def _cached(self, name: str) -> str | None:
+        from huggingface_hub import try_to_load_from_cache
+
+        path = try_to_load_from_cache(self.requests.repo_id, name, revision=self.repo.commit)
+        return path if isinstance(path, str) else None
+
     def download(self, name: str) -> Path:
         """Download a file into the cache, and return its path there.
 
@@ -164,14 +191,13 @@ class _Snapshot:
             HubProblem: if the Hub does not hand it out.
             UnreadableCheckpoint: if what arrives is, each time, not what the Hub says it has.
         """
-        from huggingface_hub import hf_hub_download, try_to_load_from_cache
+        from huggingface_hub import hf_hub_download
 
-        announced = self.repo.files[name]
-        commit, repo_id = self.repo.commit, self.requests.repo_id
-        cached = try_to_load_from_cache(repo_id, name, revision=commit)
+        announced, cached = self.repo.files[name], self._cached(name)
+        counted = counted_in(self.requests.progress)
 
         def request() -> Path:
-            path = Path(hf_hub_download(repo_id, name, revision=commit))
+            path = Path(hf_hub_download(self.requests.repo_id, name, revision=self.repo.commit, **counted))
             # huggingface_hub compares sizes only. What is in the cache was compared with its sum when it came.
             if str(path) != cached and not announced.has_content_of(PublishableFile.at(path, Silent())):
                 path.resolve().unlink()  # a wrong file in the cache would be taken for the right one ever after

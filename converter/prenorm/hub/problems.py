@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from prenorm.errors import HubProblem, PrenormError, UsageProblem
 from prenorm.files import CARD_FILE
+from prenorm.options.spoken import spoken
 
 _LOG_IN = "Log in with `hf auth login`, or set HF_TOKEN"
 _TEMPORARY = frozenset({408, 409, 412, 425, 429})
@@ -191,7 +192,8 @@ def to_problem(error: Exception, repo_id: str, action: str, attempts: int = 1) -
         return UsageProblem(
             f"the Hub refuses the card's front matter: {_one_line(str(error))}",
             subject=CARD_FILE,
-            advice="Convert again with a --card, --license, --language or --base-model that is valid",
+            advice="Convert again with a valid "
+            + ", ".join(map(spoken, ("card", "license", "language", "base_model"))),
         )
     if status is not None:
         return _refusal(error, status, repo_id, action, attempts)
@@ -219,7 +221,7 @@ def _refusal(error: Exception, status: int, repo_id: str, action: str, attempts:
         403: (
             f"the token has not the right needed for {action}",
             "Use a token of the role 'write', or a fine-grained one with write access to this repo or organization; "
-            "for --pull-request one that may open pull requests",
+            f"for {spoken('pull_request')} one that may open pull requests",
         ),
         404: (no_repo, f"Check the name. {_LOG_IN} for a private one"),
         409: (f"the Hub says that {action} conflicts with something else going on", "Run the command again"),

@@ -13,11 +13,16 @@ from typing import Any
 
 from prenorm.errors import NotProven, UsageProblem
 from prenorm.files import CARD_FILE, REPORT_FILE, or_nearest
+from prenorm.options.language import command_name
+from prenorm.options.spoken import spoken
 from prenorm.progress import Progress
 
 _MOST_REPORT_BYTES = 256 << 20
 _CHUNK = 4 << 20
-_CONVERT = "Convert the checkpoint again; a card of your own goes in with --card"
+
+
+def _convert() -> str:
+    return f"Convert the checkpoint again; a card of your own goes in with {spoken('card', ...)}"
 
 
 @dataclass(frozen=True)
@@ -169,7 +174,7 @@ def check_folder(folder: Path, progress: Progress) -> Publishable:
         raise NotProven(
             "the folder is not the one that was proven",
             subject=folder,
-            advice=f"{_CONVERT}. Nothing was sent:",
+            advice=f"{_convert()}. Nothing was sent:",
             problems=problems,
         )
     report_file = _hashed(folder / REPORT_FILE, progress)
@@ -181,25 +186,25 @@ def check_folder(folder: Path, progress: Progress) -> Publishable:
 def _read_report(folder: Path) -> dict[str, Any]:
     """Return the content of the folder's report."""
     if not folder.is_dir():
-        advice = or_nearest(folder, "Give a folder that prenorm convert wrote")
+        advice = or_nearest(folder, f"Give a folder that {command_name('convert')} wrote")
         raise UsageProblem("is no folder", subject=folder, advice=advice)
     path = folder / REPORT_FILE
     if path.exists() and not path.is_file():
-        raise UsageProblem("is no file", subject=path, advice=_CONVERT)
+        raise UsageProblem("is no file", subject=path, advice=_convert())
     try:
         if path.stat().st_size > _MOST_REPORT_BYTES:
-            raise UsageProblem("is too large for a report", subject=path, advice=_CONVERT)
+            raise UsageProblem("is too large for a report", subject=path, advice=_convert())
         report = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise UsageProblem(
             f"has no {REPORT_FILE}, so nothing says that it computes what its checkpoint does",
             subject=folder,
-            advice="Push a folder that prenorm convert wrote",
+            advice=f"Push a folder that {command_name('convert')} wrote",
         ) from error
     except (ValueError, RecursionError) as error:
-        raise UsageProblem("is no JSON", subject=path, advice=_CONVERT) from error
+        raise UsageProblem("is no JSON", subject=path, advice=_convert()) from error
     if not isinstance(report, dict):
-        raise UsageProblem("is no parity report", subject=path, advice=_CONVERT)
+        raise UsageProblem("is no parity report", subject=path, advice=_convert())
     return report
 
 
@@ -207,7 +212,7 @@ def _check_verdict(path: Path, report: dict[str, Any]) -> None:
     """Refuse a report unless its verdict and every check that it rests on are passed."""
     checks, disagreements = report.get("checks"), report.get("disagreements")
     if not isinstance(checks, list) or not checks or not all(isinstance(check, dict) for check in checks):
-        raise UsageProblem("is no parity report", subject=path, advice=_CONVERT)
+        raise UsageProblem("is no parity report", subject=path, advice=_convert())
     failed = [
         str(check.get("name"))
         for check in checks
@@ -231,13 +236,13 @@ def _listed(path: Path, report: dict[str, Any]) -> dict[str, str]:
     files = target.get("files") if isinstance(target, dict) else None
     if not isinstance(files, list) or not files:
         raise UsageProblem(
-            "lists no files: it is of a verification, not of a conversion", subject=path, advice=_CONVERT
+            "lists no files: it is of a verification, not of a conversion", subject=path, advice=_convert()
         )
     sums = {}
     for file in files:
         name, sha256 = (file.get("name"), file.get("sha256")) if isinstance(file, dict) else (None, None)
         if not isinstance(name, str) or not isinstance(sha256, str) or Path(name).name != name:
-            raise UsageProblem("lists files in a way that is not ours", subject=path, advice=_CONVERT)
+            raise UsageProblem("lists files in a way that is not ours", subject=path, advice=_convert())
         sums[name] = sha256
     return sums
 

@@ -13,6 +13,7 @@ from prenorm.hub.publishable import Publishable, check_folder
 from prenorm.hub.remote import Changes
 from prenorm.hub.retries import Requests, RetryPolicy
 from prenorm.hub.sending import Destination, Sending
+from prenorm.options.spoken import spoken
 from prenorm.progress import Progress, Silent
 
 
@@ -112,7 +113,7 @@ def push_folder(
     progress = progress or Silent()
     if pull_request and revision is not None:
         raise UsageProblem(
-            "a pull request is always against the main branch", subject="--revision", advice="Leave one out"
+            "a pull request is always against the main branch", subject=spoken("revision"), advice="Leave one out"
         )
     content = check_folder(Path(folder), progress)
     check_push(repo_id, needs_token=not dry_run)

@@ -15,6 +15,7 @@ from prenorm.hub.publishable import Publishable, PublishableFile
 from prenorm.hub.pull_requests import PullRequests
 from prenorm.hub.remote import Changes, RemoteRepo, changes_between, earlier_files, read_repo
 from prenorm.hub.retries import Requests
+from prenorm.options.spoken import spoken
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete
@@ -128,7 +129,9 @@ class Sending:
         repo = self._look()
         if repo is not None and self._destination.private and not repo.private:
             raise UsageProblem(
-                "the repo is there already, and it is public", subject=self._repo_id, advice="Leave --private out"
+                "the repo is there already, and it is public",
+                subject=self._repo_id,
+                advice=f"Leave {spoken('private')} out",
             )
         return repo
 

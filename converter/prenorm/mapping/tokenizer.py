@@ -25,6 +25,7 @@ class TokenizerChoice:
     Attributes:
         tokenization: the tokenizer; None if none is made.
         files: what it is made of, in words; empty if none is made.
+        nearby: the names of the files, if no option named them and they lay on this machine.
         options: the option that names files which no option named, by its field: with it the command makes the same again.
         unfit: a sentence for each file that lies nearby and is not used.
         lacking: why no tokenizer is made, unless the user wants none; empty where one is.
@@ -33,6 +34,7 @@ class TokenizerChoice:
 
     tokenization: Tokenization | None = None
     files: str = ""
+    nearby: str = ""
     options: Mapping[str, object] = field(default_factory=dict)
     unfit: tuple[str, ...] = ()
     lacking: str = ""
@@ -80,7 +82,7 @@ def choose_tokenizer(
         return TokenizerChoice(named, _GPT2 if is_gpt2 else printable(path.name or str(path)))
     nearby, unfit = find_tokenizer(dictionary, places)
     if nearby is not None:
-        return TokenizerChoice(nearby.tokenization, nearby.files, nearby.option, unfit)
+        return TokenizerChoice(nearby.tokenization, nearby.files, nearby.names, nearby.option, unfit)
     if gpt2.is_published_dictionary(dictionary) and gpt2_files is not None:
         choice = _published(dictionary, gpt2_files)
         return replace(choice, unfit=unfit)
@@ -99,7 +101,7 @@ def _published(dictionary: Dictionary, gpt2_files: Gpt2Files) -> TokenizerChoice
         )
     if folder is None:
         return TokenizerChoice(files=_GPT2, options=option, fetches=True)
-    return TokenizerChoice(plan_tokenization(dictionary, folder, None, False), _GPT2, option)
+    return TokenizerChoice(plan_tokenization(dictionary, folder, None, False), _GPT2, options=option)
 
 
 def places_of(checkpoint: Path, arguments: Arguments) -> tuple[Place, ...]:

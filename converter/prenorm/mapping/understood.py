@@ -13,6 +13,7 @@ from prenorm.mapping.task import choose_task
 from prenorm.mapping.tokenizer import Gpt2Files, TokenizerChoice, choose_tokenizer, places_of
 from prenorm.mapping.warnings import unfit_neighbour, warnings
 from prenorm.options import SourceOptions, as_path
+from prenorm.options.spoken import spoken
 from prenorm.parts.model_parallel import vocabulary_multiple
 from prenorm.source.arguments import Arguments, find_arguments
 from prenorm.source.contents import model_tensors
@@ -104,11 +105,12 @@ def _without_dictionary(
     fault = unfit_neighbour(source, description.vocab_size, multiple)
     if fault is None:
         return TokenizerChoice(
-            lacking="there is no dict.txt beside the checkpoint; copy it there from the training data, or give it with --dict"
+            lacking="there is no dict.txt beside the checkpoint; copy it there from the training data, or give it with "
+            f"{spoken('dictionary', ...)}"
         )
     return TokenizerChoice(
         unfit=(f"dict.txt beside the checkpoint is not used: {fault}",),
-        lacking="give the dict.txt of the training run with --dict",
+        lacking=f"give the dict.txt of the training run with {spoken('dictionary', ...)}",
     )
 
 
@@ -129,15 +131,13 @@ def prepare_dictionary(
     Raises:
         UsageProblem: if the dictionary is missing where an option needs it, or does not fit.
     """
-    named = named_options(
-        as_path(options.bpe_dir), as_path(options.sentencepiece), options.words, none=options.no_tokenizer
-    )
+    named = named_options(as_path(options.bpe_dir), as_path(options.sentencepiece), options.words)
     if description.pad_id != USUAL_PAD_ID:
         if named or options.dictionary is not None:
             raise UsageProblem(
                 f"the pad has id {description.pad_id}, so the dictionary's first rows are not <s> <pad> </s> <unk>, and no "
                 "tokenizer can be made of it",
-                advice=f"Leave --dict and {named or '--bpe-dir'} out",
+                advice=f"Leave {spoken('dictionary')} and {named or spoken('bpe_dir')} out",
             )
         return None
     path = find_dictionary(source, as_path(options.dictionary))
@@ -148,7 +148,7 @@ def prepare_dictionary(
         if named:
             raise UsageProblem(
                 f"{named} needs fairseq's dictionary, and there is no dict.txt beside the checkpoint",
-                advice="Give it with --dict",
+                advice=f"Give it with {spoken('dictionary', ...)}",
             )
         return None
     dictionary = fill_up(read_dictionary(path), description.vocab_size, multiple)

@@ -10,6 +10,7 @@ from prenorm.errors import UsageProblem
 from prenorm.mapping.plan import ConversionPlan
 from prenorm.mapping.tokenizer import TokenizerChoice
 from prenorm.options import TaskKind
+from prenorm.options.spoken import spoken
 from prenorm.source.positions import USUAL_PAD_ID
 from prenorm.tokenization import Tokenization, TokenizationKind
 from prenorm.tokenization.dictionary import check_rows, fill_up, find_dictionary, read_dictionary
@@ -59,7 +60,7 @@ def _task(plan: ConversionPlan) -> Iterator[str]:
     if others:
         yield f"left out: classification head {', '.join(others)}"
     if task.kind is TaskKind.SEQUENCE_CLASSIFICATION and not task.labels_given and not task.regression:
-        yield "the classes are named LABEL_0 and so on: give the data's label/dict.txt with --label-dict"
+        yield f"the classes are named LABEL_0 and so on: give the data's label/dict.txt with {spoken('label_dict', ...)}"
 
 
 def _source(plan: ConversionPlan) -> Iterator[str]:
@@ -68,12 +69,12 @@ def _source(plan: ConversionPlan) -> Iterator[str]:
     if description.deepspeed_kernels:
         yield (
             f"DeepSpeed's kernels computed the tanh form of GELU; the folder says hidden_act={plan.config['hidden_act']} "
-            "(--activation gelu_new or gelu chooses)"
+            f"({spoken('activation', 'gelu_new')} or gelu chooses)"
         )
     elif not description.activation_recorded:
         yield (
             f"the checkpoint does not record its activation; fairseq's default, {description.activation}, is assumed "
-            "(--activation chooses)"
+            f"({spoken('activation', ...)} chooses)"
         )
     if description.layers_kept is not None:
         kept = ", ".join(map(str, description.layers_kept))

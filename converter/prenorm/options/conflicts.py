@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from prenorm.errors import UsageProblem
-from prenorm.options.facts import Kind, OptionGroup, argument_fields, option_fields, option_of
-from prenorm.options.language import command_name, field_name, is_python
+from prenorm.options.facts import Kind, OptionGroup, argument_fields, field_name, option_fields, option_of
+from prenorm.options.language import command_name, is_python
 from prenorm.options.values import TaskKind
 
 
@@ -40,7 +40,7 @@ _CHECKPOINT, _GOLDEN = (
 )  # what files are called; only to tell one misspelt name from two in the wrong order
 _HEADLESS = (TaskKind.MASKED_LM.value, TaskKind.ENCODER.value)
 _ONE_TOKENIZER = "they are different tokenizers, and one encoded the training data"
-_NO_TOKENIZER = "no tokenizer is made or judged"
+_NO_TOKENIZER = "no tokenizer is made"
 
 CONFLICTS = (
     Conflict("head", "task", "it has no classification head", _HEADLESS),
@@ -48,7 +48,7 @@ CONFLICTS = (
     Conflict("sentencepiece", "bpe_dir", _ONE_TOKENIZER),
     Conflict("words", "bpe_dir", _ONE_TOKENIZER),
     Conflict("words", "sentencepiece", _ONE_TOKENIZER),
-    *(Conflict(name, "no_tokenizer", _NO_TOKENIZER) for name in ("bpe_dir", "sentencepiece", "words", "dictionary")),
+    *(Conflict(name, "no_tokenizer", _NO_TOKENIZER) for name in ("bpe_dir", "sentencepiece", "words")),
     Conflict("fairseq_python", "reference", "the built-in reference needs no other interpreter", ("builtin",)),
     Conflict("revision", "pull_request", "a pull request is always against the main branch"),
     Conflict("tensors", "as_json", "the document has all tensors in any case"),

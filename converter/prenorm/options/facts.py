@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Concatenate, ParamSpec, TypeAlias, TypeVar
 
 from prenorm.errors import UsageProblem, did_you_mean, nearest
+from prenorm.options.language import is_python
 
 StrPath: TypeAlias = str | Path
 _P = ParamSpec("_P")
@@ -223,6 +224,42 @@ def flag_of(item: dataclasses.Field[Any]) -> str:
     return facts.flag or f"--{item.name.replace('_', '-')}"
 
 
+ANY_VALUE = object()  # of an option that is meant whatever its value
+
+
+def field_name(item: dataclasses.Field[Any], value: object = ANY_VALUE) -> str:
+    """Return what an option is called in a sentence, with its value where one is meant.
+
+    Args:
+        item: a field of an option group.
+        value: the value that is meant; a flag's is always that it is set. Ellipsis for one that the reader has to choose.
+
+    Returns:
+        `--task encoder` or `task="encoder"`, `--overwrite` or `overwrite=True`, `--bpe-dir` or `bpe_dir`.
+    """
+    is_flag = option_of(item).kind is Kind.FLAG
+    if not is_python():
+        return flag_of(item) if is_flag or value in (ANY_VALUE, ...) else f"{flag_of(item)} {value}"
+    if is_flag:
+        return f"{item.name}=True"
+    if value is ANY_VALUE:
+        return item.name
+    text = "..." if value is ... else f'"{value}"' if isinstance(value, str) else value
+    return f"{item.name}={text}"
+
+
+def bare_name(item: dataclasses.Field[Any]) -> str:
+    """Return what an option is called where nothing is said of its value, or where that is wrong.
+
+    Args:
+        item: a field of an option group.
+
+    Returns:
+        `--words` or `words`.
+    """
+    return item.name if is_python() else flag_of(item)
+
+
 def selected(group: type[_Group], values: Mapping[str, Any]) -> _Group:
     """Return a group made of those values that it has.
 
@@ -248,7 +285,7 @@ def _checked(item: dataclasses.Field[Any], value: object) -> object:
         return _checked_one(item, facts, value)
     values = (value,) if isinstance(value, (str, os.PathLike)) else value
     if not isinstance(values, Iterable):
-        raise UsageProblem(f"{flag_of(item)} is {value!r}, not {facts.kind.words} or several")
+        raise UsageProblem(f"{bare_name(item)} is {value!r}, not {facts.kind.words} or several")
     return tuple(_checked_one(item, facts, one) for one in values)
 
 
@@ -258,11 +295,11 @@ def _checked_one(item: dataclasses.Field[Any], facts: Option, value: object) -> 
             if value == choice:
                 return choice
         raise UsageProblem(
-            f"{flag_of(item)} is {value!r}, not one of {', '.join(facts.choices)}",
+            f"{bare_name(item)} is {value!r}, not one of {', '.join(facts.choices)}",
             advice=did_you_mean(nearest(str(value), facts.choices)),
         )
     if not isinstance(value, facts.kind.types) or (isinstance(value, bool) and facts.kind is not Kind.FLAG):
-        raise UsageProblem(f"{flag_of(item)} is {value!r}, not {facts.kind.words}")
+        raise UsageProblem(f"{bare_name(item)} is {value!r}, not {facts.kind.words}")
     if isinstance(value, Real):
         _check_bounds(item, facts, float(value))
     if isinstance(value, os.PathLike):
@@ -275,4 +312,4 @@ def _checked_one(item: dataclasses.Field[Any], facts: Option, value: object) -> 
 def _check_bounds(item: dataclasses.Field[Any], facts: Option, value: float) -> None:
     low, high = facts.at_least, facts.at_most
     if not (-math.inf if low is None else low) <= value <= (math.inf if high is None else high):  # holds for NaN, too
-        raise UsageProblem(f"{flag_of(item)} is {value:g}; it must be {facts.bounds}")
+        raise UsageProblem(f"{bare_name(item)} is {value:g}; it must be {facts.bounds}")

@@ -15,6 +15,8 @@ from prenorm.options.facts import (
     OptionGroup,
     Section,
     StrPath,
+    field_name,
+    field_of,
     option,
     option_fields,
     option_of,
@@ -114,7 +116,7 @@ class ReferenceOptions(Options):
         "builtin", "What computes CHECKPOINT: built-in code, or fairseq itself.", Section.PROOF, choices=REFERENCES
     )
     fairseq_python: StrPath | None = option(
-        None, "The Python that can import fairseq.", Section.PROOF, kind=Kind.PATH, metavar="PYTHON", unset="none"
+        None, "The Python that can import fairseq.", Section.PROOF, kind=Kind.PATH, metavar="PYTHON"
     )
 
     def __post_init__(self) -> None:
@@ -125,9 +127,10 @@ class ReferenceOptions(Options):
         """
         super().__post_init__()
         if self.reference == "fairseq" and self.fairseq_python is None:
+            reference, python = (field_of([type(self)], name) for name in ("reference", "fairseq_python"))
             raise UsageProblem(
-                "--reference fairseq needs --fairseq-python PATH",
-                advice="PATH is a Python that can import fairseq; make fairseq-env builds one",
+                f"{field_name(reference, 'fairseq')} needs {field_name(python, ...)}",
+                advice="That is a Python that can import fairseq; make fairseq-env builds one",
             )
 
 
@@ -137,14 +140,14 @@ class CardOptions(Options):
 
     card: StrPath | None = option(
         None, "Markdown of your own for the model card; its front matter goes before ours.", Section.CARD,
-        kind=Kind.PATH, metavar="FILE", unset="none",
+        kind=Kind.PATH, metavar="FILE",
     )  # fmt: skip
-    license: str | None = option(None, "The Hub's identifier of the licence.", Section.CARD, metavar="ID", unset="none")
+    license: str | None = option(None, "The Hub's identifier of the licence.", Section.CARD, metavar="ID")
     language: str | Sequence[str] = option(
-        (), "ISO 639 code of a language; may repeat.", Section.CARD, metavar="CODE", unset="none", repeats=True
+        (), "ISO 639 code of a language; may repeat.", Section.CARD, metavar="CODE", repeats=True
     )
     base_model: str | None = option(
-        None, "The repo of the model that it was trained from.", Section.CARD, metavar="REPO_ID", unset="none"
+        None, "The repo of the model that it was trained from.", Section.CARD, metavar="REPO_ID"
     )
 
 
@@ -192,7 +195,7 @@ class ConvertOptions(StrictOptions, CardOptions, ReferenceOptions, SourceOptions
     )
     repo_id: str | None = option(
         None, "Then push OUTPUT there; the card's code names it.", Section.HUB,
-        flag="--push", metavar="REPO_ID", unset="no", on_card=False,
+        flag="--push", metavar="REPO_ID", on_card=False,
         keyword_help="The repo that the card's code names; `push` sends the folder there.",
     )  # fmt: skip
 
@@ -294,7 +297,7 @@ class GoldenOptions(_FolderOptions, _RuntimeOptions):
         metadata=required(
             Option(
                 "Judge by a file of prenorm record, without CHECKPOINT.", Section.PROOF,
-                kind=Kind.PATH, metavar="FILE", unset="none",
+                kind=Kind.PATH, metavar="FILE",
             )
         )
     )  # fmt: skip
@@ -320,7 +323,7 @@ class FolderOnlyOptions(_FolderOptions):
 
 VERIFY_MODES = Modes(
     (VerifyOptions, GoldenOptions, FolderOnlyOptions),
-    "verify needs one thing to judge by: a CHECKPOINT, a file of prenorm record with --golden, or --folder-only",
+    "verify needs one thing to judge by: a checkpoint, a file that record made, or the folder alone",
     "prenorm verify CHECKPOINT FOLDER, or verify FOLDER --golden FILE, or verify FOLDER --folder-only",
     "[CHECKPOINT] FOLDER",
 )

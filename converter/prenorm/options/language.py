@@ -7,13 +7,9 @@ is stored for readers of both kinds (reports, cards) names options as the comman
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Generator
 from contextlib import contextmanager
 from enum import Enum
-from typing import Any
-
-from prenorm.options.facts import Kind, flag_of, option_of
 
 
 class Language(Enum):
@@ -23,7 +19,6 @@ class Language(Enum):
     PYTHON = "python"
 
 
-_ANY = object()  # the value of an option that is meant whatever its value
 _current = Language.PYTHON
 
 
@@ -48,26 +43,6 @@ def speaking(language: Language) -> Generator[None, None, None]:
 def is_python() -> bool:
     """Return whether sentences speak to somebody who calls functions."""
     return _current is Language.PYTHON
-
-
-def field_name(item: dataclasses.Field[Any], value: object = _ANY) -> str:
-    """Return what an option is called, with its value where one is meant.
-
-    Args:
-        item: a field of an option group.
-        value: the value that is meant; a flag's is always that it is set.
-
-    Returns:
-        `--task encoder` or `task="encoder"`, `--overwrite` or `overwrite=True`, `--bpe-dir` or `bpe_dir`.
-    """
-    is_flag = option_of(item).kind is Kind.FLAG
-    if not is_python():
-        return flag_of(item) if is_flag or value is _ANY else f"{flag_of(item)} {value}"
-    if is_flag:
-        return f"{item.name}=True"
-    if value is _ANY:
-        return item.name
-    return f'{item.name}="{value}"' if isinstance(value, str) else f"{item.name}={value}"
 
 
 def command_name(verb: str) -> str:

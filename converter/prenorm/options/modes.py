@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from prenorm.errors import UsageProblem
-from prenorm.options.facts import OptionGroup, argument_fields, field_of, flag_of, option_fields
+from prenorm.options.facts import OptionGroup, argument_fields, bare_name, field_of, option_fields
 
 # A tuple of groups, with the type of each: the Python function's signatures are made from these types.
 _Groups = TypeVar("_Groups", bound=tuple[Any, ...], covariant=True)
@@ -56,12 +56,12 @@ class Modes(Generic[_Groups]):
 
     def _useless(self, name: str, group: type[OptionGroup]) -> UsageProblem:
         """Return the error for an option that a mode cannot use: which option rules it out, or which one it needs."""
-        subject = flag_of(field_of(self.groups, name))
+        subject = bare_name(field_of(self.groups, name))
         if group.selected_by is not None:
-            selector = flag_of(field_of([group], group.selected_by))
+            selector = bare_name(field_of([group], group.selected_by))
             return UsageProblem(f"cannot be used with {selector}", subject=subject, advice="Leave it out")
         needed = next(item for item in self.groups if name in {field.name for field in option_fields(item)})
-        selector = flag_of(field_of([needed], str(needed.selected_by)))
+        selector = bare_name(field_of([needed], str(needed.selected_by)))
         return UsageProblem(
             f"has no effect without {selector}", subject=subject, advice=f"Leave it out, or add {selector}"
         )

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from prenorm.checkpoint import Checkpoint, LazyTensor
 from prenorm.checkpoint.tensors import SourceTensor
 from prenorm.errors import UnreadableCheckpoint, UsageProblem
+from prenorm.options.spoken import spoken
 from prenorm.rules.derived import JoinedTensor
 from prenorm.source.foreign_tensors import refuse_other_models
 
@@ -59,7 +60,7 @@ def _averaged(checkpoint: Checkpoint) -> object:
         raise UsageProblem(
             "the checkpoint holds no moving average of its weights (extra_state has no 'ema')",
             subject=checkpoint.file.name,
-            advice="Leave --weights ema out; only runs with --store-ema have one",
+            advice=f"Leave {spoken('weights', 'ema')} out; only runs with --store-ema have one",
         )
     return average
 

@@ -9,6 +9,7 @@ from typing import NamedTuple, cast
 from prenorm.checkpoint import Checkpoint
 from prenorm.checkpoint.pickle.shown import shown
 from prenorm.errors import CONTRADICTORY, UnreadableCheckpoint, UsageProblem
+from prenorm.options.spoken import spoken
 from prenorm.source import refusals, training
 from prenorm.source.arguments import Arguments
 from prenorm.source.foreign_tensors import refuse_other_models, refuse_tensors
@@ -206,14 +207,15 @@ def _attention_heads(arguments: Arguments, chosen: int | None, hidden_size: int)
     recorded = arguments.find("encoder_attention_heads")
     if chosen is not None and type(recorded) is int and recorded != chosen:
         raise UsageProblem(
-            f"--attention-heads {chosen} contradicts the checkpoint, which records encoder_attention_heads={recorded}",
+            f"{spoken('attention_heads', chosen)} contradicts the checkpoint, which records "
+            f"encoder_attention_heads={recorded}",
             advice="Leave the option out",
         )
     heads = chosen if chosen is not None else recorded
     if type(heads) is not int:
         raise UsageProblem(
             "the checkpoint records its number of attention heads nowhere, and tensors cannot tell it",
-            advice="Give it with --attention-heads (fairseq's roberta_base has 12, roberta_large 16)",
+            advice=f"Give it with {spoken('attention_heads', ...)} (fairseq's roberta_base has 12, roberta_large 16)",
         )
     if heads < 1 or hidden_size % heads:
         raise UnreadableCheckpoint(
@@ -232,13 +234,13 @@ def _activation(canonical: Canonical, recorded: str | None, chosen: str | None) 
         return recorded or str(_DEFAULTS["activation_fn"])
     if DEEPSPEED in canonical.layouts and chosen not in ("gelu", "gelu_new"):
         raise UsageProblem(
-            f"--activation {chosen} is none of DinkyTrain's DeepSpeed kernels, which compute gelu or its tanh form",
+            f"{spoken('activation', chosen)} is none of DinkyTrain's DeepSpeed kernels, which compute gelu or its tanh form",
             advice="Choose gelu or gelu_new",
         )
     if recorded is not None and DEEPSPEED not in canonical.layouts and chosen != recorded:
         raise UsageProblem(
-            f"--activation {chosen} contradicts the checkpoint, which records activation_fn={recorded}; only the one of "
-            "DinkyTrain's DeepSpeed kernels can be chosen",
+            f"{spoken('activation', chosen)} contradicts the checkpoint, which records activation_fn={recorded}; only "
+            "the one of DinkyTrain's DeepSpeed kernels can be chosen",
             advice="Leave the option out",
         )
     return chosen

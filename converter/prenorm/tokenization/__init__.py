@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from prenorm.errors import UsageProblem
+from prenorm.options.spoken import spoken
 from prenorm.tokenization.bytelevel import plan_bytelevel, read_bpe
 from prenorm.tokenization.derived import Derived, derive_tokenization
 from prenorm.tokenization.dictionary import MASK_TOKEN, Dictionary, refuse_overwritten_specials
@@ -20,25 +21,22 @@ __all__ = [
 ]  # fmt: skip
 
 
-def named_options(bpe_dir: Path | None, sentencepiece: Path | None, words: bool, *, none: bool = False) -> str | None:
+def named_options(bpe_dir: Path | None, sentencepiece: Path | None, words: bool) -> str | None:
     """Return the one option that names a kind of tokenizer.
 
     Args:
         bpe_dir: the value of --bpe-dir.
         sentencepiece: the value of --sentencepiece.
         words: whether --words is given.
-        none: whether --no-tokenizer is given.
 
     Returns:
-        The option, as the command line writes it; None if there is none, or it is --no-tokenizer.
+        The option, as a sentence names it; None if there is none.
 
     Raises:
         UsageProblem: if there are several.
     """
-    options = {"--bpe-dir": bpe_dir is not None, "--sentencepiece": sentencepiece is not None, "--words": words}
-    named = [option for option, is_set in options.items() if is_set]
-    if none and named:
-        raise UsageProblem(f"--no-tokenizer and {named[0]} contradict each other", advice="Leave one of them out")
+    options = {"bpe_dir": bpe_dir is not None, "sentencepiece": sentencepiece is not None, "words": words}
+    named = [spoken(option) for option, is_set in options.items() if is_set]
     if len(named) > 1:
         raise UsageProblem(
             f"{' and '.join(named)} are different tokenizers",

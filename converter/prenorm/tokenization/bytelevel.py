@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from prenorm.errors import UsageProblem
 from prenorm.files import readable
+from prenorm.options.spoken import spoken
 from prenorm.tokenization.dictionary import BOS, EOS, MASK_TOKEN, SPECIAL_TOKENS, UNK, Dictionary
 from prenorm.tokenization.kinds import DictionaryKind, meaningful_symbols, refuse_other_kind
 from prenorm.tokenization.vocabulary import Tokenization, TokenizationKind, Vocabulary, add_special_tokens, current_rows
@@ -70,11 +71,11 @@ def read_bpe(folder: Path) -> BytePairEncoding:
     try:
         raw = json.loads(_read_text(encoder))
     except (ValueError, RecursionError) as error:
-        raise UsageProblem(f"is no JSON ({error})", subject=encoder, advice=_ADVICE) from error
+        raise UsageProblem(f"is no JSON ({error})", subject=encoder, advice=_advice()) from error
     if not isinstance(raw, dict) or not all(type(number) is int for number in raw.values()) or not raw:
-        raise UsageProblem("is no table from tokens to numbers", subject=encoder, advice=_ADVICE)
+        raise UsageProblem("is no table from tokens to numbers", subject=encoder, advice=_advice())
     if len(set(raw.values())) != len(raw):
-        raise UsageProblem("gives two tokens one number", subject=encoder, advice=_ADVICE)
+        raise UsageProblem("gives two tokens one number", subject=encoder, advice=_advice())
     bpe = BytePairEncoding(raw, _read_merges(folder / merges_file, raw, encoder_file))
     if encoder_file != _ENCODER_FILE:
         _refuse_rows(encoder, bpe)
@@ -92,7 +93,8 @@ def _refuse_rows(path: Path, bpe: BytePairEncoding) -> None:
             "does not number its tokens by its merges: these are the rows of a model, as RoBERTa's vocab.json has them, and "
             "not the numbers of a BPE",
             subject=path,
-            advice="Give the folder of the BPE that the training data were encoded with; --bpe-dir gpt2 gets GPT-2's",
+            advice="Give the folder of the BPE that the training data were encoded with; "
+            f"{spoken('bpe_dir', 'gpt2')} gets GPT-2's",
         )
 
 
@@ -123,7 +125,7 @@ def _read_merges(path: Path, ids: Mapping[str, int], encoder_file: str) -> tuple
             raise UsageProblem(
                 f"line {number} is no merge of two tokens of {encoder_file}: '{line[:60]}'",
                 subject=path,
-                advice=_ADVICE,
+                advice=_advice(),
             )
         pair = (parts[0], parts[1])
         lines.pop(pair, None)
@@ -146,16 +148,17 @@ def _refuse_disorder(path: Path, lines: Mapping[tuple[str, str], int]) -> None:
                 f"line {number} makes '{token[:40]}', which line {used[token]} uses before, and tokenizers cannot merge in "
                 "fairseq's order",
                 subject=path,
-                advice="Give vocab.bpe as it was trained, or leave --bpe-dir out: the folder then has no tokenizer",
+                advice=f"Give vocab.bpe as it was trained. Without {spoken('bpe_dir')} the folder has no tokenizer",
             )
         used.setdefault(left, number)
         used.setdefault(right, number)
 
 
-_ADVICE = (
-    f"--bpe-dir needs {_ENCODER_FILE} and {_MERGES_FILE} (or vocab.json and merges.txt), as used for the training data; "
-    "--bpe-dir gpt2 gets GPT-2's"
-)
+def _advice() -> str:
+    return (
+        f"{spoken('bpe_dir')} needs {_ENCODER_FILE} and {_MERGES_FILE} (or vocab.json and merges.txt), as used for the "
+        f"training data; {spoken('bpe_dir', 'gpt2')} gets GPT-2's"
+    )
 
 
 _LEAST_SHARE = (
@@ -165,7 +168,7 @@ _LEAST_SHARE = (
 
 def _read_text(path: Path) -> str:
     """Return the text of a file of the BPE."""
-    with readable(path, _MAX_BYTES, "a BPE file", _ADVICE):
+    with readable(path, _MAX_BYTES, "a BPE file", _advice()):
         return path.read_text(encoding="utf-8")
 
 
@@ -214,7 +217,7 @@ def plan_vocabulary(dictionary: Dictionary, bpe: BytePairEncoding) -> Vocabulary
         raise UsageProblem(
             f"a merge makes a BPE token with the name of the special token '{clashes[0]}'",
             subject=_MERGES_FILE,
-            advice=_ADVICE,
+            advice=_advice(),
         )
     _refuse_foreign(dictionary, bpe)
     by_number = {str(bpe.ids[token]): token for token in _emitted(bpe)}
@@ -251,7 +254,7 @@ def _emitted(bpe: BytePairEncoding) -> list[str]:
 
 def _refuse_foreign(dictionary: Dictionary, bpe: BytePairEncoding) -> None:
     """Refuse a dictionary that does not hold this BPE's numbers."""
-    refuse_other_kind(dictionary, "--bpe-dir", DictionaryKind.NUMBERS)
+    refuse_other_kind(dictionary, spoken("bpe_dir"), DictionaryKind.NUMBERS)
     names = [name for name in meaningful_symbols(dictionary) if name.isdigit()]
     numbers = {*map(str, bpe.ids.values())}
     known = sum(name in numbers for name in names)
@@ -261,7 +264,7 @@ def _refuse_foreign(dictionary: Dictionary, bpe: BytePairEncoding) -> None:
     raise UsageProblem(
         f"the dictionary belongs to another tokenizer: {share} {_ENCODER_FILE}",
         subject=dictionary.path,
-        advice="Leave --bpe-dir out, or give the dictionary's own BPE",
+        advice=f"Leave {spoken('bpe_dir')} out, or give the dictionary's own BPE",
     )
 
 

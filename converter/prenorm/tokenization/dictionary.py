@@ -7,6 +7,7 @@ from pathlib import Path
 
 from prenorm.errors import UsageProblem
 from prenorm.files import readable
+from prenorm.options.spoken import spoken
 
 DICTIONARY_FILE = "dict.txt"
 SPECIAL_TOKENS = ("<s>", "<pad>", "</s>", "<unk>")  # rows 0 to 3 of every fairseq dictionary
@@ -54,7 +55,13 @@ def read_dictionary(path: Path) -> Dictionary:
         UsageProblem: if it cannot be read, a line is no `TOKEN COUNT`, or a token comes twice without the flag
             `#fairseq:overwrite`.
     """
-    with readable(path, MAX_DICTIONARY_BYTES, "a dictionary", "Give fairseq's dict.txt with --dict", "the dictionary "):
+    with readable(
+        path,
+        MAX_DICTIONARY_BYTES,
+        "a dictionary",
+        f"Give fairseq's dict.txt with {spoken('dictionary', ...)}",
+        "the dictionary ",
+    ):
         lines = path.read_text(encoding="utf-8").split("\n")
     if lines and not lines[-1]:
         lines.pop()
@@ -170,7 +177,7 @@ def check_rows(dictionary: Dictionary, rows: int) -> None:
             f"the dictionary does not fit the checkpoint: with 4 special tokens, {lines} lines and <mask> it has "
             f"{len(dictionary)} tokens, {abs(difference)} {word} than the embedding's {rows} rows",
             subject=dictionary.path,
-            advice="Give the dict.txt of the training run with --dict",
+            advice=f"Give the dict.txt of the training run with {spoken('dictionary', ...)}",
         )
 
 
@@ -197,6 +204,6 @@ def read_labels(path: Path, count: int) -> tuple[str, ...]:
         raise UsageProblem(
             f"the label dictionary has {len(labels)} labels, and the head has {count} outputs",
             subject=path,
-            advice="Give the label/dict.txt of the training data with --label-dict",
+            advice=f"Give the label/dict.txt of the training data with {spoken('label_dict', ...)}",
         )
     return tuple(labels)

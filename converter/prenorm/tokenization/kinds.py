@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from prenorm.errors import UsageProblem
+from prenorm.options.spoken import spoken
 from prenorm.tokenization.dictionary import MASK_TOKEN, SPECIAL_TOKENS, Dictionary
 from prenorm.words import Worded
 
@@ -33,11 +34,14 @@ _SIGNS = (
 )
 
 
-_ADVICE = {
-    DictionaryKind.NUMBERS: "Give the folder of the BPE's files with --bpe-dir (--bpe-dir gpt2 gets GPT-2's), or leave",
-    DictionaryKind.PIECES: "Give the sentencepiece model with --sentencepiece, or leave",
-    DictionaryKind.WORDS: "Give --words, or leave",
-}
+def _ways() -> dict[DictionaryKind, str]:
+    """Return what to do for each kind of which a tokenizer can be made, as the begin of a sentence."""
+    gpt2 = f"({spoken('bpe_dir', 'gpt2')} gets GPT-2's)"
+    return {
+        DictionaryKind.NUMBERS: f"Give the folder of the BPE's files with {spoken('bpe_dir', ...)} {gpt2}, or leave",
+        DictionaryKind.PIECES: f"Give the sentencepiece model with {spoken('sentencepiece', ...)}, or leave",
+        DictionaryKind.WORDS: f"Give {spoken('words')}, or leave",
+    }
 
 
 def refuse_other_kind(dictionary: Dictionary, option: str, *kinds: DictionaryKind) -> None:
@@ -54,9 +58,8 @@ def refuse_other_kind(dictionary: Dictionary, option: str, *kinds: DictionaryKin
     kind = kind_of(dictionary)
     if kind is None or kind in kinds:
         return
-    advice = (
-        f"{_ADVICE[kind]} {option} out" if kind in _ADVICE else f"Leave {option} out: the folder then has no tokenizer"
-    )
+    ways = _ways()
+    advice = f"{ways[kind]} {option} out" if kind in ways else f"Leave {option} out: the folder then has no tokenizer"
     raise UsageProblem(
         f"the dictionary holds {kind}, so it belongs to another tokenizer than {option} makes",
         subject=dictionary.path,

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from prenorm.errors import UsageProblem, printable
+from prenorm.options.spoken import spoken
 from prenorm.tokenization.bytelevel import BPE_FILES, bpe_files, plan_bytelevel, read_bpe
 from prenorm.tokenization.dictionary import MASK_TOKEN, SPECIAL_TOKENS, Dictionary, refuse_overwritten_specials
 from prenorm.tokenization.kinds import DictionaryKind, kind_of, meaningful_symbols
@@ -40,13 +41,21 @@ class NearbyTokenizer:
 
     Attributes:
         tokenization: the tokenizer.
-        files: which files, and where they lie, in words.
-        option: the option that names them, by its field, with its value.
+        names: of its files, in words.
+        where: where they lie, in words.
+        option: the option that names them, by its field, with what a command shows of its value: no name of a folder that the
+            user did not type, but for the usual one.
     """
 
     tokenization: Tokenization
-    files: str
+    names: str
+    where: str
     option: Mapping[str, Path]
+
+    @property
+    def files(self) -> str:
+        """Which files, and where they lie, in words."""
+        return f"{self.names} {self.where}"
 
 
 def is_tokenizer_file(name: str) -> bool:
@@ -81,7 +90,7 @@ def find_tokenizer(dictionary: Dictionary, places: Sequence[Place]) -> tuple[Nea
             raise UsageProblem(
                 f"{' and '.join(item.files for item in fitting)} both fit the dictionary, and they differ",
                 subject=dictionary.path,
-                advice=f"Say which with --{next(iter(fitting[0].option)).replace('_', '-')}, or give --no-tokenizer",
+                advice=f"Say which with {spoken(next(iter(fitting[0].option)), ...)}, or give {spoken('no_tokenizer')}",
             )
         if fitting:
             return fitting[0], tuple(unfit)
@@ -92,17 +101,19 @@ def _fitting(dictionary: Dictionary, place: Place, unfit: list[str]) -> Iterator
     """Yield the tokenizers in a place that fit, a copy of one only once; add a sentence to `unfit` for each other file."""
     seen: set[str] = set()
     for option, path, names in _candidates(kind_of(dictionary), place.folder):
-        below = f" in {path.name}" if option == "bpe_dir" and path != place.folder else ""
-        files = f"{' and '.join(map(printable, names))}{below} {place.where}"
+        is_below = option == "bpe_dir" and path != place.folder
+        named = " and ".join(map(printable, names))
+        where = f"in {_BPE_FOLDER} {place.where}" if is_below else place.where
         try:
             tokenization = _plan(dictionary, path)
         except UsageProblem as problem:
-            unfit.append(f"{files} {'is' if len(names) == 1 else 'are'} not used: {problem.cause}")
+            unfit.append(f"{named} {where} {'is' if len(names) == 1 else 'are'} not used: {problem.cause}")
             continue
         digest = _digest(path, names)
         if digest not in seen:
             seen.add(digest)
-            yield NearbyTokenizer(tokenization, files, {option: path})
+            value = path if is_below or option != "bpe_dir" else Path()
+            yield NearbyTokenizer(tokenization, named, where, {option: value})
 
 
 def lacking(dictionary: Dictionary) -> str:
@@ -121,21 +132,22 @@ def lacking(dictionary: Dictionary) -> str:
         return problem.cause
     if kind is DictionaryKind.NUMBERS:
         return (
-            f"{name} holds numbers of a byte-level BPE, and no encoder.json and vocab.bpe lie beside it; --bpe-dir gpt2 gets "
-            "GPT-2's from the Hub"
+            f"{name} holds numbers of a byte-level BPE, and no encoder.json and vocab.bpe lie beside it; "
+            f"{spoken('bpe_dir', 'gpt2')} gets GPT-2's from the Hub"
         )
     if kind is DictionaryKind.PIECES:
         return (
             f"{name} holds {kind}, and no sentencepiece model that fits ({_MODEL_NAME}, or any *{_MODEL_SUFFIX}) is beside "
-            "the checkpoint; copy it there from the training data, or give it with --sentencepiece FILE"
+            f"the checkpoint; copy it there from the training data, or give it with {spoken('sentencepiece', ...)}"
         )
     if kind is DictionaryKind.WORDS:
         return (
-            f"{name} seems to hold words: give --words if the training text was split at white space and nothing else, or "
-            "--sentencepiece FILE if these are the pieces of a language without spaces"
+            f"{name} seems to hold words: give {spoken('words')} if the training text was split at white space and nothing "
+            f"else, or {spoken('sentencepiece', ...)} if these are the pieces of a language without spaces"
         )
     if kind is None:
-        return f"the lines of {name} do not say what they are; give --bpe-dir, --sentencepiece or --words"
+        ways = f"{spoken('bpe_dir', ...)}, {spoken('sentencepiece', ...)} or {spoken('words')}"
+        return f"the lines of {name} do not say what they are; give {ways}"
     return f"{name} holds {kind}, of which no tokenizer can be made here"
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from prenorm.options.spoken import spoken
 from prenorm.tokenization.dictionary import SPECIAL_TOKENS, UNK, Dictionary
 from prenorm.tokenization.kinds import DictionaryKind, refuse_other_kind
 from prenorm.tokenization.vocabulary import Tokenization, TokenizationKind, Vocabulary, current_rows, frame, name_rows
@@ -32,7 +33,7 @@ def plan_words(dictionary: Dictionary) -> Tokenization:
     Raises:
         UsageProblem: if the dictionary's lines are no words, so that every word of a text would be `<unk>`.
     """
-    refuse_other_kind(dictionary, "--words", DictionaryKind.WORDS)
+    refuse_other_kind(dictionary, spoken("words"), DictionaryKind.WORDS)
     rows = current_rows(dictionary)
     reached = {symbol: row for symbol, row in rows.items() if symbol and not any(map(str.isspace, symbol))}
     tokens = name_rows(dictionary, reached)

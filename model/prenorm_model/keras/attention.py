@@ -156,7 +156,7 @@ class Attention(Block):
     def __init__(self, config: RobertaPreLayerNormConfig, layer: int, *, is_cross: bool = False) -> None:
         super().__init__(name="crossattention" if is_cross else "attention")
         self.self = MultiHeadAttention(config, layer, is_cross=is_cross)
-        self.output = Projection(config.hidden_size, config)
+        self.projection = Projection(config.hidden_size, config)
         self.LayerNorm = Norm(config, "LayerNorm")
 
     def call(self, x: Tensor, context: Context, collected: Collected) -> Tensor:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
+
+import keras
 
 from prenorm_model.keras.facts import Tensor
 from prenorm_model.keras.inputs import by_name
@@ -14,11 +17,20 @@ from prenorm_model.outputs import ModelOutput
 class PretrainedModel(SavedModel):
     """A model: it is called in all of the documented forms.
 
+    Attributes:
+        input_rank: the number of dimensions of `input_ids`.
+
     Args:
         config: the model's configuration.
         dtype: Keras' dtype policy, or its name; None: the global one.
         name: the model's name; None: one of the class.
     """
+
+    input_rank = 2
+    # TensorFlow would trace the model on what it was built with, which is nothing; `export` says what goes in.
+    _default_save_signature = None
+    # It would also rewrite what a `tf.function` calls, unless that bears this mark. There is nothing to rewrite here.
+    autograph_info__: ClassVar[dict[str, Any]] = {}
 
     def __call__(self, *args: Any, **named: Any) -> Any:
         """Compute the model: see `call` for the arguments.
@@ -35,6 +47,35 @@ class PretrainedModel(SavedModel):
             ValueError: naming the argument, its value and the limit.
         """
         return super().__call__(**by_name(type(self).__name__, argument_names(type(self)), args, named))
+
+    def export(
+        self,
+        filepath: str | Path,
+        format: str = "tf_saved_model",
+        verbose: bool | None = None,
+        input_signature: Any = None,
+        **options: Any,
+    ) -> None:
+        """Write a graph for inference.
+
+        Args:
+            filepath: where to write.
+            format: what to write, as Keras names it.
+            verbose: whether to say what was written.
+            input_signature: the inputs, as Keras takes them; default: `input_ids` and `attention_mask` by name, int32, of any
+                sizes; on JAX, which knows no two inputs of one open length, of the longest length.
+            **options: what Keras takes for the format.
+        """
+        if input_signature is None:
+            length = self.config.longest_text if keras.backend.backend() == "jax" else None
+            shape = (*(None,) * (self.input_rank - 1), length)
+            input_signature = [
+                {
+                    name: keras.InputSpec(shape=shape, dtype="int32", name=name)
+                    for name in ("input_ids", "attention_mask")
+                }
+            ]
+        super().export(str(filepath), format, verbose, input_signature, **options)
 
     def result(self, output: ModelOutput[Tensor], return_dict: bool | None) -> Any:
         """Return an output as the caller wants it.

@@ -43,7 +43,8 @@ class KeyValueCache:
 
     def get_seq_length(self) -> int | None:
         """Return the number of tokens in the cache; None where a graph leaves it open."""
-        return self.layers[0][0].shape[2] if self.layers else 0
+        size = self.layers[0][0].shape[2] if self.layers else 0
+        return size if isinstance(size, int) else None
 
     def update(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Add a layer's new keys and values.

@@ -11,7 +11,7 @@ from prenorm_model.checks import IGNORED, check_choices, check_two_labels
 from prenorm_model.config import RobertaPreLayerNormConfig
 from prenorm_model.keras.base import PretrainedModel
 from prenorm_model.keras.facts import Tensor
-from prenorm_model.keras.inputs import with_plain_errors
+from prenorm_model.keras.inputs import documented
 from prenorm_model.keras.linear import Block, Linear
 from prenorm_model.keras.losses import choice_loss, sequence_loss, span_loss, token_loss
 from prenorm_model.keras.masks import labels_reach_pads, pads_come_first
@@ -67,7 +67,7 @@ class TFRobertaPreLayerNormForSequenceClassification(PretrainedModel):
             self.roberta_prelayernorm = TFRobertaPreLayerNormModel(config, False, name=BASE_PREFIX)
             self.classifier = ClassificationHead(config)
 
-    @with_plain_errors
+    @documented
     def call(
         self,
         input_ids: Tensor | None = None,
@@ -131,6 +131,8 @@ class TFRobertaPreLayerNormForMultipleChoice(PretrainedModel):
         name: the model's name; None: one of the class.
     """
 
+    input_rank = 3
+
     def __init__(self, config: RobertaPreLayerNormConfig, *, dtype: Any = None, name: str | None = None) -> None:
         super().__init__(config, dtype=dtype, name=name)
         with self.parts():
@@ -138,7 +140,7 @@ class TFRobertaPreLayerNormForMultipleChoice(PretrainedModel):
             self.dropout = keras.layers.Dropout(config.hidden_dropout_prob)
             self.classifier = Linear(config.hidden_size, 1, config, "classifier")
 
-    @with_plain_errors
+    @documented
     def call(
         self,
         input_ids: Tensor | None = None,
@@ -215,7 +217,7 @@ class TFRobertaPreLayerNormForTokenClassification(PretrainedModel):
             self.dropout = keras.layers.Dropout(config.head_dropout)
             self.classifier = Linear(config.hidden_size, config.label_count, config, "classifier")
 
-    @with_plain_errors
+    @documented
     def call(
         self,
         input_ids: Tensor | None = None,
@@ -288,7 +290,7 @@ class TFRobertaPreLayerNormForQuestionAnswering(PretrainedModel):
             self.roberta_prelayernorm = TFRobertaPreLayerNormModel(config, False, name=BASE_PREFIX)
             self.qa_outputs = Linear(config.hidden_size, 2, config, "qa_outputs")
 
-    @with_plain_errors
+    @documented
     def call(
         self,
         input_ids: Tensor | None = None,

@@ -73,7 +73,13 @@ def shape_of(x: Tensor | None) -> tuple[int, ...] | None:
     Returns:
         The shape, in which None stands for a size that is open; None for None.
     """
-    return None if x is None else tuple(x.shape)
+    return None if x is None else _known_sizes(x)
+
+
+def _known_sizes(x: Tensor) -> tuple[int, ...]:
+    """Return a shape, in which None stands for a size that is open; JAX has symbols for such."""
+    sizes: Any = tuple(size if isinstance(size, int) else None for size in x.shape)
+    return sizes
 
 
 def is_floating(x: Tensor) -> bool:
@@ -106,4 +112,4 @@ def facts_of(x: Tensor, *, ignored: int | None = None) -> ArrayFacts:
         counted = values if ignored is None else values[values != ignored]
         if counted.size:
             smallest, largest = int(counted.min()), int(counted.max())
-    return ArrayFacts(tuple(x.shape), dtype, is_integer, is_floating(x), smallest, largest)
+    return ArrayFacts(_known_sizes(x), dtype, is_integer, is_floating(x), smallest, largest)

@@ -14,7 +14,7 @@ from prenorm_model.keras.activations import gelu
 from prenorm_model.keras.base import PretrainedModel
 from prenorm_model.keras.cache import PastTuples
 from prenorm_model.keras.facts import Tensor
-from prenorm_model.keras.inputs import with_plain_errors
+from prenorm_model.keras.inputs import documented
 from prenorm_model.keras.linear import Block, Linear, Norm
 from prenorm_model.keras.losses import next_token_loss, token_loss
 from prenorm_model.keras.masks import labels_reach_pads
@@ -101,7 +101,9 @@ class LanguageModel(PretrainedModel):
         Returns:
             [batch, length, vocab].
         """
-        words = self.base_model.embeddings.word_embeddings.embeddings if self.config.tie_word_embeddings else None
+        words = (
+            self.roberta_prelayernorm.embeddings.word_embeddings.embeddings if self.config.tie_word_embeddings else None
+        )
         return self.lm_head(hidden, words=words)
 
 
@@ -115,7 +117,7 @@ class TFRobertaPreLayerNormForMaskedLM(LanguageModel):
         name: the model's name; None: one of the class.
     """
 
-    @with_plain_errors
+    @documented
     def call(
         self,
         input_ids: Tensor | None = None,
@@ -182,7 +184,7 @@ class TFRobertaPreLayerNormForCausalLM(LanguageModel):
                 "is_decoder is False, so every position sees the whole text, the next token too", stacklevel=2
             )
 
-    @with_plain_errors
+    @documented
     def call(
         self,
         input_ids: Tensor | None = None,

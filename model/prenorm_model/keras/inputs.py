@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
@@ -40,8 +41,11 @@ class ModelInputs(NamedTuple):
     encoder_attention_mask: Tensor | None
 
 
-def with_plain_errors(call: Callable[P, R]) -> Callable[P, R]:
-    """Let the errors of a `call` say what they say: Keras would wrap each in a list of all arguments.
+def documented(call: Callable[P, R]) -> Callable[P, R]:
+    """Let a `call` take its inputs in all of the documented forms, and let its errors say what they say.
+
+    Keras calls a model, which takes these forms, and now and then `call` itself. And around each error it would put a list of
+    all arguments.
 
     Args:
         call: the method.
@@ -49,11 +53,17 @@ def with_plain_errors(call: Callable[P, R]) -> Callable[P, R]:
     Returns:
         The method, with the same signature.
     """
+    names = tuple(inspect.signature(call).parameters)[1:]
 
     @functools.wraps(call)
     def plain(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
-            return call(*args, **kwargs)
+            if len(args) < 2:
+                return call(*args, **kwargs)
+            model, *inputs = args
+            unchecked: Any = call
+            result: R = unchecked(model, **by_name(type(model).__name__, names, inputs, kwargs))
+            return result
         except ValueError as error:
             error.__dict__["_keras_call_info_injected"] = True  # by which Keras knows what it has wrapped
             raise
@@ -127,7 +137,7 @@ def check_all(
     """
     ids = None if inputs.input_ids is None else facts_of(inputs.input_ids)
     batch, length = check_inputs(config, ids, shape_of(inputs.inputs_embeds))
-    pasts = None if cache is None else [tuple(item.shape) for pair in cache.layers for item in pair]
+    pasts = None if cache is None else [shape_of(item) or () for pair in cache.layers for item in pair]
     check_cache(config, pasts, use_cache, batch)
     states = shape_of(inputs.encoder_hidden_states)
     check_encoder_states(config, states, inputs.encoder_attention_mask is not None, batch)
@@ -139,7 +149,7 @@ def check_all(
     if inputs.token_type_ids is not None:
         check_ids("token_type_ids", facts_of(inputs.token_type_ids), config.type_vocab_size, (batch, length))
     if inputs.head_mask is not None:
-        check_head_mask(config, tuple(inputs.head_mask.shape))
+        check_head_mask(config, shape_of(inputs.head_mask) or ())
     keys: Any = None if past is None or length is None else past + length
     for name, mask, attended in (
         ("attention_mask", inputs.attention_mask, keys),
@@ -147,7 +157,7 @@ def check_all(
     ):
         if mask is not None:
             sizes: Any = (batch, length, attended)
-            check_mask(config, name, tuple(mask.shape), sizes)
+            check_mask(config, name, shape_of(mask) or (), sizes)
 
 
 def _check_length(config: RobertaPreLayerNormConfig, inputs: ModelInputs, length: int, past: int | None) -> None:

@@ -49,7 +49,7 @@ class Layer(Block):
         if config.add_cross_attention:
             self.crossattention = Attention(config, number, is_cross=True)
         self.intermediate = Intermediate(config)
-        self.output = Projection(config.intermediate_size, config)
+        self.projection = Projection(config.intermediate_size, config)
 
     def call(self, x: Tensor, context: Context, collected: Collected) -> Tensor:
         """Compute the layer.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -11,17 +10,19 @@ from prenorm_model.config import RobertaPreLayerNormConfig
 
 
 class Block(keras.layers.Layer):
-    """A layer of several others, which are its attributes and bear their names; built with all of them at once.
+    """A layer of several others, which have the names that the state dict has for them; built with all of them at once.
 
     Args:
-        name: the name of the attribute that holds it.
+        name: its own name; None: one of the class.
     """
-
-    # Keras has a property of this name, for layers that one calls on symbolic tensors; the state dict has modules of it.
-    output: Any = None
 
     def __init__(self, name: str | None = None) -> None:
         super().__init__(name=name)
+
+    @property
+    def output(self) -> Any:
+        """The projection that ends a block: so the state dict calls it, but Keras neither sets nor saves that attribute."""
+        return self.projection
 
     def build(self, input_shape: Any = None) -> None:
         """Make the variables of the layers inside.
@@ -32,33 +33,13 @@ class Block(keras.layers.Layer):
         build_inside(self)
 
 
-def inside(layer: keras.layers.Layer) -> Iterator[tuple[str, keras.layers.Layer]]:
-    """Yield the layers that a layer holds directly, by the names that a state dict has for them.
-
-    Args:
-        layer: a block or a model.
-
-    Yields:
-        Name and layer; those of a list have the list's name and their number.
-    """
-    for name, value in vars(layer).items():
-        if name.startswith("_"):
-            continue
-        if isinstance(value, keras.layers.Layer):
-            yield name, value
-        elif isinstance(value, list):
-            yield from (
-                (f"{name}.{number}", item) for number, item in enumerate(value) if isinstance(item, keras.layers.Layer)
-            )
-
-
 def build_inside(layer: keras.layers.Layer) -> None:
-    """Build what a layer holds, so that its variables lie below its own name.
+    """Build what a layer holds, so that the paths of its variables begin with the layer's own.
 
     Args:
         layer: a block or a model.
     """
-    for _, inner in inside(layer):
+    for inner in layer._flatten_layers(include_self=False, recursive=False):
         if not inner.built:
             inner.build(None)
 

@@ -11,13 +11,18 @@ from keras import ops
 
 from prenorm_model.checks import IGNORED, check_class_labels, check_span_labels, check_value_labels
 from prenorm_model.config import RobertaPreLayerNormConfig
-from prenorm_model.keras.facts import Tensor, facts_of, is_floating
+from prenorm_model.keras.facts import Tensor, facts_of, is_floating, shape_of
 
 
 def _widen(logits: Tensor) -> Tensor:
     """Return half-precision logits in float32, others as they are."""
     dtype = keras.backend.standardize_dtype(logits.dtype)
     return ops.cast(logits, "float32") if dtype in ("float16", "bfloat16") else logits
+
+
+def _sizes(logits: Tensor) -> tuple[int, ...]:
+    """Return the shape of logits."""
+    return shape_of(logits) or ()
 
 
 def _check_classes(labels: Tensor, shape: tuple[int, ...], classes: int) -> None:
@@ -53,7 +58,7 @@ def token_loss(logits: Tensor, labels: Tensor) -> Tensor:
     Raises:
         ValueError: if the labels have another shape or type, or are no class.
     """
-    _check_classes(labels, logits.shape[:2], logits.shape[2])
+    _check_classes(labels, _sizes(logits)[:2], logits.shape[2])
     costs, counted = _cross_entropy(logits, labels)
     return ops.reshape(ops.sum(costs) / ops.sum(counted), (1,))
 
@@ -71,7 +76,7 @@ def next_token_loss(logits: Tensor, labels: Tensor) -> Tensor:
     Raises:
         ValueError: if the labels have another shape or type, or are no token.
     """
-    _check_classes(labels, logits.shape[:2], logits.shape[2])
+    _check_classes(labels, _sizes(logits)[:2], logits.shape[2])
     return token_loss(logits[:, :-1], labels[:, 1:])
 
 
@@ -88,7 +93,7 @@ def choice_loss(logits: Tensor, labels: Tensor) -> Tensor:
     Raises:
         ValueError: if the labels have another shape or type, or are no choice.
     """
-    _check_classes(labels, logits.shape[:1], logits.shape[1])
+    _check_classes(labels, _sizes(logits)[:1], logits.shape[1])
     return _mean_over_counted(*_cross_entropy(logits, labels))
 
 
@@ -107,7 +112,7 @@ def sequence_loss(logits: Tensor, labels: Tensor, config: RobertaPreLayerNormCon
     Raises:
         ValueError: if the labels do not suit the problem type.
     """
-    batch, count = logits.shape
+    batch, count = _sizes(logits)
     logits = _widen(logits)
     problem_type = config.infer_problem_type(are_labels_floating=is_floating(labels))
     if problem_type == "single_label_classification":
@@ -143,7 +148,7 @@ def span_loss(start_logits: Tensor, end_logits: Tensor, start: Tensor, end: Tens
     """
     losses = []
     for name, logits, positions in (("start_positions", start_logits, start), ("end_positions", end_logits, end)):
-        check_span_labels(name, facts_of(positions), logits.shape[0])
+        check_span_labels(name, facts_of(positions), _sizes(logits)[0])
         flat = ops.reshape(positions, (-1,))
         is_inside = ops.logical_and(flat >= 0, flat < ops.cast(ops.shape(logits)[1], flat.dtype))
         inside = ops.where(is_inside, flat, ops.full_like(flat, IGNORED))

@@ -13,7 +13,7 @@ from prenorm_model.keras.cache import KeyValueCache, PastTuples, as_cache
 from prenorm_model.keras.context import Collected, Context
 from prenorm_model.keras.embeddings import RobertaPreLayerNormEmbeddings, default_positions
 from prenorm_model.keras.facts import Tensor
-from prenorm_model.keras.inputs import ModelInputs, check_all, with_plain_errors
+from prenorm_model.keras.inputs import ModelInputs, check_all, documented
 from prenorm_model.keras.layer import Encoder
 from prenorm_model.keras.linear import Block, Linear, Norm
 from prenorm_model.keras.masks import as_bool, causal_mask, encoder_mask, pads_come_first
@@ -87,7 +87,7 @@ class TFRobertaPreLayerNormModel(PretrainedModel):
         """
         return {**super().get_config(), "add_pooling_layer": self.pooler is not None}
 
-    @with_plain_errors
+    @documented
     def call(
         self,
         input_ids: Tensor | None = None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -9,7 +10,7 @@ from typing import Any, NamedTuple
 import keras
 
 from prenorm_model.config import RobertaPreLayerNormConfig
-from prenorm_model.keras.linear import build_inside, inside
+from prenorm_model.keras.linear import build_inside
 from prenorm_model.loading import check_config
 from prenorm_model.naming import BASE_PREFIX
 
@@ -93,12 +94,13 @@ class ConfiguredModel(keras.Model):
 
     def named_weights(self) -> dict[str, NamedWeight]:
         """Return the variables by the name under which they are saved, which is that of PyTorch's state dict."""
-        return dict(_named_weights(self, ""))
-
-    @property
-    def base_model(self) -> Any:
-        """The model without its head; for the headless model, itself."""
-        return getattr(self, self.base_prefix) if self.base_prefix else self
+        named = {}
+        for variable in self.weights:
+            *layers, leaf = variable.path.removeprefix(f"{self.path}/").split("/")
+            if leaf in _LEAVES:  # a dropout has a variable too, of its random numbers
+                name = re.sub(r"(^|\.)layer_(\d+)\.", r"\1layer.\2.", ".".join([*layers, _LEAVES[leaf]]))
+                named[name] = NamedWeight(variable, leaf == "kernel")
+        return named
 
     def get_config(self) -> dict[str, Any]:
         """Return what the model is made of, as a `.keras` file states it.
@@ -124,15 +126,3 @@ class ConfiguredModel(keras.Model):
         if isinstance(values.get("dtype"), dict):
             values["dtype"] = keras.dtype_policies.deserialize(values["dtype"])
         return cls(**values)
-
-
-def _named_weights(layer: keras.layers.Layer, prefix: str) -> Iterator[tuple[str, NamedWeight]]:
-    """Yield the variables of a layer and of what it holds."""
-    held = set()
-    for name, inner in inside(layer):
-        held |= {id(variable) for variable in inner.weights}
-        yield from _named_weights(inner, f"{prefix}{name}.")
-    for variable in layer.weights:
-        # A dropout has a variable too, of its random numbers.
-        if id(variable) not in held and variable.name in _LEAVES:
-            yield f"{prefix}{_LEAVES[variable.name]}", NamedWeight(variable, variable.name == "kernel")

@@ -57,6 +57,9 @@ def _maker(kind: type[ModelOutput[Any]]) -> Any:
     """Return the function that makes an output again of names and values."""
 
     def make(names: tuple[str, ...], values: Any) -> ModelOutput[Any]:
-        return kind(**dict(zip(names, values, strict=True)))
+        output = kind()  # filled afterwards: what Keras puts in may be a list, which the constructor takes for pairs
+        for name, value in zip(names, values, strict=True):
+            output[name] = value
+        return output
 
     return make

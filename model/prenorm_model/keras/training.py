@@ -29,7 +29,7 @@ class TrainableModel(ConfiguredModel):
 
     def _own_loss(self, output: Any, **labels: Tensor) -> Tensor:
         """Return the loss of an output that was computed without labels, [1] or [batch], as `call` returns it."""
-        raise ValueError(f"{type(self).__name__} has no loss of its own; give one to compile")
+        raise NotImplementedError
 
     def compute_loss(
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
@@ -52,6 +52,8 @@ class TrainableModel(ConfiguredModel):
         if self._compile_loss is not None:
             logits = self.logits_for(y, y_pred)
             return super().compute_loss(x, y, logits, sample_weight, training)
+        if not self.label_names:
+            raise ValueError(f"{type(self).__name__} has no loss of its own; give one to compile")
         labels = self._labels(y)
         loss = self._own_loss(y_pred, **labels) if labels else y_pred.get("loss")
         if loss is None:

@@ -130,6 +130,7 @@ def _warm_up() -> None:
     for codec in ("raw_unicode_escape", "unicode_escape"):  # Python imports them when they are first used
         "".encode(codec)
     gc.collect()
+    gc.freeze()  # a child's own collections would else touch, and so copy, every page of what is imported
     ctypes.CDLL(None).malloc_trim(0)
 
 

@@ -33,7 +33,7 @@ def fails(python: str | Path, **options: Any) -> UsageProblem:
         FairseqWorker(python, **options)
     assert raised.value.exit_code == 2
     assert raised.value.subject == str(python)
-    assert "--fairseq-python" in raised.value.advice
+    assert "fairseq_python" in raised.value.advice
     return raised.value
 
 

@@ -13,6 +13,7 @@ from prenorm.files import or_nearest
 from prenorm.folder.card.licenses import doubt
 from prenorm.hub import check_repo_id, is_repo_id
 from prenorm.options import CardOptions
+from prenorm.options.spoken import spoken
 
 MAX_FILE_BYTES = 1 << 20
 MAX_FRONT_MATTER_BYTES = 64 << 10
@@ -45,7 +46,7 @@ class UserText:
             if doubtful is not None:
                 yield doubtful
             elif identifier == "other" and "license_name" not in self.front_matter:
-                yield "the licence is 'other': give its name in the front matter of --card, as license_name"
+                yield f"the licence is 'other': give its name in the front matter of {spoken('card', ...)}, as license_name"
 
 
 def read_user_text(options: CardOptions, repo_id: str | None = None) -> UserText:
@@ -69,11 +70,11 @@ def read_user_text(options: CardOptions, repo_id: str | None = None) -> UserText
     }
     for key, value in explicit.items():
         if value is not None:
-            _check(key, value, f"--{key.replace('_', '-')}")
+            _check(key, value, spoken(key))
             stated = front_matter.get(key)
             if stated is not None and set(_texts(stated)) != set(_texts(value)):
                 raise UsageProblem(
-                    f"its front matter says {key}: {_shown(stated)}, and --{key.replace('_', '-')} says {_shown(value)}",
+                    f"its front matter says {key}: {_shown(stated)}, and {spoken(key)} says {_shown(value)}",
                     subject=options.card,
                     advice="Say it in one place",
                 )
@@ -88,12 +89,17 @@ def _read_file(path: Path) -> tuple[dict[str, object], str]:
     """Return the front matter of a Markdown file, checked, and its body."""
     try:
         if not path.is_file():
-            raise UsageProblem("is no file", subject=path, advice=or_nearest(path, "Give a Markdown file with --card"))
+            advice = or_nearest(path, f"Give a Markdown file with {spoken('card', ...)}")
+            raise UsageProblem("is no file", subject=path, advice=advice)
         if path.stat().st_size > MAX_FILE_BYTES:
-            raise UsageProblem(f"has more than {MAX_FILE_BYTES:,} bytes", subject=path, advice="Give a shorter --card")
+            raise UsageProblem(
+                f"has more than {MAX_FILE_BYTES:,} bytes", subject=path, advice=f"Give a shorter {spoken('card')}"
+            )
         text = path.read_bytes().decode("utf-8-sig")
     except OSError as error:
-        raise UsageProblem(f"cannot be read ({error.strerror})", subject=path, advice="Check --card") from error
+        raise UsageProblem(
+            f"cannot be read ({error.strerror})", subject=path, advice=f"Check {spoken('card')}"
+        ) from error
     except UnicodeDecodeError as error:
         raise UsageProblem("is not UTF-8 text", subject=path, advice="Save it as UTF-8") from error
     text = text.replace("\r\n", "\n").replace("\r", "\n")

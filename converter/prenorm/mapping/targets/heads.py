@@ -5,6 +5,7 @@ from __future__ import annotations
 from prenorm.errors import NotRepresentable
 from prenorm.mapping.task import Task
 from prenorm.options import ACTIVATIONS, TaskKind
+from prenorm.options.spoken import spoken
 from prenorm.rules.rules import Drop, Rename
 from prenorm.source.description import SourceDescription
 from prenorm.source.layouts import ENCODER, HEADS
@@ -80,7 +81,7 @@ def check_activation(description: SourceDescription, task: Task) -> None:
         raise NotRepresentable(
             f"the model was trained with activation_fn={description.head_activation}, and transformers' masked-LM head "
             "always uses gelu",
-            advice="As a masked LM its logits would be wrong; --task encoder, or a classification head, is exact",
+            advice=f"As a masked LM its logits would be wrong; exact are {spoken('task', 'encoder')} and classifiers",
         )
 
 

@@ -13,6 +13,7 @@ from tokenizers import Tokenizer
 
 from prenorm.errors import UnreadableCheckpoint
 from prenorm.files import TOKENIZER_FILE
+from prenorm.options.language import command_name
 from prenorm.proof.checks.folder_tokenizer import FolderTokenizer, not_judged
 from prenorm.proof.checks.tokenizer import CORPUS, merges_of, single_precision, unreadable, without_batching
 from prenorm.proof.checks.tokenizer_companions import check_companions
@@ -82,7 +83,8 @@ def tokenizer_by_recording(folder: Path, facts: Mapping[str, Any] | None) -> Fol
         ]
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise UnreadableCheckpoint(
-            f"the golden file's tokenizer cannot be read ({error})", advice="Record it again, with prenorm record"
+            f"the golden file's tokenizer cannot be read ({error})",
+            advice=f"Record it again, with {command_name('record')}",
         ) from error
     metrics = {"texts": len(recorded), "wrong": len(wrong), "disagreements": len(sentences)}
     return FolderTokenizer(recorded=(Check("tokenizer ids", not sentences, metrics), sentences))

@@ -12,6 +12,7 @@ from pathlib import Path
 from prenorm.errors import UsageProblem
 from prenorm.mapping.understood import Prepared
 from prenorm.options import ReferenceOptions, TaskKind
+from prenorm.options.spoken import spoken
 from prenorm.proof.protocols import ReferenceModel
 from prenorm.proof.references.builtin import BuiltinReference
 from prenorm.proof.references.float32 import Float32Reference
@@ -37,8 +38,8 @@ def _fairseq(prepared: Prepared, stored: str, options: ReferenceOptions, compute
     assert options.fairseq_python is not None
     if is_rounded(prepared, stored):
         raise UsageProblem(
-            "--reference fairseq judges folders in the checkpoint's own type, and this one is stored in another",
-            advice="Leave --reference out",
+            f"{spoken('reference', 'fairseq')} judges folders in the checkpoint's own type, and this one has another",
+            advice=f"Leave {spoken('reference')} out",
         )
     task = prepared.plan.task
     model = fairseq_model(prepared.description, prepared.arguments, prepared.canonical, prepared.tensors)

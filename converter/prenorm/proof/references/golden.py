@@ -26,6 +26,7 @@ from prenorm.errors import UnreadableCheckpoint, UsageProblem
 from prenorm.files import or_nearest
 from prenorm.mapping.targets import Target, target_of_type
 from prenorm.options import TaskKind
+from prenorm.options.language import command_name
 from prenorm.proof.checks.config import ExpectedConfig
 from prenorm.proof.computation import Computation
 from prenorm.proof.protocols import Stage
@@ -33,7 +34,10 @@ from prenorm.proof.protocols import Stage
 SCHEMA_VERSION = 1
 _META = "meta"
 _MOST_BYTES = 1 << 30
-_ADVICE = "Record it again, with prenorm record"
+
+
+def _advice() -> str:
+    return f"Record it again, with {command_name('record')}"
 
 
 @dataclass(frozen=True)
@@ -225,24 +229,24 @@ def read_golden(path: Path) -> Golden:
         UnreadableCheckpoint: if it is no golden file, or was changed.
     """
     if not path.is_file():
-        advice = or_nearest(path, "Give a file that prenorm record wrote")
+        advice = or_nearest(path, f"Give a file that {command_name('record')} wrote")
         raise UsageProblem("there is no such file", subject=path, advice=advice)
     try:
         with zipfile.ZipFile(path) as archive:
             if sum(entry.file_size for entry in archive.infolist()) > _MOST_BYTES:
-                raise UnreadableCheckpoint("is too large for a golden file", subject=path, advice=_ADVICE)
+                raise UnreadableCheckpoint("is too large for a golden file", subject=path, advice=_advice())
         with np.load(path, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
         facts = json.loads(arrays.pop(_META).tobytes())
         golden = Golden({name: value for name, value in facts.items() if name != "sha256"}, arrays)
         if facts["schema_version"] != SCHEMA_VERSION:
-            raise UsageProblem(f"is of schema version {facts['schema_version']}", subject=path, advice=_ADVICE)
+            raise UsageProblem(f"is of schema version {facts['schema_version']}", subject=path, advice=_advice())
         if facts["sha256"] != _digest(golden):
             raise UnreadableCheckpoint(
-                "was changed after it was recorded (its SHA-256 differs)", subject=path, advice=_ADVICE
+                "was changed after it was recorded (its SHA-256 differs)", subject=path, advice=_advice()
             )
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, EOFError) as error:
-        raise UnreadableCheckpoint(f"is no golden file ({error})", subject=path, advice=_ADVICE) from error
+        raise UnreadableCheckpoint(f"is no golden file ({error})", subject=path, advice=_advice()) from error
     return golden
 
 

@@ -12,6 +12,7 @@ from prenorm.errors import UsageProblem
 from prenorm.folder.published import stored_names
 from prenorm.mapping.targets import Target, target_of_type
 from prenorm.options import AUTO_CLASSES, TaskKind
+from prenorm.options.spoken import spoken
 from prenorm.proof.runtimes.hooks import HookedModel
 
 
@@ -35,7 +36,7 @@ class TransformersRuntime(HookedModel):
             import transformers
         except ImportError as error:
             raise UsageProblem(
-                "--runtime transformers needs transformers, which is not installed",
+                f"{spoken('runtime', 'transformers')} needs transformers, which is not installed",
                 advice='Install it with pip install "prenorm[fitness]"',
             ) from error
         self.name = f"transformers {metadata.version('transformers')}"

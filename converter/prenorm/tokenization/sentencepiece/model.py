@@ -13,6 +13,7 @@ from pathlib import Path
 
 from prenorm.errors import UsageProblem
 from prenorm.files import readable
+from prenorm.options.spoken import spoken
 from prenorm.tokenization.sentencepiece.wire import Value, fields
 
 SPACE = "\u2581"  # what a space is in a piece
@@ -20,8 +21,14 @@ NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(1, 7)  # types of a
 UNIGRAM, BPE = 1, 2
 _ALGORITHMS = {UNIGRAM: "unigram", BPE: "bpe", 3: "word", 4: "char"}
 _MOST_BYTES = 256 << 20
-_LEAVE_OUT = "Leave --sentencepiece out: the folder then has no tokenizer"
-_ADVICE = "--sentencepiece needs the .model file that the training data were encoded with"
+
+
+def _leave_out() -> str:
+    return f"Leave {spoken('sentencepiece')} out: the folder then has no tokenizer"
+
+
+def _advice() -> str:
+    return f"{spoken('sentencepiece')} needs the .model file that the training data were encoded with"
 
 
 @dataclass(frozen=True)
@@ -79,13 +86,13 @@ def read_sentencepiece(path: Path) -> SentencePieceModel:
     Raises:
         UsageProblem: if it cannot be read, is no sentencepiece model, or encodes in a way that `tokenizers` has nothing for.
     """
-    with readable(path, _MOST_BYTES, "a sentencepiece model", _ADVICE):
+    with readable(path, _MOST_BYTES, "a sentencepiece model", _advice()):
         content = path.read_bytes()
     try:
         model, trainer, normalizer = _parse(content)
         pieces = tuple(_piece(item) for item in model)
     except (ValueError, TypeError, AttributeError, IndexError) as error:
-        raise UsageProblem(f"is no sentencepiece model ({error})", subject=path, advice=_ADVICE) from error
+        raise UsageProblem(f"is no sentencepiece model ({error})", subject=path, advice=_advice()) from error
     charsmap = normalizer.get(2, b"")
     sentencepiece = SentencePieceModel(
         path,
@@ -133,7 +140,7 @@ def _check(model: SentencePieceModel, trainer: Fields, normalizer: Fields) -> No
     seen: set[str] = set()
     for piece in model.pieces:
         if piece.text in seen:
-            raise UsageProblem(f"has the piece '{piece.text}' twice", subject=model.path, advice=_ADVICE)
+            raise UsageProblem(f"has the piece '{piece.text}' twice", subject=model.path, advice=_advice())
         seen.add(piece.text)
     kinds = [piece.kind for piece in model.pieces]
     characters = {piece.text for piece in model.pieces if len(piece.text) == 1}
@@ -152,11 +159,11 @@ def _check(model: SentencePieceModel, trainer: Fields, normalizer: Fields) -> No
     )  # fmt: skip
     for applies, reason in reasons:
         if applies:
-            raise UsageProblem(reason, subject=model.path, advice=_LEAVE_OUT)
+            raise UsageProblem(reason, subject=model.path, advice=_leave_out())
     for piece in model.of_kind(NORMAL, USER_DEFINED):
         if any(character.isspace() for character in piece.text):
             raise UsageProblem(
                 f"has a piece with a white-space character, {piece.text!r}, which fairseq splits it at",
                 subject=model.path,
-                advice=_LEAVE_OUT,
+                advice=_leave_out(),
             )

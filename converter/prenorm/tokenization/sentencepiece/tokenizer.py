@@ -24,6 +24,7 @@ from collections.abc import Collection, Container, Iterator
 from typing import TYPE_CHECKING
 
 from prenorm.errors import UsageProblem
+from prenorm.options.spoken import spoken
 from prenorm.tokenization.dictionary import MASK_TOKEN, SPECIAL_TOKENS, UNK, Dictionary
 from prenorm.tokenization.kinds import DictionaryKind, kind_of, meaningful_symbols, refuse_other_kind
 from prenorm.tokenization.sentencepiece.model import BPE, BYTE, NORMAL, SPACE, USER_DEFINED, SentencePieceModel
@@ -63,7 +64,7 @@ def plan_sentencepiece(dictionary: Dictionary, model: SentencePieceModel) -> Tok
         raise UsageProblem(
             f"has the special token '{clashes[0]}' as a piece of text",
             subject=model.path,
-            advice="Leave --sentencepiece out: the folder then has no tokenizer",
+            advice=f"Leave {spoken('sentencepiece')} out: the folder then has no tokenizer",
         )
     rows = current_rows(dictionary)
     runs, unreachable = _unknown_runs(model, rows.keys() - pieces.keys() - {*_RESERVED, ""})
@@ -89,12 +90,12 @@ def _refuse_foreign(dictionary: Dictionary, model: SentencePieceModel, possible:
     least = _LEAST_SHARE if kind is DictionaryKind.PIECES else _LEAST_SHARE_OF_OTHERS
     if names and common >= least * len(names):
         return
-    refuse_other_kind(dictionary, "--sentencepiece", DictionaryKind.PIECES, DictionaryKind.WORDS)
+    refuse_other_kind(dictionary, spoken("sentencepiece"), DictionaryKind.PIECES, DictionaryKind.WORDS)
     raise UsageProblem(
         f"only {common} of the dictionary's {len(dictionary)} tokens are pieces of {model.path.name}, so it belongs to "
         "another tokenizer",
         subject=dictionary.path,
-        advice="Leave --sentencepiece out, or give the dictionary's own model",
+        advice=f"Leave {spoken('sentencepiece')} out, or give the dictionary's own model",
     )
 
 

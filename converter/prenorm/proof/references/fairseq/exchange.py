@@ -13,6 +13,7 @@ from prenorm.checkpoint.dtypes import ITEM_SIZES, SAFETENSORS_NAMES
 from prenorm.checkpoint.tensors import SourceTensor
 from prenorm.errors import UsageProblem
 from prenorm.folder.files import safetensors_header
+from prenorm.options.spoken import spoken
 
 
 def read_stage(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor] | None:
@@ -50,7 +51,8 @@ def write_tensors(path: Path, tensors: Mapping[str, SourceTensor]) -> None:
     odd = next((name for name, tensor in tensors.items() if tensor.dtype not in SAFETENSORS_NAMES), None)
     if odd is not None or "__metadata__" in tensors:
         raise UsageProblem(
-            f"'{odd or '__metadata__'}' cannot be handed to fairseq", advice="Leave --reference fairseq out"
+            f"'{odd or '__metadata__'}' cannot be handed to fairseq",
+            advice=f"Leave {spoken('reference', 'fairseq')} out",
         )
     ordered = sorted(tensors, key=lambda name: -ITEM_SIZES[tensors[name].dtype])
     header = safetensors_header((name, tensors[name].dtype, tensors[name].shape) for name in ordered)

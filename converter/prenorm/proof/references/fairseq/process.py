@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from prenorm.errors import UsageProblem
+from prenorm.options.spoken import spoken
 
 _WORKER = Path(__file__).with_name("worker")
 _NAME = "prenorm_worker"  # of the copy
@@ -40,7 +41,11 @@ _SET = {
     "PYTHONDONTWRITEBYTECODE": "1",
     "PYTHONIOENCODING": "utf-8",
 }
-_ADVICE = "Give --fairseq-python a Python that can import fairseq 0.12 and torch, or leave --reference fairseq out"
+
+
+def _advice() -> str:
+    leave = f"leave {spoken('reference', 'fairseq')} out"
+    return f"Give {spoken('fairseq_python')} a Python that can import fairseq 0.12 and torch, or {leave}"
 
 
 class FairseqRefused(UsageProblem):
@@ -177,7 +182,7 @@ class FairseqWorker:
             )  # fmt: skip
         except OSError as error:
             raise UsageProblem(
-                f"this interpreter cannot be started ({error.strerror})", subject=self.python, advice=_ADVICE
+                f"this interpreter cannot be started ({error.strerror})", subject=self.python, advice=_advice()
             ) from error
 
     def _send(self, request: Mapping[str, object]) -> None:
@@ -220,12 +225,12 @@ class FairseqWorker:
     def _refused(self, answer: Mapping[str, Any]) -> FairseqRefused:
         kind, message = str(answer["error"]), _plain(str(answer.get("message")))
         if kind == "import":
-            return FairseqRefused(kind, f"cannot import fairseq ({message})", subject=self.python, advice=_ADVICE)
+            return FairseqRefused(kind, f"cannot import fairseq ({message})", subject=self.python, advice=_advice())
         version = self.environment.get("fairseq", "")
         problems = [_plain(str(problem)) for problem in answer.get("problems", ())][:_MOST_PROBLEMS]
         return FairseqRefused(
             kind, f"fairseq {version} cannot compute this checkpoint: {message}", subject=self.python, problems=problems,
-            advice=_ADVICE + (":" if problems else ""),
+            advice=_advice() + (":" if problems else ""),
         )  # fmt: skip
 
     def _gone(self) -> UsageProblem:
@@ -245,7 +250,7 @@ class FairseqWorker:
         self.close()
         lines = self._last_words.decode("utf-8", "replace").strip().splitlines()
         last_words = f"; its last words: {_plain(lines[-1])}" if lines else ""
-        return UsageProblem(f"the interpreter for fairseq {what}{last_words}", subject=self.python, advice=_ADVICE)
+        return UsageProblem(f"the interpreter for fairseq {what}{last_words}", subject=self.python, advice=_advice())
 
     def _read_answers(self, process: subprocess.Popen[bytes]) -> None:
         """Pass lines on, and None at the end; the full queue holds back a process that writes without end."""
