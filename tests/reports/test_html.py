@@ -136,6 +136,39 @@ def test_what_was_compared_and_where_it_went_wrong_is_on_the_page() -> None:
         assert part in shown, part
 
 
+def test_the_margin_comes_first_then_the_numbers_then_the_rest() -> None:
+    for case, margin in (("passing", "At least 840,000 times below every tolerance; nearest: layer 0, value"),
+                         ("failing", "Up to 56 million times beyond tolerance: layer 2, intermediate")):  # fmt: skip
+        header = page(case).partition("<header")[2].partition("</header>")[0]
+        assert margin in header
+    titles = re.findall(r"<h2>(.*?)</h2>", page("passing"))
+    assert titles[:4] == [
+        "Parity", "At least 840,000 times below every tolerance",
+        "At every position at least 1.3 million times below tolerance", "What was compared with what",
+    ]  # fmt: skip
+
+
+def test_lines_break_between_words_and_never_within_a_number() -> None:
+    shown = page("failing")
+    assert "Roberta<wbr>Pre<wbr>Layer<wbr>Norm<wbr>For<wbr>Masked<wbr>LM" in shown
+    assert "roberta_<wbr>prelayernorm.<wbr>encoder.<wbr>layer.1.<wbr>attention.<wbr>self.<wbr>key" in shown
+    assert not re.search(r"\d(?:e-|\.|-)<wbr>\d", shown)
+    assert "&<wbr>" not in shown and "<<wbr>" not in render(hostile(), ".html")
+
+
+def test_a_narrow_screen_cuts_nothing() -> None:
+    """By the rules of the page; `test_pages.py` measures it where there is a browser."""
+    found, style = Page(page("failing")), page("failing").partition("<style>")[2].partition("</style>")[0]
+    assert {"name": "viewport", "content": "width=device-width, initial-scale=1"} in found.all("meta")
+    assert ".long, .name, td { overflow-wrap: anywhere; }" in style and "nowrap" not in re.sub(
+        r"\.outcome \{.*", "", style
+    )
+    drawings = [div.get("class") for div in found.all("div") if div.get("class") in ("wide", "narrow")]
+    assert drawings == ["wide", "narrow"] * 2 and len(found.all("svg")) == 4
+    widths = [float(str(svg["viewbox"]).split()[2]) for svg in found.all("svg")]
+    assert widths == [720.0, 360.0] * 2  # at 400 pixels, letters of a drawing 360 wide are as large as drawn
+
+
 def test_every_text_of_the_report_is_shown_as_text() -> None:
     found = Page(page("hostile"))
     shown = "".join(found.texts)

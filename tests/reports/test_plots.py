@@ -9,7 +9,7 @@ import math
 import os
 import subprocess
 import sys
-from itertools import pairwise
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -27,7 +27,8 @@ from prenorm.reports.plots import plot_png, plot_svg, position_svg
 from prenorm.reports.plots.error_plot import draw_points
 from prenorm.reports.plots.heat_map import draw_grid
 from prenorm.reports.plots.scale import Decades
-from prenorm.reports.series import grid, place_of, plot_description, points
+from prenorm.reports.series import finding, grid, grid_finding, margin, place_of, plot_description, points
+from prenorm.reports.text import times
 
 SVG = "{http://www.w3.org/2000/svg}"
 FAILED = "#cf222e"
@@ -60,6 +61,53 @@ def test_the_plot_in_words() -> None:
     empty = {**synthetic(), "checks": [], "modules": []}
     assert plot_description(read(empty)) == "0 modules; none has a finite difference."
     assert "no module was compared" in plot_svg(read(empty))
+
+
+def test_titles_say_what_the_plots_show() -> None:
+    passing, failing = read(synthetic(3)), read(synthetic(3, fail_at="layer.1.attention.self.key"))
+    nearest = max(point.value / point.tolerance for point in points(passing) if point.tolerance)
+    assert 1 / nearest == pytest.approx(840_000, rel=0.02)
+    assert finding(points(passing)) == "At least 840,000 times below every tolerance"
+    decisive = margin(points(passing))
+    assert decisive is not None
+    assert decisive.sentence == (
+        "At least 840,000 times below every tolerance; nearest: layer 0, value, 5.5e-16 of 4.6e-10."
+    )
+    assert finding(points(failing)) == "15 of 24 beyond tolerance, first layer 1, key"
+    farthest = margin(points(failing))
+    assert farthest is not None
+    assert farthest.sentence.startswith("Up to 56 million times beyond tolerance: layer 2, intermediate, 5.7e-02 of ")
+    for report, title in ((passing, "At every position at least 1.3 million times below tolerance"),
+                          (failing, "Beyond tolerance from layer 2, position 0")):  # fmt: skip
+        heat_map = grid(report)
+        assert heat_map is not None and grid_finding(heat_map) == title
+        assert f'positions-title">{title}</title>' in str(position_svg(report))
+    assert 'errors-title">15 of 24 beyond tolerance' in plot_svg(failing)
+
+
+def test_no_title_says_more_than_is_known() -> None:
+    zero, unknown, odd = synthetic(1), synthetic(1), synthetic(1)
+    for module in zero["modules"]:
+        module["max_abs_diff"] = 0.0
+    for module in unknown["modules"]:
+        module["tolerance"] = "Infinity"
+    odd["modules"][0]["max_abs_diff"] = math.nan
+    logits = [check for check in zero["checks"] if check["name"] != "logits"]
+    assert finding(points(read({**zero, "checks": logits}))) == "No difference at all"
+    assert margin(points(read({**zero, "checks": logits}))) is None
+    assert finding(points(read({**unknown, "checks": logits}))) == "Differences by module"
+    assert finding(points(read(odd))).startswith("1 of 10 beyond tolerance, first embeddings")
+    assert margin([]) is None and finding([]) == "Differences by module"
+
+
+@pytest.mark.parametrize(
+    ("factor", "text"),
+    [(1.0, "1.0 times"), (1.29, "1.2 times"), (99.99, "99 times"), (846_800.0, "840,000 times"),
+     (1e6, "1.0 million times"), (2_799_999.0, "2.7 million times"), (3e9, "3.0 billion times"),
+     (1e20, "100,000,000 trillion times"), (56e6, "56 million times")],
+)  # fmt: skip
+def test_factors_are_rounded_down(factor: float, text: str) -> None:
+    assert times(factor) == text
 
 
 def test_tolerance_and_noise_floor_are_drawn_where_known() -> None:
@@ -120,15 +168,19 @@ def test_short_names(module: str, label: str) -> None:
     assert place_of(module).label == label
 
 
-@pytest.mark.parametrize("layers", [3, 24])
-def test_labels_do_not_overlap(layers: int) -> None:
+@pytest.mark.parametrize("narrow", [False, True])
+@pytest.mark.parametrize("layers", [3, 12, 24, 48])
+def test_labels_do_not_overlap(layers: int, narrow: bool) -> None:
     content = read(synthetic(layers, fail_at=f"layer.{layers - 1}.output.dense"))
     shown = grid(content)
     assert shown is not None
     errors, positions = (
-        Figure(figsize=(10, height), layout="constrained") for height in (4.6, 1.4 + 0.2 * (layers + 3))
+        Figure(figsize=(5 if narrow else 10, height), layout="constrained")
+        for height in (3.8 if narrow else 4.6, 1.4 + 0.2 * (layers + 3))
     )
-    draw_points(errors, points(content))
+    title = finding(points(content))
+    assert title.endswith(f"beyond tolerance, first layer {layers - 1}, output")
+    draw_points(errors, points(content), narrow=narrow, title=title)
     draw_grid(positions, shown)
     for figure in (errors, positions):
         canvas = FigureCanvasAgg(figure)
@@ -136,7 +188,9 @@ def test_labels_do_not_overlap(layers: int) -> None:
         for axes in figure.axes:
             for axis in (axes.xaxis, axes.yaxis):
                 boxes = [label.get_window_extent() for label in axis.get_ticklabels() if label.get_text()]
-                assert not any(left.overlaps(right) for left, right in pairwise(boxes))
+                assert not any(left.overlaps(right) for left, right in combinations(boxes, 2))
+                if axis is axes.xaxis and axis.label.get_text():
+                    assert not any(axis.label.get_window_extent().overlaps(box) for box in boxes)
             for text in axes.texts:
                 box = text.get_window_extent()
                 assert figure.bbox.x0 <= box.x0 < box.x1 <= figure.bbox.x1, text.get_text()
@@ -196,7 +250,7 @@ def test_png_is_white_wide_and_without_metadata() -> None:
     for name, fail_at in (("passing", None), ("failing", "layer.1")):
         raw = plot_png(read(synthetic(3, fail_at=fail_at)))
         with Image.open(io.BytesIO(raw)) as image:
-            assert (image.format, image.size) == ("PNG", (1500, 690))
+            assert (image.format, image.size) == ("PNG", (1200, 912))
             assert set(image.info) <= {"dpi"}
             shown[name] = np.asarray(image.convert("RGB"))
         assert tuple(shown[name][0, 0]) == (255, 255, 255)

@@ -108,7 +108,7 @@ def test_verify_without_the_model_fails(name: str, sound: dict[str, Path], tmp_p
     content = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
     change(content)
     (folder / "tokenizer.json").write_text(json.dumps(content), encoding="utf-8")
-    report = verify(KINDS[kind][0] / "checkpoint.pt", folder)
+    report = verify(KINDS[kind][0] / "checkpoint.pt", folder, no_tokenizer=True)  # nor by the model beside it
     assert [check.name for check in report.checks if not check.passed] == ["tokenizer ids"]
     assert any(words in text for text in report.disagreements)
 
@@ -124,7 +124,7 @@ def test_what_only_the_model_tells_is_named_as_not_judged_and_the_model_judges_i
     change(content)
     (folder / "tokenizer.json").write_text(json.dumps(content), encoding="utf-8")
     source, options = KINDS[kind][0] / "checkpoint.pt", KINDS[kind][1]
-    report = verify(source, folder)
+    report = verify(source, folder, no_tokenizer=True)
     assert report.verdict == "passed, sentencepiece model not judged"
     assert "give the sentencepiece model with --sentencepiece" in report.not_judged[0]
     record(source, tmp_path / "golden.npz", **options)
@@ -143,11 +143,11 @@ def test_strict_wants_the_model_and_is_content_with_it(
 ) -> None:
     source, options = KINDS[kind][0] / "checkpoint.pt", KINDS[kind][1]
     with pytest.raises(NotJudged, match="give the sentencepiece model with --sentencepiece"):
-        verify(source, sound[kind], strict=True)
+        verify(source, sound[kind], strict=True, no_tokenizer=True)
     assert verify(source, sound[kind], strict=True, **options).verdict == "passed"
     record(source, tmp_path / "golden.npz", **options)
     assert verify(sound[kind], golden=tmp_path / "golden.npz", strict=True).verdict == "passed"
-    assert run_main(monkeypatch, "verify", source, sound[kind], "--strict", "--quiet") == 1
+    assert run_main(monkeypatch, "verify", source, sound[kind], "--strict", "--quiet", "--no-tokenizer") == 1
     assert "--sentencepiece" in capsys.readouterr().err
     model = options["sentencepiece"]
     assert run_main(monkeypatch, "verify", source, sound[kind], "--strict", "--quiet", "--sentencepiece", model) == 0

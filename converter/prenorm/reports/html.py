@@ -1,7 +1,7 @@
 """The report as one HTML page: nothing is loaded from anywhere, and it can be read without running its script.
 
-From top to bottom it answers: passed or not; if not, where and why; what was compared with what; how far apart each check,
-module and position is; and what became of every tensor.
+From top to bottom it answers: passed or not, and by which margin; if not, where and why; how far apart each check, module and
+position is; what was compared with what; and what became of every tensor.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from markupsafe import Markup
 from prenorm.reports import plots
 from prenorm.reports.facts import Facts, environment_facts, proof_facts, source_facts, target_facts, target_files
 from prenorm.reports.model import AuditRow, Report
-from prenorm.reports.sentences import activation_sentences, file_name, noun, summary
-from prenorm.reports.series import describe_grid, describe_points, grid, points
+from prenorm.reports.sentences import activation_sentences, file_name, margin_sentence, noun, summary
+from prenorm.reports.series import describe_grid, describe_points, finding, grid, grid_finding, points
 from prenorm.reports.templating import html_environment
 from prenorm.reports.text import Outcome, exact, fact, label
 
@@ -32,9 +32,11 @@ class Shown(NamedTuple):
 
 
 class Figure(NamedTuple):
-    """A plot as an `<svg>` element, and what stands below it."""
+    """A plot as `<svg>` elements for wide and narrow screens, what it shows, and what stands below it."""
 
-    drawn: Markup
+    title: str
+    wide: Markup
+    narrow: Markup
     caption: str
 
 
@@ -92,6 +94,7 @@ def _rendered(report: Report, *, is_part: bool) -> str:
             noun=noun(report),
             file=file_name(report),
             summary=summary(report),
+            margin=margin_sentence(report),
             activation=activation_sentences(report),
             policy=_policy(script),
             style=Markup(style),
@@ -162,17 +165,18 @@ def _errors(report: Report) -> Figure | None:
         "How far reference and folder are apart, module by module in the order in which they compute. "
         "Point at a mark for its name and figures. "
     )
-    return Figure(Markup(plots.plot_svg(report)), caption + describe_points(plotted))
+    wide, narrow = Markup(plots.plot_svg(report)), Markup(plots.plot_svg(report, narrow=True))
+    return Figure(finding(plotted), wide, narrow, caption + describe_points(plotted))
 
 
 def _positions(report: Report) -> Figure | None:
-    drawn, plotted = plots.position_svg(report), grid(report)
-    if drawn is None or plotted is None:
+    wide, narrow, plotted = plots.position_svg(report), plots.position_svg(report, narrow=True), grid(report)
+    if wide is None or narrow is None or plotted is None:
         return None
     caption = "Where on the probe's full-length row the difference lies. "
     if plotted.in_tolerances:
         caption += "Red is beyond the module's tolerance. "
-    return Figure(Markup(drawn), caption + describe_grid(plotted))
+    return Figure(grid_finding(plotted), Markup(wide), Markup(narrow), caption + describe_grid(plotted))
 
 
 def _kind(row: AuditRow) -> str:

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from prenorm.reports.facts import environment_facts, proof_facts, source_facts, target_facts, target_files
 from prenorm.reports.model import Report
-from prenorm.reports.sentences import activation_sentences, file_name, noun, summary
+from prenorm.reports.sentences import activation_sentences, file_name, margin_sentence, noun, summary
 from prenorm.reports.templating import markdown_environment
 from prenorm.reports.text import Outcome, count, fact, label
 
@@ -57,6 +57,7 @@ def render(report: Report) -> str:
             file=file_name(report),
             model=fact(report.target.get("model_type", "a folder")),
             summary=summary(report),
+            margin=margin_sentence(report),
             activation=activation_sentences(report),
             outcomes=_OUTCOMES,
             within=_within,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from prenorm.reports.model import Report
+from prenorm.reports.series import margin, points
 from prenorm.reports.text import Outcome, as_number, count, fact, number
 
 
@@ -59,6 +60,19 @@ def summary(report: Report) -> str:
         "The folder does not compute what the checkpoint computes: "
         f"{len(failed)} of {count(len(report.checks_run), 'check')} failed{_listed(failed)}."
     )
+
+
+def margin_sentence(report: Report) -> str:
+    """Return how far the numbers are from where they would fail, or beyond that.
+
+    Args:
+        report: the report.
+
+    Returns:
+        One sentence, not yet made visible; nothing where no number has a tolerance.
+    """
+    nearest = None if report.is_fitness else margin(points(report))
+    return "" if nearest is None else nearest.sentence
 
 
 _FORMS_OF_GELU = {"gelu": "the exact GELU", "gelu_new": "GELU in its tanh form"}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from prenorm.reports.details import NoiseFloor
 from prenorm.reports.model import Report
-from prenorm.reports.text import count, number, visible
+from prenorm.reports.text import count, number, times, visible
 
 _LAYER = re.compile(r"(?:^|\.)layers?\.(\d{1,6})(?:\.(.+))?$")
 _LABEL_LIMIT = 20
@@ -103,6 +103,60 @@ def points(report: Report) -> list[Point]:
     return plotted
 
 
+@dataclass(frozen=True)
+class Margin:
+    """How far the point that is nearest to its tolerance, or farthest beyond it, is away from it."""
+
+    point: Point
+    factor: float
+
+    @property
+    def sentence(self) -> str:
+        """Where that is, by which factor, and both numbers."""
+        point = self.point
+        numbers = f"{point.place.label}, {number(point.value)} of {number(point.tolerance)}"
+        if point.failed:
+            return f"Up to {times(self.factor)} beyond tolerance: {numbers}."
+        return f"At least {times(self.factor)} below every tolerance; nearest: {numbers}."
+
+
+def margin(plotted: Sequence[Point]) -> Margin | None:
+    """Find the point that decides.
+
+    Args:
+        plotted: the plot's points.
+
+    Returns:
+        Of those beyond their tolerance the farthest, else the nearest; None where no difference but zero has a tolerance.
+    """
+    known = [
+        point for point in plotted if point.tolerance and 0 < point.value < math.inf and point.tolerance < math.inf
+    ]
+    beyond = [point for point in known if point.failed]
+    chosen = max(beyond or known, key=lambda point: point.value / (point.tolerance or math.inf), default=None)
+    if chosen is None or chosen.tolerance is None:
+        return None
+    ratio = chosen.value / chosen.tolerance
+    return Margin(chosen, ratio if chosen.failed else 1 / ratio) if ratio >= 1 or not chosen.failed else None
+
+
+def finding(plotted: Sequence[Point]) -> str:
+    """Say in a title what the error plot shows.
+
+    Args:
+        plotted: the plot's points.
+
+    Returns:
+        A phrase.
+    """
+    failed, nearest = [point for point in plotted if point.failed], margin(plotted)
+    if failed:
+        return f"{len(failed)} of {len(plotted)} beyond tolerance, first {failed[0].place.label}"
+    if nearest is not None and nearest.factor >= 1:
+        return f"At least {times(nearest.factor)} below every tolerance"
+    return "No difference at all" if plotted and not any(point.value for point in plotted) else "Differences by module"
+
+
 def plot_description(report: Report) -> str:
     """Describe the error plot of a report: the alternative text of the PNG.
 
@@ -190,6 +244,31 @@ def grid(report: Report) -> HeatGrid | None:
     return HeatGrid(
         labels, [[v / unit for v in row] for row, unit in zip(positions.max_abs_diff, known, strict=True)], True
     )
+
+
+def grid_finding(plotted: HeatGrid) -> str:
+    """Say in a title what the heat map shows.
+
+    Args:
+        plotted: the heat map.
+
+    Returns:
+        A phrase.
+    """
+    finite = [value for row in plotted.values for value in row if math.isfinite(value)]
+    largest = max(finite, default=0.0)
+    whole = len(finite) == sum(map(len, plotted.values))
+    if plotted.in_tolerances and whole and 0 < largest <= 1:
+        return f"At every position at least {times(1 / largest)} below tolerance"
+    if plotted.in_tolerances and largest > 1:
+        first = next(
+            f"{label}, position {position}"
+            for label, row in zip(plotted.labels, plotted.values, strict=True)
+            for position, value in enumerate(row)
+            if value > 1
+        )
+        return f"Beyond tolerance from {first}"
+    return "Differences by module and position"
 
 
 def describe_grid(plotted: HeatGrid) -> str:

@@ -5,6 +5,7 @@ Each is made once: it keeps its templates compiled.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import cache
 
@@ -13,6 +14,9 @@ from markupsafe import Markup
 
 from prenorm.reports import markdown_text
 from prenorm.reports.text import count, exact, fact, label, number, visible
+
+# Where a name may go on in the next line: behind punctuation, and before a capital.
+_WORD_ENDS = re.compile(r"(?<=[A-Za-z0-9}][._/-])(?=[A-Za-z{])|(?<=[a-z])(?=[A-Z])")
 
 
 @cache
@@ -25,7 +29,9 @@ def html_environment(package: str = __package__) -> Environment:
     Returns:
         The environment.
     """
-    return _environment(package, visible)
+    environment = _environment(package, visible)
+    environment.filters["breakable"] = _breakable
+    return environment
 
 
 @cache
@@ -43,6 +49,11 @@ def markdown_environment(package: str = __package__) -> Environment:
     environment = _environment(package, lambda text: Markup(markdown_text.escape(text)))
     environment.filters["code"] = lambda name: Markup(markdown_text.code(name))
     return environment
+
+
+def _breakable(text: str) -> Markup:
+    """Let lines break where the words of a name meet, and nowhere else as long as a word fits."""
+    return Markup("<wbr>").join(_WORD_ENDS.split(visible(text)))
 
 
 def _environment(package: str, escape: Callable[[str], str]) -> Environment:

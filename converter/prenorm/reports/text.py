@@ -111,6 +111,23 @@ def number(value: float | None) -> str:
     return "0" if value == 0 else f"{value:.1e}"
 
 
+def times(factor: float) -> str:
+    """Write by which factor two numbers differ, rounded down, so that it is no less.
+
+    Args:
+        factor: at least 1, and finite.
+
+    Returns:
+        Such as '1.5 million times', '730 times' or '1.2 times'.
+    """
+    units = ((" trillion", 10**12), (" billion", 10**9), (" million", 10**6), ("", 1))
+    unit, size = next(pair for pair in units if factor >= pair[1] or pair[1] == 1)
+    amount = factor / size
+    step = 10.0 ** (math.floor(math.log10(amount)) - 1)  # of the second digit
+    rounded = math.floor(amount / step * (1 + 1e-12)) * step
+    return f"{rounded:,.0f}{unit} times" if step >= 1 else f"{rounded:.1f}{unit} times"
+
+
 def count(amount: int, noun: str) -> str:
     """Write an amount with its noun.
 

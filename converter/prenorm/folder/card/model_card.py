@@ -15,7 +15,7 @@ from prenorm.options import AUTO_CLASSES, TaskKind
 from prenorm.reports.environment import package_version
 from prenorm.reports.facts import parity_rows
 from prenorm.reports.model import Report
-from prenorm.reports.sentences import activation_sentences
+from prenorm.reports.sentences import activation_sentences, margin_sentence
 from prenorm.reports.series import plot_description
 from prenorm.reports.templating import markdown_environment
 from prenorm.source.positions import USUAL_PAD_ID
@@ -94,6 +94,7 @@ def model_card(
             report=report,
             activation_sentences=activation_sentences(report),
             parity=parity_rows(report),
+            margin=margin_sentence(report),
             plot_description=plot_description(report),
             plot_file=PLOT_FILE,
             commands=commands,

@@ -21,9 +21,10 @@ from prenorm.reports.plots.error_plot import draw_points
 from prenorm.reports.plots.heat_map import MOST_LABELS, draw_grid
 from prenorm.reports.plots.scale import VARIABLES
 from prenorm.reports.plots.svg import finish
-from prenorm.reports.series import describe_grid, describe_points, grid, points
+from prenorm.reports.series import describe_grid, describe_points, finding, grid, grid_finding, points
 
-_WIDTH = 10.0  # inches, of 72 SVG units or 150 pixels
+_WIDE, _NARROW = (10.0, 4.6), (5.0, 3.8)  # inches, of 72 SVG units; the narrow one can be read on a phone
+_PNG_DPI = 240
 _SETTINGS: dict[Any, object] = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],  # the one that matplotlib brings
@@ -55,8 +56,8 @@ def plot_figure(report: Report) -> Figure:
     if report.is_fitness:
         raise UsageProblem("a report of fitness compares no modules, so it has no plot", advice="Plot one of parity")
     with _own_settings("errors"):
-        figure = NotebookFigure(figsize=(_WIDTH, 4.6), dpi=150, facecolor="white", layout="constrained")
-        draw_points(figure, points(report))
+        figure = NotebookFigure(figsize=_WIDE, dpi=150, facecolor="white", layout="constrained")
+        draw_points(figure, points(report), title=finding(points(report)))
     return figure
 
 
@@ -67,34 +68,40 @@ def plot_png(report: Report) -> bytes:
         report: the report.
 
     Returns:
-        The file, 1500 pixels wide.
+        The file, 1200 pixels wide, which can be read at a third of that, too.
     """
-    return _as_png(plot_figure(report))
+    plotted = points(report)
+    with _own_settings("errors"):
+        figure = Figure(figsize=_NARROW, dpi=_PNG_DPI, facecolor="white", layout="constrained")
+        draw_points(figure, plotted, narrow=True, title=finding(plotted))
+    return _as_png(figure)
 
 
-def plot_svg(report: Report) -> str:
+def plot_svg(report: Report, *, narrow: bool = False) -> str:
     """Draw the error plot as one `<svg>` element. In a page it takes its colours from `--plot-...` variables.
 
     Args:
         report: the report.
+        narrow: for a narrow screen.
 
     Returns:
         The element, which is a file too.
     """
-    plotted = points(report)
-    with _own_settings("errors"):
-        figure = Figure(figsize=(_WIDTH, 4.6), layout="constrained")
-        hover = draw_points(figure, plotted)
+    plotted, name = points(report), "errors-narrow" if narrow else "errors"
+    with _own_settings(name):
+        figure = Figure(figsize=_NARROW if narrow else _WIDE, layout="constrained")
+        hover = draw_points(figure, plotted, narrow=narrow)
         drawn = _as_svg(figure)
-    title = "Largest difference by module"
-    return finish(drawn, "errors", title=title, description=describe_points(plotted), colours=VARIABLES, hover=hover)
+    title = finding(plotted)
+    return finish(drawn, name, title=title, description=describe_points(plotted), colours=VARIABLES, hover=hover)
 
 
-def position_svg(report: Report) -> str | None:
+def position_svg(report: Report, *, narrow: bool = False) -> str | None:
     """Draw the heat map as one `<svg>` element.
 
     Args:
         report: the report.
+        narrow: for a narrow screen.
 
     Returns:
         The element; None where the report has no differences by position.
@@ -102,12 +109,13 @@ def position_svg(report: Report) -> str | None:
     plotted = grid(report)
     if plotted is None:
         return None
-    with _own_settings("positions"):
-        figure = Figure(figsize=(_WIDTH, 1.4 + 0.2 * min(len(plotted.labels), MOST_LABELS)), layout="constrained")
+    (width, _), name = (_NARROW, "positions-narrow") if narrow else (_WIDE, "positions")
+    with _own_settings(name):
+        figure = Figure(figsize=(width, 1.4 + 0.2 * min(len(plotted.labels), MOST_LABELS)), layout="constrained")
         draw_grid(figure, plotted)
         drawn = _as_svg(figure)
-    title = "Largest difference by module and token position"
-    return finish(drawn, "positions", title=title, description=describe_grid(plotted), colours=VARIABLES, hover={})
+    title = grid_finding(plotted)
+    return finish(drawn, name, title=title, description=describe_grid(plotted), colours=VARIABLES, hover={})
 
 
 @contextmanager

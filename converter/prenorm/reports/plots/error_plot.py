@@ -15,29 +15,43 @@ from prenorm.reports.text import number, visible
 
 _LABELLED_MODULES = 40  # up to here every module is named below the axis, beyond it every layer
 _MOST_LABELS = 56
-_LEAST_WIDTH = 3.0  # of a group, in units of a module: a name set upright needs as much
+_MOST_LABELS_NARROW = 14
+_LEAST_WIDTH = 3.0  # of a group, in units of a module
+_NARROW_SHARE, _SHARE = 22, 55  # such a part of all modules is as wide as a name that is set upright
 
 
-def draw_points(figure: Figure, points: Sequence[Point]) -> dict[str, list[str]]:
+def draw_points(
+    figure: Figure, points: Sequence[Point], *, narrow: bool = False, title: str = ""
+) -> dict[str, list[str]]:
     """Draw the differences into a figure.
 
     Args:
         figure: an empty figure.
         points: the modules in computing order, and the logits.
+        narrow: for a figure half as wide: layers are named, and their modules are not.
+        title: what the plot shows.
 
     Returns:
         For each group of markers, by its id, the texts to show at them.
     """
     axes = figure.add_subplot()
     style_axes(axes)
+    if title:
+        figure.suptitle(title, x=0.01, ha="left", fontweight="bold", color=COLOURS["ink"], parse_math=False)
     if not points:
         axes.set_axis_off()
         axes.text(0.5, 0.5, "no module was compared", transform=axes.transAxes, ha="center", color=COLOURS["ink"])
         return {}
-    places = _across(points)
+    each = len(points) <= _LABELLED_MODULES and not narrow  # modules are named
+    room = 1.0 if each else max(_LEAST_WIDTH, len(points) / (_NARROW_SHARE if narrow else _SHARE))
+    places = _across(points, 1.0 if each else _LEAST_WIDTH, room)
     limits = [value for point in points for value in (point.tolerance, point.noise) if value is not None]
     scale = Decades.over([*(point.value for point in points), *limits], rows=[point.value for point in points])
-    _draw_layers(axes, points, places, scale)
+    _draw_layers(axes, points, places, scale, each, _MOST_LABELS_NARROW if narrow else _MOST_LABELS)
+    if not each:
+        # In a narrow figure beside the upright names, which stand at the ends.
+        words, pad = ("layers", -30.0) if narrow else (_order_within_a_layer(points), None)
+        axes.set_xlabel(words, labelpad=pad, parse_math=False)
     for values, colour, style, label in (
         ([point.tolerance for point in points], "tolerance", "--", "tolerance"),
         ([point.noise for point in points], "noise", ":", "float32 noise floor"),
@@ -50,27 +64,29 @@ def draw_points(figure: Figure, points: Sequence[Point]) -> dict[str, list[str]]
     scale.mark(axes)
     axes.set_ylabel("largest absolute difference")
     axes.set_xlim(-1.5, places[-1] + 1.5)
-    figure.legend(loc="outside lower center", ncols=6, frameon=False, labelcolor=COLOURS["ink"])
+    figure.legend(loc="outside lower center", ncols=2 if narrow else 6, frameon=False, labelcolor=COLOURS["ink"])
     return hover
 
 
-def _across(points: Sequence[Point]) -> list[float]:
-    """Return the x of every point: one unit apart within a group, a gap between groups, and room for a lone one's name."""
+def _across(points: Sequence[Point], least: float, room: float) -> list[float]:
+    """Return the x of every point: one unit apart within a layer of some least width, and room around a lone one's name."""
     places: list[float] = []
     start = 0.0
-    for _, members in groupby(points, key=lambda point: point.place.group):
-        amount = len(list(members))
-        width = max(float(amount), _LEAST_WIDTH if len(points) > _LABELLED_MODULES else 1.0)
+    for _, group in groupby(points, key=lambda point: point.place.group):
+        members = list(group)
+        amount = len(members)
+        width = max(float(amount), least if members[0].place.in_layer else room)
         places += [start + (width - amount) / 2 + index for index in range(amount)]
         start += width + 1.0
     return places
 
 
-def _draw_layers(axes: Axes, points: Sequence[Point], places: Sequence[float], scale: Decades) -> None:
-    """Draw a band behind every other layer, and names: of all modules, or of the groups where they are many."""
-    each = len(points) <= _LABELLED_MODULES
+def _draw_layers(
+    axes: Axes, points: Sequence[Point], places: Sequence[float], scale: Decades, each: bool, most: int
+) -> None:
+    """Draw a band behind every other layer, and at most so many names: of all modules, or of the groups."""
     groups = [list(members) for _, members in groupby(range(len(points)), key=lambda i: points[i].place.group)]
-    ticks, labels, upright = [], [], []
+    names: dict[bool, list[tuple[float, str]]] = {True: [], False: []}  # of those set upright, and of the others
     for position, members in enumerate(groups):
         place, left, right = points[members[0]].place, places[members[0]] - 1.0, places[members[-1]] + 1.0
         if position % 2 and place.in_layer:
@@ -81,15 +97,16 @@ def _draw_layers(axes: Axes, points: Sequence[Point], places: Sequence[float], s
                 ha="center", va="top", color=COLOURS["muted"],
             )  # fmt: skip
         for member in members if each else members[:1]:
-            ticks.append(places[member] if each else (left + right) / 2)
-            labels.append(points[member].place.part if each and place.in_layer else place.group)
-            upright.append(each or not place.in_layer)
-    step = math.ceil(len(ticks) / _MOST_LABELS)
-    axes.set_xticks(ticks[::step], labels=labels[::step], parse_math=False)
-    for text, turned in zip(axes.get_xticklabels(), upright[::step], strict=True):
-        text.set_rotation(90 if turned else 0)
-    if not each:
-        axes.set_xlabel(_order_within_a_layer(points), parse_math=False)
+            name = points[member].place.part if each and place.in_layer else place.group
+            names[each or not place.in_layer].append((places[member] if each else (left + right) / 2, name))
+    kept = [
+        (tick, name, upright)
+        for upright, ticks in names.items()
+        for tick, name in ticks[:: math.ceil(len(ticks) / most) or 1]
+    ]
+    axes.set_xticks([tick for tick, _, _ in kept], labels=[name for _, name, _ in kept], parse_math=False)
+    for text, (_, _, upright) in zip(axes.get_xticklabels(), kept, strict=True):
+        text.set_rotation(90 if upright else 0)
 
 
 def _order_within_a_layer(points: Sequence[Point]) -> str:
