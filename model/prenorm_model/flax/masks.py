@@ -87,4 +87,4 @@ def pads_come_first(mask: Array | None) -> bool:
     Returns:
         Whether that is known to be so.
     """
-    return mask is not None and mask.ndim == 2 and is_known(mask) and not bool(np.asarray(mask[:, 0]).all())
+    return mask is not None and mask.ndim == 2 and is_known(mask) and not bool(np.asarray(mask)[:, 0].all())

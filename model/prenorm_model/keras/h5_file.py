@@ -92,6 +92,11 @@ def write_h5(weights: Mapping[str, np.ndarray], path: Path, class_name: str) -> 
         group = name.partition(".")[0]
         place = _place(name, weight.ndim)
         groups.setdefault(group, {})[f"{root}/{place}"] = weight.T if _is_kernel(place) else weight
+    # A head that is tied to the embeddings holds all of them, in the eyes of transformers.
+    if "lm_head" in groups:
+        tables = {place: item for place, item in groups[BASE_PREFIX].items() if "/embeddings/" in place}
+        groups["lm_head"].update(tables)
+        groups = {BASE_PREFIX: groups.pop(BASE_PREFIX), **groups}
     with h5py.File(path, "w") as file:
         file.attrs["layer_names"] = [group.encode() for group in groups]
         file.attrs["backend"], file.attrs["keras_version"] = b"tensorflow", _KERAS_VERSION
@@ -99,7 +104,9 @@ def write_h5(weights: Mapping[str, np.ndarray], path: Path, class_name: str) -> 
             inner = file.create_group(group)
             inner.attrs["weight_names"] = [place.encode() for place in places]
             for place, weight in places.items():
-                inner.create_dataset(place, data=np.ascontiguousarray(weight))
+                repeated = f"{BASE_PREFIX}/{place}"
+                # The same object under a second name takes no second room.
+                inner[place] = file[repeated] if repeated in file else np.ascontiguousarray(weight)
 
 
 def _datasets(path: Path, file: h5py.File) -> Iterator[tuple[str, Any]]:

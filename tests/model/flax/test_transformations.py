@@ -114,6 +114,17 @@ def _plainly(model: Any, arrays: Any) -> Any:
     return output
 
 
+def test_arrays_that_a_compiled_function_closes_over() -> None:
+    """Their values are known while it is traced; what is computed of them is not."""
+    ours = flax_pair("RobertaPreLayerNormForSequenceClassification")[1]
+    for left in (False, True):
+        ids, mask = (jnp.asarray(item.numpy()) for item in batch(16, 20, left=left))
+        expected, ours.min_pads = ours(ids, mask).logits, 1
+        inside = jax.jit(lambda params, ids=ids, mask=mask: ours(ids, mask, params=params).logits)
+        assert np.abs(inside(ours.params) - expected).max() <= 1e-10
+        del ours.min_pads
+
+
 @pytest.mark.parametrize(("dtype", "limit"), [("bfloat16", 0.06), ("float16", 0.01)])
 def test_half_precision(dtype: str, limit: float) -> None:
     """The type that is computed in is one thing, that of the parameters another."""
