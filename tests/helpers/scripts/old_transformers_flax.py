@@ -6,8 +6,11 @@ the model computes goes to `NAME.outputs.npz`; the model with other weights to `
 """
 
 import json
+import os
 import sys
 from pathlib import Path
+
+os.environ.update(USE_FLAX="1", USE_TF="0", USE_TORCH="0")
 
 import jax
 import numpy as np
