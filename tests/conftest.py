@@ -12,6 +12,9 @@ import torch
 
 from helpers.paths import BPE, FIXTURES
 
+# The model in other frameworks, which take seconds to import: their tests are slow, and a quick run does not even read them.
+OTHER_FRAMEWORKS = [Path(__file__).parent / "model" / framework for framework in ("keras", "flax")]
+
 os.environ["HF_HUB_OFFLINE"] = "1"  # nothing in the tests may load from the Hub
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ.pop("COLUMNS", None)  # pytest-xdist sets it, and what is printed into a pipe would be as wide
@@ -26,6 +29,18 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """One per core, and one more for the slow tests, which wait a fifth of the time: for a server, a disk, a process."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return cores + ("not slow" not in config.option.markexpr)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leaves the other frameworks' tests out of a quick run."""
+    return True if collection_path in OTHER_FRAMEWORKS and config.option.markexpr == "not slow" else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks the other frameworks' tests as slow."""
+    for item in items:
+        if any(framework in item.path.parents for framework in OTHER_FRAMEWORKS):
+            item.add_marker("slow")
 
 
 def pytest_collection() -> None:

@@ -73,9 +73,10 @@ class _Framework(NamedTuple):
 
 
 _MODELS = ("RobertaPreLayerNormFor", "RobertaPreLayerNormModel")
-_TORCH = _Framework("torch", ("torch",), "pip install prenorm")
-_KERAS = _Framework("keras", ("keras", "tensorflow"), "pip install 'prenorm[tensorflow]'")
-_FLAX = _Framework("flax", ("flax", "jax"), "pip install 'prenorm[flax]'")
+# What is not published under a name yet is installed from a clone.
+_TORCH = _Framework("torch", ("torch",), "pip install .")
+_KERAS = _Framework("keras", ("keras", "tensorflow"), "pip install '.[tensorflow]'")
+_FLAX = _Framework("flax", ("flax", "jax"), "pip install '.[flax]'")
 # The names of the other frameworks are in no `__all__`: `import *` would import what is perhaps not installed.
 _FRAMEWORKS = {
     f"{prefix}{name}": framework
@@ -97,7 +98,7 @@ def __getattr__(name: str) -> Any:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in needs:
             raise
-        raise ImportError(f"{name} needs {' and '.join(needs)}: {install}") from error
+        raise ImportError(f"{name} needs {' and '.join(needs)}; in the clone of prenorm: {install}") from error
     value = globals()[name] = getattr(module, name)
     return value
 

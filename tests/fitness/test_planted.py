@@ -261,7 +261,8 @@ def test_without_transformers_there_is_one_sentence(
     monkeypatch.setitem(sys.modules, "transformers", None)
     assert run_main(monkeypatch, "verify", folder, "--folder-only") == 2
     assert capsys.readouterr().err == (
-        'Error: --folder-only needs transformers, which is not installed. Install it with pip install "prenorm[fitness]".\n'
+        "Error: --folder-only needs transformers, which is not installed. "
+        'Install it, in the clone of prenorm: pip install ".[fitness]".\n'
     )
 
 

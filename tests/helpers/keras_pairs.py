@@ -58,7 +58,7 @@ def leaves(field: str, value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def differences(theirs: Any, ours: Any) -> dict[str, float]:
-    """The largest difference of each array of two outputs; losses by row are averaged."""
+    """The largest difference of each array of two outputs, for one, or its largest value; losses by row are averaged."""
     assert list(theirs) == list(ours)
     found: dict[str, float] = {}
     for field in theirs:
@@ -67,5 +67,5 @@ def differences(theirs: Any, ours: Any) -> dict[str, float]:
             if name == "loss":
                 got = got.mean()
             assert wanted.shape == got.shape, name
-            found[name] = float(np.abs(wanted - got).max())
+            found[name] = float(np.abs(wanted - got).max() / max(1.0, np.abs(wanted).max()))
     return found

@@ -28,15 +28,15 @@ def test_every_python_block_runs(
     blocks = [
         block for page in PAGES for block in re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
     ]
-    assert len(blocks) == 6
+    assert len(blocks) == 8
     for block in blocks:
         exec(compile(block, "README.md", "exec"), {})
     shown = capsys.readouterr().out
     assert "passed" in shown
-    for name in ("my-classifier", "my-flax-classifier"):
+    for name in ("my-classifier", "my-flax-classifier", "my-keras-classifier"):
         assert (tmp_path / name / "model.safetensors").exists()
     losses = [float(word) for word in re.findall(r"^\d+\.\d+(?:e-\d+)?$", shown, re.MULTILINE)]
-    assert len(losses) == 2
+    assert len(losses) == 3
     assert max(losses) < 0.3  # the classifiers have learned their sixteen examples
 
 

@@ -119,7 +119,7 @@ def test_a_framework_that_is_missing_is_named(name: str, missing: str, needs: st
         f"try: prenorm_model.{name}\n"
         "except ImportError as error: print(error)"
     )
-    assert run(program) == f"{name} needs {needs}: pip install 'prenorm[{extra}]'\n"
+    assert run(program) == f"{name} needs {needs}; in the clone of prenorm: pip install '.[{extra}]'\n"
 
 
 def test_names_of_the_frameworks_resolve_to_their_parts() -> None:

@@ -259,7 +259,7 @@ def require_transformers() -> None:
     except ImportError as error:
         raise UsageProblem(
             f"{spoken('folder_only')} needs transformers, which is not installed",
-            advice='Install it with pip install "prenorm[fitness]"',
+            advice='Install it, in the clone of prenorm: pip install ".[fitness]"',
         ) from error
 
 

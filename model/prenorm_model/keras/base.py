@@ -65,8 +65,15 @@ class PretrainedModel(SavedModel):
             input_signature: the inputs, as Keras takes them; default: `input_ids` and `attention_mask` by name, int32, of any
                 sizes; on JAX, which knows no two inputs of one open length, of the longest length.
             **options: what Keras takes for the format.
+
+        Raises:
+            ValueError: if the default cannot be exported.
         """
         if input_signature is None:
+            if keras.backend.backend() == "jax" and self.input_rank > 2:
+                raise ValueError(
+                    "JAX exports one open size, and here are two: pass an input_signature with fixed choices"
+                )
             length = self.config.longest_text if keras.backend.backend() == "jax" else None
             shape = (*(None,) * (self.input_rank - 1), length)
             input_signature = [

@@ -14,13 +14,13 @@ from keras import ops
 import prenorm_model
 from helpers.keras_pairs import DTYPE, GRADIENT_LIMIT, LIMIT, as_arrays, keras_pair
 from helpers.keras_tools import compiled
-from helpers.model_pairs import NAMES, inputs_for, labels_for
+from helpers.model_pairs import NAMES, inputs_for, labels_for, settings
 from prenorm_model import keras as keras_part
 
 MASKED, CAUSAL, SEQUENCE, SPAN = (
     f"RobertaPreLayerNormFor{part}" for part in ("MaskedLM", "CausalLM", "SequenceClassification", "QuestionAnswering")
 )
-STILL = {"num_hidden_layers": 1, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+STILL: dict[str, Any] = {"num_hidden_layers": 1, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
 INPUTS = as_arrays(inputs_for(""))
 
 
@@ -75,19 +75,20 @@ def test_metrics_compare_logits_with_labels() -> None:
 
 
 def test_what_fit_cannot_do_is_said() -> None:
-    _, ours = keras_pair(MASKED, **STILL)
+    config = prenorm_model.RobertaPreLayerNormConfig(**{**settings(MASKED), **STILL})
     labels = as_arrays(labels_for(MASKED))["labels"]
-    ours.compile("sgd", run_eagerly=True)
-    with pytest.raises(ValueError, match="there are no labels: pass them to fit as y, or as labels among the inputs"):
-        ours.fit(INPUTS, verbose=0)
-    with pytest.raises(ValueError, match="takes no sample_weight"):
-        ours.fit(INPUTS, labels, sample_weight=np.ones(3), verbose=0)
-    with pytest.raises(ValueError, match="the labels are named label; they must be labels"):
-        ours.fit(INPUTS, {"label": labels}, verbose=0)
-    base = keras_part.TFRobertaPreLayerNormModel(ours.config)
-    base.compile("sgd", run_eagerly=True)
-    with pytest.raises(ValueError, match="TFRobertaPreLayerNormModel has no loss of its own"):
-        base.fit(INPUTS, verbose=0)
+    cases: list[tuple[str, dict[str, Any], str]] = [
+        (MASKED, {}, "there are no labels: pass them to fit as y, or as labels among the inputs"),
+        (MASKED, {"y": labels, "sample_weight": np.ones(3)}, "takes no sample_weight"),
+        (MASKED, {"y": {"label": labels}}, "the labels are named label; they must be labels"),
+        (MASKED, {"y": (labels, labels)}, "there are 2 arrays of labels; they must be labels"),
+        (NAMES[0], {}, "TFRobertaPreLayerNormModel has no loss of its own"),
+    ]
+    for name, data, message in cases:
+        net = getattr(keras_part, f"TF{name}")(config)
+        net.compile("sgd", run_eagerly=True)
+        with pytest.raises(ValueError, match=message):
+            net.fit(INPUTS, **data, verbose=0)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -169,6 +170,10 @@ def test_an_exported_model(name: str, tmp_path: Path) -> None:
             key: np.pad(value, [(0, 0)] * (value.ndim - 1) + [(0, 22 - 12)], constant_values=int(key == "input_ids"))
             for key, value in inputs.items()
         }
+    if keras.backend.backend() == "jax" and "Choice" in name:
+        with pytest.raises(ValueError, match="input_signature"):
+            ours.export(tmp_path, verbose=False)
+        return
     ours.export(tmp_path, verbose=False)
     loaded = tf.saved_model.load(tmp_path)
     served = loaded.serve({key: tf.constant(value, tf.int32) for key, value in inputs.items()})

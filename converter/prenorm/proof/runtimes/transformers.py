@@ -37,7 +37,7 @@ class TransformersRuntime(HookedModel):
         except ImportError as error:
             raise UsageProblem(
                 f"{spoken('runtime', 'transformers')} needs transformers, which is not installed",
-                advice='Install it with pip install "prenorm[fitness]"',
+                advice='Install it, in the clone of prenorm: pip install ".[fitness]"',
             ) from error
         self.name = f"transformers {metadata.version('transformers')}"
         options = {}
