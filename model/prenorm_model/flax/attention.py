@@ -60,25 +60,28 @@ class FlaxMultiHeadAttention(nnx.Module):
         query = self._heads(self.query(x), context)
         key, value = (self._heads(part(states), context) for part in (self.key, self.value))
         past: Array | int = 0
+        order = "bkhd"
         if collected.cache is not None and not self.is_cross:
-            past = collected.cache["length"]
+            past, order = collected.cache["length"], "bhkd"
+            key, value = key.swapaxes(1, 2), value.swapaxes(1, 2)
             collected.cache, key, value = add_layer(collected.cache, self.layer, key, value)
-        weights = self._weights(query, key, past, context)
+        weights = self._weights(query, key, order, past, context)
         if collected.keeps_weights:
             (collected.cross_attentions if self.is_cross else collected.attentions).append(weights)
-        mixed = jnp.einsum("bhqk,bhkd->bqhd", weights, value)
+        mixed = jnp.einsum(f"bhqk,{order}->bqhd", weights, value)
         mixed = mixed.reshape(*mixed.shape[:2], self.num_heads * self.head_size)
         return mixed if context.packing is None else context.packing.pack(mixed)
 
     def _heads(self, x: Array, context: FlaxContext) -> Array:
-        """[batch, length, hidden], or [tokens, hidden] -> [batch, heads, length, head size]."""
+        """[batch, length, hidden], or [tokens, hidden] -> [batch, length, heads, head size]."""
+        # The axes stay in this order, and products name them: XLA would copy what is transposed.
         spread = x if context.packing is None or x.ndim == 3 else context.packing.unpack(x)
-        return spread.reshape(*spread.shape[:2], self.num_heads, self.head_size).transpose(0, 2, 1, 3)
+        return spread.reshape(*spread.shape[:2], self.num_heads, self.head_size)
 
-    def _weights(self, query: Array, key: Array, past: Array | int, context: FlaxContext) -> Array:
-        """Return the attention weights, [batch, heads, queries, keys]."""
-        scores = jnp.einsum("bhqd,bhkd->bhqk", query, key)
-        for term in self._relative_terms(query, key, past):
+    def _weights(self, query: Array, key: Array, order: str, past: Array | int, context: FlaxContext) -> Array:
+        """Return the attention weights, [batch, heads, queries, keys], of keys in an order of axes."""
+        scores = jnp.einsum(f"bqhd,{order}->bhqk", query, key)
+        for term in self._relative_terms(query, key, order, past):
             scores = scores + term
         scores = scores / math.sqrt(self.head_size)
         mask = context.cross_mask if self.is_cross else context.mask
@@ -92,16 +95,16 @@ class FlaxMultiHeadAttention(nnx.Module):
         weights = drop(self.dropout, weights, context.dropout_key)
         return weights if context.head_mask is None else weights * context.head_mask[self.layer].astype(weights.dtype)
 
-    def _relative_terms(self, query: Array, key: Array, past: Array | int) -> Iterator[Array]:
+    def _relative_terms(self, query: Array, key: Array, order: str, past: Array | int) -> Iterator[Array]:
         """Yield what relative positions add to the scores: of the query, and for `relative_key_query` of the key too."""
         if self.relative == "absolute":
             return
-        queries, keys = query.shape[2], key.shape[2]
+        queries, keys = query.shape[1], key.shape[order.index("k")]
         distance = past + jnp.arange(queries)[:, None] - jnp.arange(keys)[None, :]
         embedded = self.distance_embedding(jnp.maximum(distance + self.max_positions - 1, 0))  # [queries, keys, size]
-        yield jnp.einsum("bhqd,qkd->bhqk", query, embedded)
+        yield jnp.einsum("bqhd,qkd->bhqk", query, embedded)
         if self.relative == "relative_key_query":
-            yield jnp.einsum("bhkd,qkd->bhqk", key, embedded)
+            yield jnp.einsum(f"{order},qkd->bhqk", key, embedded)
 
 
 class FlaxProjection(nnx.Module):
