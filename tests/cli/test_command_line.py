@@ -91,11 +91,11 @@ def test_debug_is_the_option_and_not_a_word_of_the_command_line(tmp_path: Path) 
 
 @pytest.mark.slow
 def test_same_input_gives_the_same_folder(tmp_path: Path) -> None:
-    for name in ("one", "two"):
-        assert run_command("convert", MLM, tmp_path / name, "--bpe-dir", BPE, "--quiet").returncode == 0
-    first, second = (
-        {entry.name: entry.read_bytes() for entry in (tmp_path / name).iterdir()} for name in ("one", "two")
-    )
+    folders = [tmp_path / name / "my-model" for name in ("one", "two")]  # the card has the folder's name
+    for folder in folders:
+        folder.parent.mkdir()
+        assert run_command("convert", MLM, folder, "--bpe-dir", BPE, "--quiet").returncode == 0
+    first, second = ({entry.name: entry.read_bytes() for entry in folder.iterdir()} for folder in folders)
     assert first == second
 
 

@@ -116,6 +116,26 @@ def zsh(place: Path) -> Iterator[Terminal]:
     terminal.close()
 
 
+# Bash takes these apart at the equals sign.
+EQUALS = {
+    "value": ("prenorm inspect --task=seq", ["prenorm", "inspect", "--task=sequence-classification"]),
+    "second value": (
+        "prenorm verify --runtime=bundled --compute=float3", ["prenorm", "verify", "--runtime=bundled", "--compute=float32"]
+    ),
+    "file": ("prenorm inspect --dict=my-n", ["prenorm", "inspect", "--dict=my-notes.txt"]),
+    "folder": ("prenorm inspect --bpe-dir=gp", ["prenorm", "inspect", "--bpe-dir=gpt2_bpe/"]),
+    "checkpoint behind it": (
+        "prenorm convert --task=encoder chec", ["prenorm", "convert", "--task=encoder", "checkpoint_best.pt"]
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", EQUALS)
+def test_bash_completes_behind_an_equals_sign(case: str, bash: Terminal) -> None:
+    typed, words = EQUALS[case]
+    assert bash.completed(typed) == words
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_bash_completes(case: str, bash: Terminal) -> None:
     typed, words = CASES[case]

@@ -174,3 +174,41 @@ def test_arguments_in_the_wrong_order_are_told(case: str) -> None:
 )
 def test_other_faults_are_not_taken_for_the_wrong_order(arguments: list[str]) -> None:
     assert "wrong order" not in run(*arguments).cause
+
+
+ASKING = {
+    "a checkpoint of the Hub": ["inspect", "hf://a/b/c.pt"],
+    "a folder of the Hub": ["verify", "checkpoint_best.pt", "my-name/my-other"],
+    "a folder of the Hub alone": ["verify", "my-name/my-other", "--folder-only"],
+    "GPT-2's files": ["record", "checkpoint_best.pt", "golden.npz", "--bpe-dir", "gpt2"],
+    "a push": ["push", "my-model", "my-name/my-model"],
+    "convert and push": ["convert", "checkpoint_best.pt", "out", "--push", "my-name/my-model"],
+}
+ASKING_NOTHING = {
+    "inspect": ["inspect", "checkpoint_best.pt"],
+    "convert": ["convert", "checkpoint_best.pt", "out"],
+    "a folder here": ["verify", "checkpoint_best.pt", "my-model"],
+    "a folder here alone": ["verify", "my-model", "--folder-only"],
+    "a golden file": ["verify", "my-model", "--golden", "old.npz"],
+    "a folder called gpt2": ["record", "checkpoint_best.pt", "golden.npz", "--bpe-dir", "gpt2"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("option", [["--retries", "3"], ["--timeout", "9"]], ids=" ".join)
+@pytest.mark.parametrize("case", [*ASKING, *ASKING_NOTHING])
+def test_how_the_hub_is_asked_has_no_effect_where_it_is_not(case: str, option: list[str], place: Path) -> None:
+    from prenorm.cli.parameters import groups_of
+
+    if case == "a folder called gpt2":
+        (place / "gpt2").mkdir()
+    name, *arguments = (ASKING | ASKING_NOTHING)[case]
+    parent = click.Context(command)
+    parent.obj = Session()
+    made = command.commands[name].make_context(name, [*arguments, *option], parent=parent)
+    if case in ASKING:
+        group, _ = groups_of(made)
+        assert (group.retries, group.timeout) in ((3, None), (None, 9.0))
+        return
+    error = run(name, *arguments, *option)
+    assert (error.subject, error.exit_code) == (option[0], 2)
+    assert error.cause == "has no effect: nothing here is asked of the Hub"

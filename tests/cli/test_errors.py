@@ -151,6 +151,50 @@ def test_what_comes_from_outside_is_one_json_document(
     assert err.lstrip("\n").startswith("Error: ")
 
 
+@pytest.mark.parametrize("debug", [False, True])
+def test_a_fault_of_ours_asks_for_a_report(
+    debug: bool, place: Path, main: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import prenorm.commands.inspect as command
+
+    def fail(*_: object) -> None:
+        raise KeyError("hf_abcdefghijklmnop and more\x1b[2J")
+
+    monkeypatch.setattr(command, "open_source", fail)
+    for words in ([], ["--json"]):
+        code, out, err = main("inspect", "checkpoint_best.pt", *words, *(["--debug"] if debug else []))
+        assert (code, "Traceback" in err, "hf_abc" in err, "\x1b" in err) == (1, debug, False, False)
+        sentence = err.splitlines()[-1]
+        assert sentence.startswith(f"Error: prenorm {prenorm.__version__} has a fault (KeyError: ")
+        assert sentence.endswith("; please report it, with the traceback that --debug shows.")
+    content = document(out)
+    assert (content["exit_code"], content["error"]["kind"], content["error"]["subject"]) == (1, "internal", None)
+    assert f"Error: {content['error']['cause']}." == sentence
+
+
+OPTION_FILES = {
+    "--dict": "none.txt", "--sentencepiece": "none.model", "--bpe-dir": "none", "--label-dict": "none.txt",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("flag", OPTION_FILES)
+def test_inspect_refuses_an_option_file_that_is_not_there(flag: str, place: Path, main: Callable[..., Any]) -> None:
+    checkpoint = (
+        FIXTURES / "dinkytrain-classification" / "checkpoint.pt" if flag == "--label-dict" else "checkpoint_best.pt"
+    )
+    code, out, err = main("inspect", checkpoint, flag, OPTION_FILES[flag])
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith(f"Error: {OPTION_FILES[flag]}") and "does not exist" in err
+    code, out, _ = main("inspect", checkpoint, flag, OPTION_FILES[flag], "--json")
+    assert (code, document(out)["error"]["kind"]) == (2, "usage")
+
+
+def test_inspect_shows_what_an_option_that_does_not_fit_leaves(place: Path, main: Callable[..., Any]) -> None:
+    Path("short.txt").write_text("a 1\n")
+    code, out, _ = main("inspect", "checkpoint_best.pt", "--dict", "short.txt")
+    assert (code, "short.txt" in out) == (0, True)
+
+
 def test_an_interruption_after_the_document_adds_no_other(
     place: Path, main: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

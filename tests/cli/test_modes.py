@@ -22,6 +22,7 @@ from prenorm.options import (
     GoldenOptions,
     Kind,
     OptionGroup,
+    RequestOptions,
     VerifyOptions,
     field_of,
     flag_of,
@@ -57,6 +58,8 @@ def options_of(group: type[OptionGroup], *, usable: bool) -> list[dataclasses.Fi
     selectors = {other.selected_by for other in modes.groups}
     own = {item.name for item in option_fields(group)}
     names = {item.name for other in modes.groups for item in option_fields(other)} - selectors
+    if group is not ConvertAndPushOptions:  # these calls ask nothing of the Hub; tests of conflicts have those that do
+        names -= {item.name for item in option_fields(RequestOptions)}
     return [field_of(modes.groups, name) for name in sorted(names) if (name in own) is usable]
 
 
@@ -123,5 +126,7 @@ def test_the_command_says_it_in_one_line_and_exits_2(tmp_path: Path) -> None:
     assert done.stderr == "Error: --task: cannot be used with --golden. Leave it out.\n"
     done = run_command("convert", MLM, tmp_path / "out", "--retries", "4")
     assert done.returncode == 2
-    assert done.stderr == "Error: --retries: has no effect without --push. Leave it out, or add --push.\n"
+    assert done.stderr == "Error: --retries: has no effect: nothing here is asked of the Hub. Leave it out.\n"
+    done = run_command("convert", MLM, tmp_path / "out", "--private")
+    assert done.stderr == "Error: --private: has no effect without --push. Leave it out, or add --push.\n"
     assert not (tmp_path / "out").exists()

@@ -17,6 +17,7 @@ from helpers.paths import BPE, FIXTURES, MLM
 from helpers.tokenizer_cases import GPT2, MODELS, PIECES_BPE, UNIGRAM, WORDS
 
 REPO = "lab/my-model"
+LINES = len((GPT2 / "dict.txt").read_text().splitlines())
 
 
 @pytest.mark.slow
@@ -117,8 +118,77 @@ def test_the_files_lie_with_the_data_that_the_training_arguments_record(tmp_path
     verified = run_command("verify", "checkpoint_best.pt", "checkpoint_best", "--json", cwd=tmp_path)
     assert verified.returncode == 0 and "data-bin" not in verified.stdout
     assert json.loads(verified.stdout)["target"]["notes"] == [
-        "tokenizer judged by encoder.json and vocab.bpe, found with the checkpoint"
+        f"dictionary: dict.txt, {LINES:,} tokens, found with the checkpoint",
+        "tokenizer judged by encoder.json and vocab.bpe, found with the checkpoint",
     ]
+
+
+def with_data(folder: Path) -> None:
+    """Puts a checkpoint there, and what it was trained with where it records its data: in data-bin."""
+    save_edited(folder / "checkpoint_best.pt", lambda content: None, GPT2 / "checkpoint.pt")
+    shutil.copytree(BPE, folder / "data-bin")
+    (folder / "dict.txt").rename(folder / "data-bin" / "dict.txt")
+
+
+def test_the_dictionary_lies_with_the_data_that_the_training_arguments_record(tmp_path: Path) -> None:
+    with_data(tmp_path)
+    where = "in data-bin, which the training arguments record"
+    code, stdout, stderr = convert(tmp_path, "checkpoint_best.pt")
+    assert code == 0, stderr
+    assert f"\nDictionary: dict.txt {where}, {LINES:,} tokens\nTokenizer: byte-level BPE, from " in stdout
+    card = (tmp_path / "checkpoint_best" / "README.md").read_text()
+    assert "--dict dict.txt" in card and "data-bin" not in card
+    verified = run_command("verify", "checkpoint_best.pt", "checkpoint_best", cwd=tmp_path)
+    assert verified.returncode == 0 and "data-bin" not in verified.stdout
+    assert f"Note: dictionary: dict.txt, {LINES:,} tokens, found with the checkpoint" in verified.stdout
+    (tmp_path / "dict.txt").write_text("another 1\n")  # one beside the checkpoint that does not fit is passed over
+    code, stdout, stderr = convert(tmp_path, "checkpoint_best.pt", "again")
+    assert code == 0 and f"Dictionary: dict.txt {where}" in stdout, stderr
+    assert "Warning: dict.txt beside the checkpoint is not used: " in stderr
+    shutil.copy(GPT2 / "dict.txt", tmp_path)  # and one that fits comes first
+    (tmp_path / "data-bin" / "dict.txt").write_text("another 1\n")
+    code, stdout, stderr = convert(tmp_path, "checkpoint_best.pt", "third")
+    assert code == 0 and f"Dictionary: dict.txt beside the checkpoint, {LINES:,} tokens\n" in stdout
+    assert "is not used" not in stderr
+
+
+def test_a_dictionary_with_the_data_that_does_not_fit_is_a_warning(tmp_path: Path) -> None:
+    with_data(tmp_path)
+    (tmp_path / "data-bin" / "dict.txt").write_text("another 1\n")
+    code, stdout, stderr = convert(tmp_path, "checkpoint_best.pt")
+    assert code == 0 and "Dictionary: none\nTokenizer: none\n" in stdout
+    assert "Warning: dict.txt in data-bin, which the training arguments record is not used: " in stderr
+    code, _, stderr = convert(tmp_path, "checkpoint_best.pt", "out", "--words")
+    assert code == 2 and "data-bin/dict.txt" in stderr
+
+
+def test_record_says_what_it_found_as_convert_does(tmp_path: Path) -> None:
+    with_data(tmp_path)
+    (tmp_path / "dict.txt").write_text("another 1\n")
+    _, converted, warned = convert(tmp_path, "checkpoint_best.pt", "--json")
+    done = run_command("record", "checkpoint_best.pt", "golden.npz", cwd=tmp_path)
+    content = json.loads(converted)
+    assert done.returncode == 0
+    assert f"Dictionary: {content['dictionary']}\nTokenizer: {content['tokenizer']}\n" in done.stdout
+    assert done.stderr == warned and "dict.txt beside the checkpoint is not used" in warned
+    done = run_command("record", "checkpoint_best.pt", "other.npz", "--json", "--quiet", cwd=tmp_path)
+    recorded = json.loads(done.stdout)
+    assert recorded["choices"] == {name: content[name] for name in ("dictionary", "tokenizer")}
+    assert (recorded["warnings"], done.stderr) == (content["warnings"], "")
+    done = run_command("record", "checkpoint_best.pt", "third.npz", "--quiet", cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_a_named_dictionary_is_named(tmp_path: Path) -> None:
+    shutil.copy(WORDS / "checkpoint.pt", tmp_path)
+    shutil.copy(WORDS / "dict.txt", tmp_path / "words.txt")
+    lines = len((WORDS / "dict.txt").read_text().splitlines())
+    code, stdout, stderr = convert(tmp_path, "checkpoint.pt", "--dict", "words.txt", "--words")
+    assert code == 0 and f"Dictionary: words.txt, {lines:,} tokens\nTokenizer: words, from words.txt\n" in stdout, (
+        stderr
+    )
+    verified = run_command("verify", "checkpoint.pt", "checkpoint", "--dict", "words.txt", cwd=tmp_path)
+    assert f"Note: dictionary: words.txt, {lines:,} tokens\n" in verified.stdout
 
 
 def test_words_are_not_taken_for_granted(tmp_path: Path) -> None:

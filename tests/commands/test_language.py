@@ -19,6 +19,7 @@ from prenorm.options.spoken import spoken
 
 CLASSIFIER = FIXTURES / "dinkytrain-classification" / "checkpoint.pt"
 UNIGRAM = FIXTURES / "tokenizers" / "sentencepiece-unigram" / "checkpoint.pt"
+RANKING, REGRESSION = (FIXTURES / "variants" / name / "checkpoint.pt" for name in ("sentence-ranking", "regression"))
 Call = tuple[str, tuple[Any, ...], dict[str, Any]]
 
 
@@ -105,6 +106,21 @@ CASES: dict[str, tuple[Callable[[Path], Call], str, str]] = {
         lambda folder: ("convert", (MLM, folder / "out"), {"label_dict": MLM.parent / "dict.txt"}),
         "--label-dict is for classification heads",
         "label_dict is for classification heads",
+    ),
+    "labels of a choice": (
+        lambda folder: ("convert", (RANKING, folder / "out"), {"label_dict": MLM.parent / "dict.txt"}),
+        "--label-dict is for classification; a choice has no labels",
+        "label_dict is for classification; a choice has no labels",
+    ),
+    "labels of numbers": (
+        lambda folder: ("convert", (REGRESSION, folder / "out"), {"label_dict": MLM.parent / "dict.txt"}),
+        "--label-dict is for classes; this head was trained on numbers",
+        "label_dict is for classes; this head was trained on numbers",
+    ),
+    "the Hub asked in vain": (
+        lambda folder: ("convert", (MLM, folder / "out"), {"retries": 3}),
+        "--retries: has no effect: nothing here is asked of the Hub",
+        "retries: has no effect: nothing here is asked of the Hub",
     ),
     "no choice": (
         lambda folder: ("inspect", (folder / "none.pt",), {"task": "translation"}),

@@ -258,7 +258,7 @@ def test_the_command_exits_1_and_writes_every_form_of_report(folder: Path, tmp_p
     [
         ((MLM, "nowhere"), "is no folder"),
         ((MLM,), "verify needs one thing to judge by"),
-        ((MLM, FIXTURES / "gpt2_bpe"), "config.json: cannot be read"),
+        ((MLM, FIXTURES / "gpt2_bpe"), "gpt2_bpe: is no model folder: it has no config.json. Give a model folder.\n"),
         ((MLM, FIXTURES, "--revision", "main"), "--revision is for a repo"),
         ((MLM, FIXTURES, "--reference", "fairseq"), "--reference fairseq needs --fairseq-python"),
     ],

@@ -67,7 +67,8 @@ def newer_page(text: str) -> dict[str, Any]:
 def _run_together(signature: str) -> Arguments:
     """`a: int = 1b = None` as pairs of names and defaults."""
     inside = signature[2:].split(" )", 1)[0]
-    inside = re.sub(r"^config(?=[a-z:])", "", inside)  # which has no default, as nothing else
+    # What has no default: the config, and the first argument of Flax' models.
+    inside = re.sub(r"^(config: RobertaPreLayerNormConfig|config|input_ids)(?=[a-z])(?!: )", "", inside)
     value = r"'[^']*'|None|True|False|\(1, 1\)|<class '[^']*'>|\d+(?:\.\d+)?(?:e-?\d+)?"
     pairs = re.findall(rf"(\w+)(?:: .*?)? = ({value})", inside)
     return [list(pair) for pair in pairs]

@@ -21,7 +21,12 @@ from prenorm_model.torch.positional import older_order
 
 TABLE = TESTS / "model" / "documented_table.md"
 PAGES = ("4.34", "5.2")
-EXAMPLES = "tests/model/test_documented_examples.py"
+# By the beginning of a class's name: what is called with the inputs, and where its documented examples are run.
+FRAMEWORKS = {
+    "TF": ("call", "tests/model/keras/test_documented.py"),
+    "Flax": ("__call__", "tests/model/flax/test_documented_examples.py"),
+    "": ("forward", "tests/model/test_documented_examples.py"),
+}
 _HEAD = """# What transformers documents of this model, and what this package has
 
 The pages are those of transformers 4.34 and 5.2, the inherited names those of the classes of the releases that are named.
@@ -33,7 +38,6 @@ The pages are those of transformers 4.34 and 5.2, the inherited names those of t
 _LEFT = "left to transformers, which `to_transformers()` gives"
 # Why a name is not here: by patterns of names, of which the first that matches counts.
 _REASONS: dict[str, str] = {
-    r"^(TF|Flax)Roberta": "not here: TensorFlow's and JAX' classes, which transformers 5 has dropped too",
     r"adapter|peft": f"{_LEFT}; peft itself wraps these models",
     r"parallel|_plan|fsdp|tp_size|distribut|shard|barrier|on_this_rank": "several devices are left to torch's DDP and FSDP2",
     r"extended_attention_mask|invert_attention": "transformers 5 has dropped it; a mask may have two to four dimensions",
@@ -100,6 +104,11 @@ def _inherited_annotations() -> dict[str, Any]:
     return {key: value for base in bases for key, value in getattr(base, "__annotations__", {}).items()}
 
 
+def framework_of(name: str) -> tuple[str, str]:
+    """What is called of a class, and where its examples are run."""
+    return next(found for prefix, found in FRAMEWORKS.items() if name.startswith(prefix))
+
+
 def output_fields(name: str) -> list[str]:
     """The fields of what a class returns, after its documentation."""
     stated = re.search(r"`(\w+Output\w*)`", getattr(prenorm_model, name).forward.__doc__)
@@ -110,7 +119,6 @@ def output_fields(name: str) -> list[str]:
 def rows() -> Iterator[tuple[str, str, str, str, str]]:
     """Every row of the table: class, what, name, page, what is here."""
     facts = json.loads(FACTS.read_text(encoding="utf-8"))
-    examples = (TESTS.parent / EXAMPLES).read_text(encoding="utf-8")
     for page in PAGES:
         for name, stated in facts[page].items():
             if not hasattr(prenorm_model, name):
@@ -118,8 +126,9 @@ def rows() -> Iterator[tuple[str, str, str, str, str]]:
                 continue
             yield from _class_rows(name, stated, page)
             if stated["examples"]:
-                assert name in examples
-                yield name, "examples", str(stated["examples"]), page, f"run by {EXAMPLES}"
+                _, examples = framework_of(name)
+                assert name in (TESTS.parent / examples).read_text(encoding="utf-8")
+                yield name, "examples", str(stated["examples"]), page, f"run by {examples}"
     owners = {
         "models": prenorm_model.RobertaPreLayerNormForCausalLM,
         "config": prenorm_model.RobertaPreLayerNormConfig(),
@@ -136,13 +145,18 @@ def _class_rows(name: str, stated: dict[str, Any], page: str) -> Iterator[tuple[
         yield name, "argument", argument, page, same(argument, default, arguments_of(owner))
     if not stated["forward"]:
         return
-    arguments = arguments_of(owner.forward)
+    call, _ = framework_of(name)
+    arguments = arguments_of(getattr(owner, call))
     for argument, default in stated["forward"]:
-        yield name, "argument of forward", argument, page, same(argument, default, arguments)
-    parameters = inspect.signature(owner.forward).parameters.values()
+        yield name, f"argument of {call}", argument, page, same(argument, default, arguments)
+    parameters = inspect.signature(getattr(owner, call)).parameters.values()
     newer = [item.name for item in parameters if item.kind is item.POSITIONAL_OR_KEYWORD][1:]
-    order = newer if page == "5.2" else older_order(newer)
-    assert order == [argument for argument, _ in stated["forward"]], (name, page, order)
+    documented = [argument for argument, _ in stated["forward"]]
+    if call == "forward":
+        order = newer if page == "5.2" else older_order(newer)
+    else:  # what is documented stands first; Flax' first argument has no default, and so is not among the facts
+        order = newer[newer.index(documented[0]) :][: len(documented)]
+    assert order == documented, (name, page, order)
     yield name, "order by position", ", ".join(order), page, "same"
     for field in stated["outputs"]:
         yield name, "output", field, page, "same" if field in output_fields(name) else reason(field)

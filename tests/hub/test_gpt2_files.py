@@ -97,6 +97,26 @@ def test_without_the_hub_one_sentence_says_what_to_do(reason: str, hub: Hub, hom
     assert ("HF_HUB_OFFLINE" in errors[0]) == (reason == "offline") and not (work / "checkpoint_best").exists()
 
 
+@pytest.mark.parametrize(("option", "asked"), [((), 3), (("--retries", "1"), 2), (("--retries", "0"), 1)])
+def test_they_are_asked_for_as_often_as_the_option_says(
+    option: tuple[str, ...], asked: int, hub: Hub, home: Path, work: Path
+) -> None:
+    changed = seeded(hub, published=False)
+    arguments = ("convert", "checkpoint_best.pt", "--bpe-dir", "gpt2", *option)
+    done = prenorm(hub, home, *arguments, cwd=work, changed=changed, HF_ENDPOINT="http://127.0.0.1:9")
+    assert done.returncode == 5, done.stderr
+    assert done.stderr.count(f" of {asked})") == done.stderr.count("again in") == asked - 1
+
+
+def test_they_are_waited_for_as_long_as_the_option_says(hub: Hub, home: Path, work: Path) -> None:
+    changed = seeded(hub, published=False)
+    hub.faults.add("resolve", Hold("release"), times=None)
+    arguments = ("convert", "checkpoint_best.pt", "--bpe-dir", "gpt2", "--retries", "0", "--timeout", "0.3")
+    done = prenorm(hub, home, *arguments, cwd=work, changed=changed)
+    hub.release()
+    assert done.returncode == 5 and "cannot be fetched" in done.stderr, done.stderr
+
+
 def test_the_published_dictionary_gets_its_tokenizer_unasked(hub: Hub, home: Path, work: Path) -> None:
     changed = seeded(hub, published=True)
     seen = prenorm(hub, home, "inspect", "checkpoint_best.pt", cwd=work, changed=changed)

@@ -210,3 +210,13 @@ def test_the_whole_circle(hub: Hub, home: Path, tmp_path: Path) -> None:
     found: dict[str, Any] = json.loads(loaded.stdout)
     assert found["class"] == "RobertaPreLayerNormForMaskedLM" and found["equal"] and found["same_tokens"]
     shutil.rmtree(out)
+
+
+@pytest.mark.parametrize(("option", "asked"), [((), 3), (("--retries", "0"), 1)])
+@pytest.mark.parametrize("command", ["inspect", "verify"])
+def test_downloads_are_repeated_as_often_as_the_option_says(
+    command: str, option: tuple[str, ...], asked: int, hub: Hub, home: Path
+) -> None:
+    arguments = {"inspect": [f"hf://{REPO}/runs/1/checkpoint.pt"], "verify": [SOURCE / "checkpoint.pt", REPO]}[command]
+    done = prenorm(hub, home, command, *arguments, *option, HF_ENDPOINT="http://127.0.0.1:9")
+    assert done.returncode == 5 and done.stderr.count("again in") == asked - 1, done.stderr

@@ -6,15 +6,17 @@ import pytest
 
 from helpers import documented_table
 
+pytestmark = pytest.mark.slow  # it imports all frameworks
+
 
 def test_the_table_is_as_written() -> None:
     assert documented_table.TABLE.read_text(encoding="utf-8") == documented_table.render(), "run `make tables`"
 
 
-def test_all_classes_arguments_outputs_and_examples_of_pytorchs_are_the_same() -> None:
-    """Reasons are for what is inherited, and for other frameworks' classes."""
+def test_all_classes_arguments_outputs_and_examples_are_the_same() -> None:
+    """Reasons are for what is inherited."""
     for owner, what, name, _, here in documented_table.rows():
-        if what not in ("inherited", "class"):
+        if what != "inherited":
             assert here == "same" or here.startswith("run by"), (owner, what, name)
 
 

@@ -225,9 +225,9 @@ def record(options: RecordOptions, output: ConsoleOptions) -> None:
     with ConsoleProgress(quiet=output.quiet) as progress:
         golden = run.with_options(replace(options, progress=progress))
     if output.as_json:
-        console.print_json(golden.facts)
+        console.print_json({**golden.facts, "choices": golden.choices, "warnings": golden.warnings})
     elif not output.quiet:
-        console.print_recording(options.golden, golden.facts)
+        console.print_recording(options.golden, golden)
 
 
 def push(options: PushOptions, output: ConsoleOptions) -> None:

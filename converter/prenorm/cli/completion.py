@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from prenorm.cli.session import COMPLETION_VARIABLE
 from prenorm.options import Kind, Option
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 else:
     _Text = click.ParamType  # older releases of click have no types in brackets
 
-_VARIABLE = "_PRENORM_COMPLETE"  # click looks for it in the environment when the command starts
 _FILE_KINDS = (Kind.PATH, Kind.PLACE)  # of which folders are completed, too: on the way to a file
 _FOLDER_KINDS = (Kind.FOLDER, Kind.FOLDER_PLACE)
 
@@ -57,6 +57,25 @@ class CompletedText(_Text):
         return [CompletionItem(incomplete, type="dir")] if facts.kind in _FOLDER_KINDS else []
 
 
+def complete_in_bash() -> None:
+    """Let click complete the value in `--task=ma`, too, which bash hands out as three words: `--task`, `=` and `ma`."""
+    from click.shell_completion import BashComplete, add_completion_class
+
+    class SplitAtEquals(BashComplete):
+        """Bash's words, without those that only join an option and its value."""
+
+        def get_completion_args(self) -> tuple[list[str], str]:
+            """Return the words before the one that is completed, and that one.
+
+            Returns:
+                click's, as if a blank stood behind each option.
+            """
+            words, incomplete = super().get_completion_args()
+            return [word for word in words if word != "="], incomplete
+
+    add_completion_class(SplitAtEquals)
+
+
 def script(command: click.Command, shell: str) -> str:
     """Return what makes a shell complete a command.
 
@@ -72,4 +91,4 @@ def script(command: click.Command, shell: str) -> str:
     kind: type[ShellComplete] | None = get_completion_class(shell)
     assert kind is not None
     settings: dict[str, Any] = {}
-    return kind(command, settings, str(command.name), _VARIABLE).source()
+    return kind(command, settings, str(command.name), COMPLETION_VARIABLE).source()

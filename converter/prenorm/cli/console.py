@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -22,6 +22,7 @@ from prenorm.errors import printable
 if TYPE_CHECKING:
     from prenorm.hub.push import Pushed
     from prenorm.options import StrPath
+    from prenorm.proof import Golden
 
 _PIPED_WIDTH = 160  # piped output is for reading, too: this keeps a tensor on one line; COLUMNS says otherwise
 
@@ -162,14 +163,26 @@ def print_next(commands: Sequence[str]) -> None:
         console.print(f"    {escape(command)}", soft_wrap=True)
 
 
-def print_recording(path: StrPath, facts: Mapping[str, Any]) -> None:
-    """Print what was recorded.
+def print_choices(choices: Mapping[str, str]) -> None:
+    """Print what was chosen of the files that nobody named, a line each.
+
+    Args:
+        choices: phrases by what they are of, such as "dictionary".
+    """
+    for name, phrase in choices.items():
+        stdout().print(f"{name.capitalize()}: {escape(phrase)}", soft_wrap=True)
+
+
+def print_recording(path: StrPath, golden: Golden) -> None:
+    """Print what was recorded, and which dictionary and tokenizer it was understood with.
 
     Args:
         path: the golden file.
-        facts: its content but for the outputs.
+        golden: its content.
     """
+    facts = golden.facts
     source = facts["source"]
+    print_choices(golden.choices)
     stdout().print(
         f"{escape(str(path))}: what {escape(source['file'])} (SHA-256 {source['sha256'][:16]}) computes as "
         f"{facts['config']['architecture']}",

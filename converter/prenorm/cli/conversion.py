@@ -75,6 +75,7 @@ def as_json(result: Conversion) -> dict[str, object]:
         **result.report.to_dict(),
         "output": str(result.output),
         "chosen_because": result.plan.task.why,
+        "dictionary": result.dictionary,
         "tokenizer": result.tokenizer,
         "warnings": list(result.warnings),
     }
@@ -101,5 +102,5 @@ def print_conversion(result: Conversion) -> None:
     stdout.print(
         f"{result.plan.architecture}, for {result.plan.task.kind.value}: {result.plan.task.why}", soft_wrap=True
     )
-    stdout.print(f"Tokenizer: {console.escape(result.tokenizer)}", soft_wrap=True)
+    console.print_choices({"dictionary": result.dictionary, "tokenizer": result.tokenizer})
     stdout.print(f"{result.report.verdict.capitalize()}: {result.output} ({spent})", soft_wrap=True)

@@ -12,10 +12,11 @@ import click
 
 from prenorm.cli.app import prenorm
 from prenorm.cli.misuse import misuse
-from prenorm.cli.session import Session
+from prenorm.cli.session import COMPLETION_VARIABLE, Session
 from prenorm.cli.signals import PushInterrupted, ReaderGone, Terminated, closed_pipe_told, raise_on_termination
 from prenorm.errors import ExitCode, PrenormError, as_fields, describe, kind_of
 
+_FAULT = 1  # as Python's own exit code has it
 _AS_IT_WAS = "OUTPUT is as it was, or complete"
 
 # What ends a command early, as the error that is shown, with its exit code; the first line that fits counts.
@@ -45,6 +46,10 @@ def main() -> NoReturn:
     """Run the command and end the process with its exit code."""
     raise_on_termination()
     _print_what_the_encoding_lacks_as_escapes()
+    if COMPLETION_VARIABLE in os.environ:
+        from prenorm.cli.completion import complete_in_bash
+
+        complete_in_bash()
     session = Session()
     try:
         with closed_pipe_told():
@@ -61,21 +66,33 @@ def _run(session: Session) -> int:
         sys.stdout.flush()  # a pipe that is closed is found out here, and not when the interpreter ends
     except BrokenPipeError:
         raise
-    except tuple(kind for kind, _, _ in _ENDS) as raised:
+    except (Exception, click.Abort, PushInterrupted, Terminated) as raised:
         if isinstance(raised, click.UsageError) and not sys.argv[1:]:
             raised.show()  # the help
             return ExitCode.USAGE
         from prenorm.cli import console
 
-        problem, code = next(
-            (problem(raised), code(raised)) for kind, problem, code in _ENDS if isinstance(raised, kind)
-        )
+        foreseen = ((problem(raised), code(raised)) for kind, problem, code in _ENDS if isinstance(raised, kind))
+        problem, code = next(foreseen, (None, _FAULT))
+        kind = "internal" if problem is None else kind_of(code)
+        problem = problem or _fault(raised)
         is_parsed = not isinstance(raised, click.ClickException)
         console.print_error(describe(problem), with_traceback=session.debug and is_parsed)
         if (session.as_json or (not is_parsed and _asks_for_json())) and not session.answered:
-            console.print_json({"error": {"kind": kind_of(code), **as_fields(problem)}, "exit_code": code})
+            console.print_json({"error": {"kind": kind, **as_fields(problem)}, "exit_code": code})
             sys.stdout.flush()
     return int(code)
+
+
+def _fault(raised: BaseException) -> PrenormError:
+    """Return the error for an exception that nothing foresees, without the secrets that its text may hold."""
+    from prenorm import __version__
+    from prenorm.hub.problems import redacted
+
+    text = redacted(f"{type(raised).__name__}: {raised}")
+    return PrenormError(
+        f"prenorm {__version__} has a fault ({text}); please report it, with the traceback that --debug shows"
+    )
 
 
 def _asks_for_json() -> bool:

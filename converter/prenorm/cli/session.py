@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 import click
 from click.core import ParameterSource
 
+COMPLETION_VARIABLE = "_PRENORM_COMPLETE"  # of the environment, by which a shell asks
+
 # The options of all commands by field name, which may stand before the command's name, too: what each is called, and does.
 COMMON_OPTIONS = {
     "as_json": ("--json", "Print one JSON document on stdout, for an error too."),

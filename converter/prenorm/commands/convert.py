@@ -40,6 +40,7 @@ class Conversion:
         report: the proof.
         warnings: what the user should know.
         tokenizer: which tokenizer the folder has and what it was made of, as a phrase.
+        dictionary: fairseq's dictionary, where it lay and how many tokens it lists, as a phrase.
         seconds: how long each stage took.
     """
 
@@ -48,6 +49,7 @@ class Conversion:
     report: Report
     warnings: tuple[str, ...]
     tokenizer: str = "none"
+    dictionary: str = "none"
     seconds: dict[str, float] = field(default_factory=dict)
 
     def __repr__(self) -> str:
@@ -85,7 +87,7 @@ def convert(options: ConvertOptions) -> Conversion:
         progress.stage("Reading", 1)
         check_output(output, overwrite=options.overwrite, inputs=[*_local(options), *options.paths])
         user_text = read_user_text(options, options.repo_id)
-        checkpoint = open_source(options.checkpoint, progress)
+        checkpoint = open_source(options.checkpoint, options)
         prepared = prepare(checkpoint, options, gpt2_files=gpt2_files(options, may_fetch=True))
         warnings = [*prepared.warnings, *user_text.warnings()]
         for text in warnings:
@@ -111,7 +113,10 @@ def convert(options: ConvertOptions) -> Conversion:
     if not report.judged:
         warnings.append(NOT_JUDGED)
         progress.warn(NOT_JUDGED)
-    return Conversion(output, prepared.plan, report, tuple(warnings), str(prepared.tokenizer), clock.seconds)
+    return Conversion(
+        output, prepared.plan, report, tuple(warnings), str(prepared.tokenizer), str(prepared.dictionary_choice),
+        clock.seconds,
+    )  # fmt: skip
 
 
 def _failure(report: Report, output: Path) -> ParityFailed:
@@ -138,7 +143,7 @@ def _commands(prepared: Prepared, options: ConvertOptions) -> CardCommands:
     """Return the commands that make the same folder and verify it; a checkpoint of the Hub is named with its commit."""
     origin = prepared.checkpoint.origin
     address = "hf://{repo_id}/{path}@{commit}".format(**origin) if origin else Path(options.checkpoint)
-    options = replace(options, **prepared.tokenizer.options)  # type: ignore[arg-type]  # names of its fields
+    options = replace(options, **prepared.named_files)  # type: ignore[arg-type]  # names of its fields
     return card_commands(address, options, tells=PublicNames.of_keys(prepared.tensors).tells)
 
 

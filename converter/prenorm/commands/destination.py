@@ -35,7 +35,8 @@ def next_commands(options: ConvertOptions) -> tuple[str, str]:
     """
     output = output_of(options)
     repo = re.sub(r"[^A-Za-z0-9._-]+", "-", output.absolute().name).strip("-.") or "my-model"
-    source = replace(selected(SourceOptions, vars(options)), task=AUTO)  # verify takes what the folder is for
+    # verify takes what the folder is for, and asks no Hub for what is here
+    source = replace(selected(SourceOptions, vars(options)), task=AUTO, retries=None, timeout=None)
     return (
         call_text("push", (output, f"your-name/{repo}"), Options(), {}),
         call_text("verify", (options.checkpoint, output), source, {}),

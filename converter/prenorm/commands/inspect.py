@@ -11,7 +11,7 @@ from prenorm.commands.calls import call_text
 from prenorm.commands.inspection import Inspection, TensorLine, TokenizerState
 from prenorm.commands.keywords import with_keywords
 from prenorm.commands.opening import gpt2_files, open_source
-from prenorm.errors import PrenormError, describe
+from prenorm.errors import PrenormError, UsageProblem, describe
 from prenorm.mapping.plan import ConversionPlan
 from prenorm.mapping.understood import Prepared, prepare
 from prenorm.options import InspectOptions
@@ -38,11 +38,11 @@ def inspect(options: InspectOptions) -> Inspection:
         What it holds, and what it converts to or why it cannot be.
 
     Raises:
-        UsageProblem: if there is no such file.
+        UsageProblem: if there is no such file, or one that an option names cannot be read.
         UnreadableCheckpoint: if it is no checkpoint at all.
         HubProblem: if the Hub does not hand it out.
     """
-    checkpoint = open_source(options.checkpoint, options.listener)
+    checkpoint = open_source(options.checkpoint, options)
     inspection = Inspection(
         file=checkpoint.file.name,
         size=sum(file.size for file in checkpoint.files),
@@ -54,6 +54,8 @@ def inspect(options: InspectOptions) -> Inspection:
     try:
         prepared = prepare(checkpoint, options, gpt2_files=gpt2_files(options, may_fetch=False))
     except PrenormError as error:
+        if isinstance(error, UsageProblem) and isinstance(error.__cause__, OSError | UnicodeDecodeError):
+            raise  # a file that an option names cannot be read: that says nothing of the checkpoint
         layout, tensors = _known_tensors(checkpoint)
         return replace(
             inspection, layout=layout, tensors=tensors, refusal=describe(error), refusal_code=int(error.exit_code)

@@ -19,10 +19,9 @@ from prenorm.hub import (
     hub_file,
     is_repo,
 )
-from prenorm.options import SourceOptions, as_path
+from prenorm.options import RequestOptions, SourceOptions, as_path
 from prenorm.options.spoken import spoken
 from prenorm.parts import are_siblings, open_checkpoint
-from prenorm.progress import Progress
 from prenorm.tokenization import gpt2
 from prenorm.tokenization.dictionary import DICTIONARY_FILE
 from prenorm.tokenization.nearby import is_tokenizer_file
@@ -31,17 +30,32 @@ if TYPE_CHECKING:
     from prenorm.folder.published import Published
 
 
-# Where nobody asked for the network, a machine without any must not wait for it: seconds.
-_UNASKED_TIMEOUT = 10.0
+_DOWNLOAD = RetryPolicy(attempts=3)
+# Where nobody asked for the network, a machine without any must not wait for it.
+_UNASKED_TIMEOUT = 10.0  # seconds
 
 
-def open_source(place: str | Path, progress: Progress | None = None) -> Checkpoint:
+def retry_policy(options: RequestOptions, usual: RetryPolicy) -> RetryPolicy:
+    """Return how failed requests to the Hub are repeated.
+
+    Args:
+        options: what the user chose.
+        usual: how they are where the user chose nothing.
+
+    Returns:
+        The policy.
+    """
+    attempts = usual.attempts if options.retries is None else options.retries + 1
+    return replace(usual, attempts=attempts, timeout=usual.timeout if options.timeout is None else options.timeout)
+
+
+def open_source(place: str | Path, options: RequestOptions) -> Checkpoint:
     """Open a checkpoint without running anything it carries.
 
     Args:
         place: a file, or `hf://org/name/path.pt[@revision]`. On the Hub `dict.txt` and a tokenizer's
             files beside it are downloaded, too.
-        progress: receives a warning for each download that is tried again.
+        options: how the Hub is asked, and what receives a warning for each download that is tried again.
 
     Returns:
         The opened checkpoint.
@@ -55,7 +69,9 @@ def open_source(place: str | Path, progress: Progress | None = None) -> Checkpoi
     if file is None:
         check_not_set_aside(Path(place))
         return open_checkpoint(place)
-    path, origin = download_checkpoint(file, _is_read_with(file.path), progress=progress)
+    path, origin = download_checkpoint(
+        file, _is_read_with(file.path), retry_policy(options, _DOWNLOAD), options.listener
+    )
     return replace(open_checkpoint(path), origin=origin.to_dict(), announced=origin.sha256)
 
 
@@ -82,7 +98,7 @@ def gpt2_files(options: SourceOptions, *, may_fetch: bool) -> Callable[[], Path 
         if not is_named and not may_fetch:
             return cached_files(gpt2.REPO_ID, gpt2.COMMIT, gpt2.FILES)
         try:
-            policy = RetryPolicy(attempts=3) if is_named else RetryPolicy(attempts=1, timeout=_UNASKED_TIMEOUT)
+            policy = retry_policy(options, _DOWNLOAD) if is_named else RetryPolicy(attempts=1, timeout=_UNASKED_TIMEOUT)
             return download_files(gpt2.REPO_ID, gpt2.COMMIT, gpt2.FILES, policy, options.listener)
         except HubProblem as problem:
             names = " ".join(gpt2.FILES)
@@ -100,7 +116,7 @@ def gpt2_files(options: SourceOptions, *, may_fetch: bool) -> Callable[[], Path 
 
 
 def open_folder(
-    place: str | Path, scratch: Path, revision: str | None = None, progress: Progress | None = None
+    place: str | Path, scratch: Path, revision: str | None = None, options: RequestOptions | None = None
 ) -> Published:
     """Open a model folder.
 
@@ -108,7 +124,7 @@ def open_folder(
         place: a local folder, or a repo id of the Hub.
         scratch: an empty folder for what has to be downloaded or rewritten first; it must outlive the result.
         revision: branch, tag or commit of a repo.
-        progress: receives a warning for each download that is tried again.
+        options: how the Hub is asked, and what receives a warning for each download that is tried again.
 
     Returns:
         The opened folder; one of the Hub notes its commit.
@@ -128,6 +144,8 @@ def open_folder(
         if revision is not None:
             raise UsageProblem(f"{spoken('revision')} is for a repo on the Hub", subject=place, advice="Leave it out")
         return open_published(Path(place), rewritten)
-    commit = download_folder(str(place), revision, downloaded, progress=progress)
+    options = options or RequestOptions()
+    policy = retry_policy(options, _DOWNLOAD)
+    commit = download_folder(str(place), revision, downloaded, policy, options.listener)
     published = open_published(downloaded, rewritten)
     return replace(published, name=str(place), notes=(f"commit {commit} on the Hub", *published.notes))

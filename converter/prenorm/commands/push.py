@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from prenorm.commands.keywords import with_keywords
+from prenorm.commands.opening import retry_policy
 from prenorm.folder.card.address import addressed_to
 from prenorm.folder.staging import check_not_set_aside
 from prenorm.hub import Pushed, RetryPolicy, push_folder
@@ -32,6 +33,6 @@ def push(options: PushOptions) -> Pushed:
     return push_folder(
         options.folder, options.repo_id, private=options.private, pull_request=options.pull_request,
         revision=options.revision, message=options.message, dry_run=options.dry_run,
-        policy=RetryPolicy(attempts=options.retries + 1, timeout=options.timeout), progress=options.progress,
+        policy=retry_policy(options, RetryPolicy()), progress=options.progress,
         adapt=addressed_to,
     )  # fmt: skip

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from prenorm.commands.keywords import with_keywords
 from prenorm.commands.opening import gpt2_files, open_folder, open_source
+from prenorm.mapping.frequency import frequency_warning
 from prenorm.mapping.understood import prepare
 from prenorm.options import GoldenOptions, RecordOptions
 from prenorm.proof import (
@@ -46,13 +48,20 @@ def record(options: RecordOptions) -> Golden:
     """
     progress = options.listener
     progress.stage("Reading", 1)
-    checkpoint = open_source(options.checkpoint, progress)
+    checkpoint = open_source(options.checkpoint, options)
     prepared = prepare(checkpoint, options, gpt2_files=gpt2_files(options, may_fetch=True))
+    warnings = list(prepared.warnings)
+    foreign = frequency_warning(prepared, prepared.dictionary if prepared.tokenization else None)
+    if foreign is not None:
+        warnings.append(foreign)
+    for text in warnings:
+        progress.warn(text)
     progress.stage("Recording", Computation.of(prepared.plan).stage_count)
     with open_reference(prepared, prepared.description.dtype, options) as reference:
         golden = record_golden(prepared, reference, progress.advance)
     write_golden(Path(options.golden), golden)
-    return golden
+    choices = {"dictionary": str(prepared.dictionary_choice), "tokenizer": str(prepared.tokenizer)}
+    return replace(golden, choices=choices, warnings=tuple(warnings))
 
 
 @with_keywords(GoldenOptions)
@@ -72,7 +81,7 @@ def verify_golden(options: GoldenOptions) -> Report:
     """
     basis = GoldenBasis(read_golden(Path(options.golden)))
     with tempfile.TemporaryDirectory(prefix="prenorm-") as scratch:
-        published = open_folder(options.folder, Path(scratch), options.revision, options.listener)
+        published = open_folder(options.folder, Path(scratch), options.revision, options)
         runtimes = CHOICES[options.runtime]
         options.listener.stage("Proving", basis.computation.stage_count * len(runtimes))
         report = prove(JudgedFolder.opened(published), basis, runtimes, tick=options.listener.advance)

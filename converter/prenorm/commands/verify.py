@@ -71,7 +71,7 @@ def _judge(options: VerifyOptions | GoldenOptions | FolderOnlyOptions) -> Report
 def _verify_by_checkpoint(options: VerifyOptions) -> Report:
     """Judge a folder by its checkpoint."""
     options.listener.stage("Reading", 1)
-    checkpoint = open_source(options.checkpoint, options.listener)
+    checkpoint = open_source(options.checkpoint, options)
     with Digests(checkpoint) as digests, tempfile.TemporaryDirectory(prefix="prenorm-") as scratch:
         from prenorm.proof import (
             CHOICES,
@@ -82,7 +82,7 @@ def _verify_by_checkpoint(options: VerifyOptions) -> Report:
             vocabulary_rows,
         )
 
-        published = open_folder(options.folder, Path(scratch), options.revision, options.listener)
+        published = open_folder(options.folder, Path(scratch), options.revision, options)
         understood = replace(options, task=published.kind.value) if options.task == AUTO else options
         prepared = _understood(checkpoint, understood, published, vocabulary_rows(published.tensors))
         facts = {"task": prepared.plan.task.kind.value, "notes": [*published.notes, *_nearby(prepared)]}
@@ -117,7 +117,12 @@ def _understood(checkpoint: Checkpoint, options: VerifyOptions, published: Publi
 
 
 def _nearby(prepared: Prepared) -> Iterator[str]:
-    """Yield what the tokenizer is judged by, if no option names it; without paths, because reports are published."""
+    """Yield the dictionary, and what the tokenizer is judged by, if no option names it; no paths: reports are published."""
+    choice = prepared.dictionary_choice
+    if choice.dictionary is not None and choice.where:
+        yield f"dictionary: {choice.dictionary.path.name}, {choice.size}, found with the checkpoint"
+    elif choice.dictionary is not None:
+        yield f"dictionary: {choice}"
     if prepared.tokenizer.nearby:
         yield f"tokenizer judged by {prepared.tokenizer.nearby}, found with the checkpoint"
 
@@ -129,7 +134,7 @@ def _try_out(options: FolderOnlyOptions) -> Report:
     require_transformers()
     options.listener.stage("Trying out", 1)
     with tempfile.TemporaryDirectory(prefix="prenorm-") as scratch:
-        published = open_folder(options.folder, Path(scratch), options.revision, options.progress)
+        published = open_folder(options.folder, Path(scratch), options.revision, options)
         return judge_folder(published).with_unjudged(_unjudged(published))
 
 

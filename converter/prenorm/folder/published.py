@@ -7,6 +7,7 @@ scratch folder as safetensors, so that everything behind sees one form.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -149,6 +150,8 @@ def read_stored(path: Path, name: str) -> torch.Tensor:
 def _read_config(folder: Path) -> dict[str, object]:
     """Return the content of config.json."""
     path, advice = folder / CONFIG_FILE, "Give a model folder"
+    if not os.path.lexists(path):  # whoever named the folder has not misspelt this file's name
+        raise UsageProblem(f"is no model folder: it has no {CONFIG_FILE}", subject=folder, advice=advice)
     with readable(path, _MOST_CONFIG_BYTES, "a config", advice):
         try:
             content = json.loads(path.read_text(encoding="utf-8"))

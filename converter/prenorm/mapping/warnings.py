@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from prenorm.checkpoint import Checkpoint, Risk
-from prenorm.errors import UsageProblem
 from prenorm.mapping.plan import ConversionPlan
 from prenorm.mapping.tokenizer import TokenizerChoice
 from prenorm.options import TaskKind
 from prenorm.options.spoken import spoken
 from prenorm.source.positions import USUAL_PAD_ID
 from prenorm.tokenization import Tokenization, TokenizationKind
-from prenorm.tokenization.dictionary import check_rows, fill_up, find_dictionary, read_dictionary
 
 NOT_JUDGED = "the weights hold NaN or infinity: parity could not be judged, and the report says so"
 
@@ -84,24 +81,3 @@ def _source(plan: ConversionPlan) -> Iterator[str]:
             f"the pad has id {description.pad_id}, as the size of the position table and the zero rows say; the ids of <s> "
             "and </s> are recorded nowhere, so config.json leaves them open"
         )
-
-
-def unfit_neighbour(source: Path, rows: int, multiple: int) -> str | None:
-    """Tell what is wrong with the dictionary beside a checkpoint.
-
-    Args:
-        source: the checkpoint's path.
-        rows: how many rows the model's embedding has.
-        multiple: what fairseq filled the dictionary up to a multiple of, for this model.
-
-    Returns:
-        The fault in words; None if it fits, or there is none.
-    """
-    path = find_dictionary(source, None)
-    if path is None:
-        return None
-    try:
-        check_rows(fill_up(read_dictionary(path), rows, multiple), rows)
-    except UsageProblem as problem:
-        return problem.cause
-    return None

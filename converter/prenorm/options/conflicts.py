@@ -13,8 +13,9 @@ from typing import Any
 
 from prenorm.errors import UsageProblem
 from prenorm.options.facts import Kind, OptionGroup, argument_fields, field_name, option_fields, option_of
+from prenorm.options.groups import PublicationOptions, RequestOptions
 from prenorm.options.language import command_name, is_python
-from prenorm.options.values import TaskKind
+from prenorm.options.values import GPT2, TaskKind
 
 
 @dataclass(frozen=True)
@@ -64,10 +65,12 @@ def check_call(verb: str, *groups: OptionGroup) -> None:
         *groups: its options.
 
     Raises:
-        UsageProblem: if one option makes another useless, or swapped arguments would fit and these do not.
+        UsageProblem: if one option makes another useless, the Hub is to be asked in some way and is not asked, or swapped
+            arguments would fit and these do not.
     """
     for group in groups:
         _check_order(verb, group)
+        _check_hub(group)
         items = {item.name: item for item in option_fields(type(group))}
         for conflict in CONFLICTS:
             if conflict.option in items and conflict.other in items:
@@ -83,6 +86,34 @@ def _check_pair(group: OptionGroup, conflict: Conflict, item: Field[Any], other:
         raise UsageProblem(
             f"has no effect with {named}: {conflict.why}", subject=field_name(item), advice="Leave one of the two out"
         )
+
+
+def _check_hub(group: OptionGroup) -> None:
+    """Refuse what says how the Hub is asked, where no argument or option says that it is."""
+    if not isinstance(group, RequestOptions) or isinstance(group, PublicationOptions):
+        return
+    items = [*argument_fields(type(group)), *option_fields(type(group))]
+    if any(_names_the_hub(item, str(getattr(group, item.name))) for item in items):
+        return
+    for item in option_fields(RequestOptions):
+        if getattr(group, item.name) != item.default:
+            raise UsageProblem(
+                "has no effect: nothing here is asked of the Hub", subject=field_name(item), advice="Leave it out"
+            )
+
+
+def _names_the_hub(item: Field[Any], value: str) -> bool:
+    """Return whether a value means a file or a repo of the Hub."""
+    kind = option_of(item).kind
+    if kind is Kind.PLACE:
+        return value.startswith("hf://")
+    if kind is Kind.FOLDER_PLACE:
+        return _is_repo_id(value)
+    return item.name == "bpe_dir" and value == GPT2 and not Path(value).exists()
+
+
+def _is_repo_id(value: str) -> bool:
+    return value.count("/") == 1 and not Path(value).exists()
 
 
 def _check_order(verb: str, group: OptionGroup) -> None:
@@ -111,8 +142,7 @@ def _may_be(item: Field[Any], value: str) -> bool:
         return path.is_dir() or not path.exists()
     if kind is Kind.PATH:
         return not path.exists() and path.suffix != _CHECKPOINT
-    is_repo_id = value.count("/") == 1 and not path.exists()
-    return is_repo_id or (kind is Kind.FOLDER_PLACE and path.is_dir())
+    return _is_repo_id(value) or (kind is Kind.FOLDER_PLACE and path.is_dir())
 
 
 def _call(verb: str, values: list[str]) -> str:

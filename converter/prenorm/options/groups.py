@@ -60,12 +60,26 @@ class Options(OptionGroup):
 
 
 @dataclass(frozen=True, repr=False, kw_only=True)
-class SourceOptions(Options):
+class RequestOptions(Options):
+    """How the Hub is asked, by whatever asks it."""
+
+    retries: int | None = option(
+        None, "How often one request to the Hub is repeated that failed for a temporary reason.", Section.HUB,
+        kind=Kind.COUNT, at_least=0, at_most=20, unset="4 for a push, 2 for a download", on_card=False,
+    )  # fmt: skip
+    timeout: float | None = option(
+        None, "Seconds that the Hub may be silent in the middle of a request.", Section.HUB,
+        kind=Kind.SECONDS, at_least=0.1, unset="120", on_card=False,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, repr=False, kw_only=True)
+class SourceOptions(RequestOptions):
     """How a checkpoint is understood."""
 
     dictionary: StrPath | None = option(
         None, "The dictionary that fairseq trained with.", Section.TOKENIZER,
-        kind=Kind.PATH, flag="--dict", metavar="FILE", unset="dict.txt beside CHECKPOINT",
+        kind=Kind.PATH, flag="--dict", metavar="FILE", unset="dict.txt beside CHECKPOINT, or with its data",
     )  # fmt: skip
     bpe_dir: StrPath | None = option(
         None, "The folder of a BPE's encoder.json and vocab.bpe, or vocab.json and merges.txt; gpt2: GPT-2's, of the Hub.",
@@ -201,19 +215,11 @@ class ConvertOptions(StrictOptions, CardOptions, ReferenceOptions, SourceOptions
 
 
 @dataclass(frozen=True, repr=False, kw_only=True)
-class PublicationOptions(Options):
+class PublicationOptions(RequestOptions):
     """How a folder is sent to the Hub."""
 
     private: bool = option(False, "Create the repo as a private one.", Section.HUB, kind=Kind.FLAG)
     pull_request: bool = option(False, "Open a pull request instead of committing.", Section.HUB, kind=Kind.FLAG)
-    retries: int = option(
-        4, "How often one request is repeated that failed for a temporary reason.", Section.HUB,
-        kind=Kind.COUNT, at_least=0, at_most=20,
-    )  # fmt: skip
-    timeout: float = option(
-        120.0, "Seconds that the Hub may be silent in the middle of a request.", Section.HUB,
-        kind=Kind.SECONDS, at_least=0.1,
-    )  # fmt: skip
 
 
 @dataclass(frozen=True, repr=False)
@@ -259,7 +265,7 @@ CONVERT_MODES = Modes((ConvertOptions, ConvertAndPushOptions))
 
 
 @dataclass(frozen=True, repr=False, kw_only=True)
-class _FolderOptions(StrictOptions):
+class _FolderOptions(StrictOptions, RequestOptions):
     revision: str | None = option(
         None, "Branch, tag or commit of a repo on the Hub.", Section.HUB, metavar="REV", unset="its main branch"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import Enum
 
 AUTO = "auto"
+GPT2 = "gpt2"  # the value of `--bpe-dir` that means GPT-2's files on the Hub, where there is no such folder
 
 
 class TaskKind(str, Enum):

@@ -28,20 +28,6 @@ class Dictionary:
         return len(self.symbols)
 
 
-def find_dictionary(checkpoint: Path, chosen: Path | None) -> Path | None:
-    """Return the dictionary to use.
-
-    Args:
-        checkpoint: the checkpoint's file.
-        chosen: the file that the user names, if any.
-
-    Returns:
-        That one, else `dict.txt` in the checkpoint's folder, else None.
-    """
-    neighbour = checkpoint.parent / DICTIONARY_FILE
-    return chosen if chosen is not None else neighbour if neighbour.is_file() else None
-
-
 def read_dictionary(path: Path) -> Dictionary:
     """Read `dict.txt` with the meaning that fairseq's `Dictionary.add_from_file` gives it.
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from prenorm.options import GPT2
 from prenorm.tokenization.dictionary import Dictionary
 from prenorm.tokenization.kinds import meaningful_symbols
 
 # What --bpe-dir takes instead of a folder.
-NAME = "gpt2"
+NAME = GPT2
 REPO_ID = "openai-community/gpt2"
 COMMIT = "607a30d783dfa663caf39e06633721c8d4cfcd7e"
 # Of the files that OpenAI published, as tiktoken (openai_public.py) states it for encoder.json and vocab.bpe: the repo's

@@ -185,7 +185,11 @@ def play(scenario: Scenario, worker: PushWorker, scratch: Path) -> Seen:
     if untouched(folder) != before:
         wrong.append("the folder was changed")
     told = "\n".join([first.get("sentence", ""), *first["warnings"], again.get("sentence", ""), *again["warnings"]])
-    wrong += [f"it tells {secret}" for secret in (WRITER.secret, "signature=", "Traceback") if secret in told]
+    wrong += [
+        f"it tells {secret}"
+        for secret in (WRITER.secret, "signature=", "Traceback", "please report it")
+        if secret in told
+    ]
     return Seen(scenario, (first["code"], again["code"]), tries, len(ours), len(refs), tuple(wrong), told)
 
 

@@ -13,7 +13,7 @@ import json
 import math
 import zipfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -47,10 +47,14 @@ class Golden:
     Attributes:
         facts: what it says of itself.
         arrays: the probe and the sketches.
+        choices: while it is recorded, the dictionary and the tokenizer that were chosen, as phrases; no part of the file.
+        warnings: while it is recorded, what the user should know; no part of the file.
     """
 
     facts: Mapping[str, Any]
     arrays: Mapping[str, NDArray[Any]]
+    choices: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         source, architecture = self.facts["source"]["file"], self.facts["config"]["architecture"]
