@@ -118,7 +118,11 @@ class NotebookProgress:
 
 
 def in_notebook() -> bool:
-    """Return whether this process is the kernel of a notebook."""
+    """Return whether this process is the kernel of a notebook.
+
+    Returns:
+        True in a Jupyter kernel; False in a script, a shell and plain IPython.
+    """
     ipython = sys.modules.get("IPython")
     shell = None if ipython is None else ipython.get_ipython()
     return shell is not None and "IPKernelApp" in shell.config

@@ -230,7 +230,11 @@ class RobertaPreLayerNormConfig(ConfigFile):
         return "multi_label_classification" if are_labels_floating else "single_label_classification"
 
     def problems(self) -> list[str]:
-        """Return what cannot work, a part of a sentence for each."""
+        """Return what cannot work, a part of a sentence for each.
+
+        Returns:
+            The problems; empty where there is none.
+        """
         if self.model_type not in MODEL_TYPES:  # then nothing else is what it should be
             return [f"model_type is {self.model_type!r}, not {' or '.join(MODEL_TYPES)}"]
         wrong = [

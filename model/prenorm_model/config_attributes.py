@@ -82,7 +82,11 @@ class CheckedAttributes:
 
     @classmethod
     def settable_names(cls) -> set[str]:
-        """Return the names of everything that a configuration can say."""
+        """Return the names of everything that a configuration can say.
+
+        Returns:
+            The names of fields and of other attributes.
+        """
         named = {item.name for item in fields(cls)} - {"extra"}
         return {*named, *cls.attribute_map, *INHERITED, *FIXED}
 
@@ -146,7 +150,11 @@ class CheckedAttributes:
         return problems
 
     def problems(self) -> list[str]:
-        """Return what cannot work, a part of a sentence for each."""
+        """Return what cannot work, a part of a sentence for each.
+
+        Returns:
+            The problems; empty where there is none.
+        """
         return self._inherited_problems()
 
     def validate(self) -> None:

@@ -48,7 +48,11 @@ class ModelOutput(OrderedDict[str, Any], Generic[ArrayT]):
             self.update(first)
 
     def to_tuple(self) -> tuple[Any, ...]:
-        """Return the fields that are not None, in order."""
+        """Return the fields that are not None, in order.
+
+        Returns:
+            Their values, without names.
+        """
         return tuple(self.values())
 
     def __getitem__(self, key: str | int | slice) -> Any:

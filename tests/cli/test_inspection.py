@@ -90,7 +90,7 @@ def test_no_word_is_broken(base: Path) -> None:
 
 def test_it_ends_with_the_command_that_converts_it(base: Path) -> None:
     last = run_command("inspect", base, "--task", "encoder").stdout.splitlines()[-1]
-    assert last.split() == ["next", "prenorm", "convert", str(base), "--task", "encoder", "--bpe-dir", "DIR"]
+    assert last.split() == ["next", "prenorm", "convert", str(base), "--task", "encoder", "--bpe-dir", "gpt2"]
     assert f"--bpe-dir {BPE}" in run_command("inspect", base, "--bpe-dir", BPE).stdout.splitlines()[-1]
 
 

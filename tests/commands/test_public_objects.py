@@ -129,3 +129,14 @@ def test_a_report_of_fitness_has_no_plot() -> None:
 
     with pytest.raises(prenorm.UsageProblem, match="fitness compares no modules"):
         msgspec.structs.replace(report(), kind="fitness").plot()
+
+
+def test_an_inspection_prints_as_the_command_shows_it() -> None:
+    printed = str(prenorm.inspect(MLM)).splitlines()
+    assert printed[0] == "checkpoint.pt: a pre-LayerNorm RoBERTa of 87 thousand parameters"
+    assert printed[1].startswith("model      3 layers, width 48")
+    assert printed[2].startswith(" " * 11 + "87,025 parameters")
+    assert printed[-1] == f'next       prenorm.convert("{MLM}", bpe_dir="gpt2")'
+    refused = str(prenorm.inspect(FIXTURES / "fairseq-0.10.2-postnorm" / "checkpoint.pt")).splitlines()
+    assert refused[0] == "checkpoint.pt: cannot be converted"
+    assert refused[1].startswith("refused    this is a post-LayerNorm model")

@@ -80,6 +80,20 @@ def test_public_functions_tell_their_arguments_and_errors() -> None:
     assert missing == []
 
 
+def test_functions_tell_what_they_return() -> None:
+    """Properties are described as data."""
+    silent = [
+        f"{shown(path, function)} {function.name}"
+        for path in FILES
+        for function in public_functions(module(path))
+        if function.returns is not None
+        and ast.unparse(function.returns) != "None"
+        and not any("property" in ast.unparse(decorator) for decorator in function.decorator_list)
+        and not re.search(r"^(Returns|Yields):$", ast.get_docstring(function) or "", re.MULTILINE)
+    ]
+    assert silent == []
+
+
 def test_docstrings_are_imperative_and_no_riddles() -> None:
     wrong = []
     for path in FILES:

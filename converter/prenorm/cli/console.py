@@ -67,7 +67,11 @@ def escape(text: str) -> str:
 
 
 def stdout() -> Console:
-    """Return the console for results."""
+    """Return the console for results.
+
+    Returns:
+        A console on stdout.
+    """
     return _console()
 
 

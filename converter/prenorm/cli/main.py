@@ -43,7 +43,11 @@ _ENDS: tuple[tuple[type[BaseException], Callable[[Any], PrenormError], Callable[
 
 
 def main() -> NoReturn:
-    """Run the command and end the process with its exit code."""
+    """Run the command and end the process with its exit code.
+
+    Returns:
+        Never.
+    """
     raise_on_termination()
     _print_what_the_encoding_lacks_as_escapes()
     if COMPLETION_VARIABLE in os.environ:

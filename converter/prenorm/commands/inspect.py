@@ -18,10 +18,11 @@ from prenorm.options import InspectOptions
 from prenorm.rules import OperationKind
 from prenorm.source.contents import model_tensors
 from prenorm.source.layouts import normalize
+from prenorm.tokenization import gpt2
 from prenorm.tokenization.kinds import DictionaryKind, kind_of
 
 _TOKENIZER_OPTIONS: Mapping[DictionaryKind, Mapping[str, object]] = {
-    DictionaryKind.NUMBERS: {"bpe_dir": "DIR"},
+    DictionaryKind.NUMBERS: {"bpe_dir": gpt2.NAME},
     DictionaryKind.PIECES: {"sentencepiece": "FILE"},
     DictionaryKind.WORDS: {"words": True},
 }

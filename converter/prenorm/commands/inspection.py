@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 
 from prenorm.checkpoint import NamedGlobal
@@ -38,6 +38,9 @@ class TensorLine:
     shape: tuple[int, ...]
     target: str | None = None
     reason: str = ""
+
+
+_MARGIN = 11  # the width of the rows' names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,10 +134,30 @@ class Inspection:
         return tuple(row for row in rows if row.lines)
 
     def to_dict(self) -> dict[str, object]:
-        """Return it as plain values, for JSON."""
+        """Return it as plain values, for JSON.
+
+        Returns:
+            Its fields by name: numbers, texts, lists and mappings.
+        """
         plain = asdict(self)
         plain["globals"] = [{**asdict(item), "risk": item.risk.value} for item in self.globals]
         return plain
+
+    def _rows(self) -> Iterator[SummaryRow]:
+        """Yield all that a screen shows below the title."""
+        if self.refusal is not None:
+            yield SummaryRow("refused", (self.refusal,))
+        yield from self.summary
+        yield from (SummaryRow("note", (text,)) for text in self.warnings)
+        if self.next_step is not None:
+            yield SummaryRow("next", (self.next_step,))
+
+    def __str__(self) -> str:
+        """Return what a screen shows."""
+        texts = [f"{self.file}: {self.title}"]
+        for name, lines in self._rows():
+            texts += [f"{name if number == 0 else '':<{_MARGIN}}{line}" for number, line in enumerate(lines)]
+        return "\n".join(texts)
 
     def __repr__(self) -> str:
         return f"<Inspection of {self.file}: {self.title if self.refusal is None else self.refusal}>"
@@ -147,9 +170,6 @@ class Inspection:
             left = "text-align:left;vertical-align:top"
             return f'<tr><th style="{left}">{name}</th><td style="{left}">{text}</td></tr>'
 
-        ends = [("cannot be converted", self.refusal.splitlines())] if self.refusal is not None else []
-        ends += [("note", [text]) for text in self.warnings]
-        ends += [("next", [self.next_step])] if self.next_step is not None else []
-        rows = [*((item.name, item.lines) for item in self.summary), *((name, tuple(lines)) for name, lines in ends)]
+        rows = ((name, tuple(line for text in lines for line in text.splitlines())) for name, lines in self._rows())
         title = f"<b>{html.escape(self.file)}</b>: {html.escape(self.title)}"
         return f"<p>{title}</p><table>{''.join(row(*item) for item in rows)}</table>"

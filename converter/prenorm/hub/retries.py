@@ -59,7 +59,11 @@ class Requests:
     progress: Progress
 
     def repeated_once(self) -> Requests:
-        """Return the same, with at most one repetition: for requests that huggingface_hub repeats by itself."""
+        """Return the same, with at most one repetition: for requests that huggingface_hub repeats by itself.
+
+        Returns:
+            Requests of the same policy otherwise.
+        """
         return replace(self, policy=replace(self.policy, attempts=min(2, self.policy.attempts)))
 
     def __call__(self, action: str, request: Callable[[], _T]) -> _T:

@@ -41,7 +41,11 @@ def speaking(language: Language) -> Generator[None, None, None]:
 
 
 def is_python() -> bool:
-    """Return whether sentences speak to somebody who calls functions."""
+    """Return whether sentences speak to somebody who calls functions.
+
+    Returns:
+        True unless the command line has set its own language.
+    """
     return _current is Language.PYTHON
 
 

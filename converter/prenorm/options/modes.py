@@ -51,7 +51,11 @@ class Modes(Generic[_Groups]):
         return chosen[0]
 
     def misuse(self) -> UsageProblem:
-        """Return the error for arguments that fit no mode."""
+        """Return the error for arguments that fit no mode.
+
+        Returns:
+            The error, to be raised.
+        """
         return UsageProblem(self.purpose, advice=self.advice)
 
     def _useless(self, name: str, group: type[OptionGroup]) -> UsageProblem:

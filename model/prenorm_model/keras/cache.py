@@ -42,7 +42,11 @@ class KeyValueCache:
                 self.cross[number] = pieces[2], pieces[3]
 
     def get_seq_length(self) -> int | None:
-        """Return the number of tokens in the cache; None where a graph leaves it open."""
+        """Return the number of tokens in the cache; None where a graph leaves it open.
+
+        Returns:
+            The length of the keys, pads included.
+        """
         size = self.layers[0][0].shape[2] if self.layers else 0
         return size if isinstance(size, int) else None
 
@@ -67,7 +71,11 @@ class KeyValueCache:
         return keys, values
 
     def to_legacy_cache(self) -> tuple[tuple[Tensor, ...], ...]:
-        """Return the cache as past tuples."""
+        """Return the cache as past tuples.
+
+        Returns:
+            Keys and values of each layer, each [batch, heads, past, head size].
+        """
         return tuple((*pair, *self.cross.get(number, ())) for number, pair in enumerate(self.layers))
 
 

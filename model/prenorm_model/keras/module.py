@@ -93,7 +93,11 @@ class ConfiguredModel(keras.Model):
         return {}
 
     def named_weights(self) -> dict[str, NamedWeight]:
-        """Return the variables by the name under which they are saved, which is that of PyTorch's state dict."""
+        """Return the variables by the name under which they are saved, which is that of PyTorch's state dict.
+
+        Returns:
+            Every variable once, in the order of the layers.
+        """
         named = {}
         for variable in self.weights:
             *layers, leaf = variable.path.removeprefix(f"{self.path}/").split("/")

@@ -84,7 +84,11 @@ class KeyValueCache:
         return cache
 
     def to_legacy_cache(self) -> tuple[tuple[Tensor, ...], ...]:
-        """Return the cache as past tuples: what indexing gives, of all layers."""
+        """Return the cache as past tuples: what indexing gives, of all layers.
+
+        Returns:
+            Of each layer keys and values, each [batch, heads, past, head size]; with cross-attention the encoder's, too.
+        """
         return tuple(self)
 
     def __len__(self) -> int:

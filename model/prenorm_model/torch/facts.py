@@ -12,12 +12,19 @@ def are_values_known() -> bool:
     """Return whether the values of tensors may be looked at, and what is done depend on them.
 
     While a graph is compiled or exported there are none, and `torch.jit.trace` would take those of its example for all.
+
+    Returns:
+        False inside a compilation, an export and a trace.
     """
     return not (torch.compiler.is_compiling() or are_sizes_open())
 
 
 def are_sizes_open() -> bool:
-    """Return whether a graph is made that shall serve other sizes than those of its example: exported, or traced."""
+    """Return whether a graph is made that shall serve other sizes than those of its example: exported, or traced.
+
+    Returns:
+        True inside an export and a trace.
+    """
     return torch.compiler.is_exporting() or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
 
 

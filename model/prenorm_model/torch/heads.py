@@ -80,7 +80,11 @@ class LanguageModel(PretrainedModel):
         return tied_names(config)
 
     def get_output_embeddings(self) -> nn.Linear:
-        """Return the map onto the vocabulary."""
+        """Return the map onto the vocabulary.
+
+        Returns:
+            The map, from hidden to vocab.
+        """
         return self.lm_head.decoder
 
     def set_output_embeddings(self, new_embeddings: nn.Linear) -> None:

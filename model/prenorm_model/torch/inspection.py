@@ -28,7 +28,11 @@ class InspectableModule(ConfiguredModule):
 
     @classmethod
     def can_generate(cls) -> bool:
-        """Return whether the class has `generate`."""
+        """Return whether the class has `generate`.
+
+        Returns:
+            True for the causal language model.
+        """
         return hasattr(cls, "generate")
 
     @property

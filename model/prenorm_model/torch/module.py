@@ -43,7 +43,11 @@ class ConfiguredModule(nn.Module):
         return {}
 
     def saved_parameters(self) -> dict[str, nn.Parameter]:
-        """Return the parameters by the name under which they are saved: aliases of tied ones left out."""
+        """Return the parameters by the name under which they are saved: aliases of tied ones left out.
+
+        Returns:
+            Every parameter once.
+        """
         aliases = self.tied_names(self.config)
         return {name: item for name, item in self.named_parameters(remove_duplicate=False) if name not in aliases}
 
@@ -63,7 +67,11 @@ class ConfiguredModule(nn.Module):
         return self.get_input_embeddings().weight.device
 
     def get_input_embeddings(self) -> nn.Embedding:
-        """Return the word embeddings."""
+        """Return the word embeddings.
+
+        Returns:
+            The table, [vocab, hidden].
+        """
         embeddings = self.base_model.get_submodule("embeddings.word_embeddings")
         assert isinstance(embeddings, nn.Embedding)
         return embeddings

@@ -28,7 +28,11 @@ class ResizableModule(ConfiguredModule):
         self.tie_weights()
 
     def get_output_embeddings(self) -> nn.Linear | None:
-        """Return the map onto the vocabulary; None where there is none."""
+        """Return the map onto the vocabulary; None where there is none.
+
+        Returns:
+            The map, from hidden to vocab.
+        """
         return None
 
     def set_output_embeddings(self, new_embeddings: nn.Linear) -> None:

@@ -133,7 +133,11 @@ class Difference:
         return self.nonfinite_reference == 0 and self.nonfinite_actual == 0
 
     def line(self) -> ModuleLine:
-        """Return the module's line of the report."""
+        """Return the module's line of the report.
+
+        Returns:
+            The line, with difference, range, tolerance and verdict.
+        """
         return ModuleLine(self.name, self.max_abs_diff, self.scale, self.tolerance, self.passed)
 
     def metrics(self) -> dict[str, float | int]:
@@ -274,7 +278,11 @@ class ModuleDifferences:
         difference.add(reference, actual)
 
     def lines(self) -> list[ModuleLine]:
-        """Return the lines of the report, in computing order."""
+        """Return the lines of the report, in computing order.
+
+        Returns:
+            One line for each module.
+        """
         return [item.line() for item in self.by_name.values()]
 
     @property

@@ -85,5 +85,9 @@ class Distributions:
         return divergence.nan_to_num().clamp_(min=0.0)
 
     def same_best(self) -> int:
-        """Return in how many rows both have the same largest logit."""
+        """Return in how many rows both have the same largest logit.
+
+        Returns:
+            The number of rows.
+        """
         return int((self._p.best == self._q.best).sum())

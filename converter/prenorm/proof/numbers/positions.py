@@ -35,7 +35,11 @@ class PositionErrors:
         self.by_module[module] = [max(pair) for pair in zip(before, largest, strict=True)]
 
     def lines(self) -> PositionLines | None:
-        """Return the lines of the report; None if nothing was taken in."""
+        """Return the lines of the report; None if nothing was taken in.
+
+        Returns:
+            The largest difference at each position, by module.
+        """
         if not self.by_module:
             return None
         rows = tuple(tuple(float(f"{value:.2e}") for value in row) for row in self.by_module.values())
