@@ -49,7 +49,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     with WarmCommand(first, base / "warm-up") as command:
         made = []
         for checkpoint in (first, second):
-            folder = checkpoint.with_name("folder")
+            folder = checkpoint.with_name("out")  # the name of every OUTPUT, which the card is titled with
             assert command.run("convert", checkpoint, folder, "--quiet") == 0
             made.append(check_complete(folder))
         assert made[0] != made[1]

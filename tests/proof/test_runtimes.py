@@ -108,7 +108,7 @@ def test_without_transformers_the_advice_is_what_installs_the_right_one(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "transformers", None)
-    with pytest.raises(UsageProblem, match=r'which is not installed.*pip install "prenorm\[fitness\]"'):
+    with pytest.raises(UsageProblem, match=r'which is not installed.*pip install "\.\[fitness\]"'):
         judged(folder, tmp_path, "transformers")
 
 
