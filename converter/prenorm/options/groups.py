@@ -280,8 +280,9 @@ class _FolderOptions(StrictOptions, RequestOptions):
 @dataclass(frozen=True, repr=False, kw_only=True)
 class _RuntimeOptions(Options):
     runtime: str = option(
-        "bundled", "What computes FOLDER: the bundled model, the installed transformers, or both.", Section.PROOF,
-        choices=RUNTIMES,
+        "bundled",
+        "What computes FOLDER: the bundled model, the installed transformers, both, the model in TensorFlow or Flax, or all.",
+        Section.PROOF, choices=RUNTIMES,
     )  # fmt: skip
 
 
