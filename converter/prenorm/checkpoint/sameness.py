@@ -41,9 +41,9 @@ def have_same_bytes(left: SourceTensor, right: SourceTensor) -> bool:
         return True
     if (left.shape, left.dtype) != (right.shape, right.dtype):
         return False
-    told = _same_by_sums(left, right)
-    if told is not None:
-        return told
+    equal_sums = _same_by_sums(left, right)
+    if equal_sums is not None:
+        return equal_sums
     if not left.shape:
         return bytes_of(left) == bytes_of(right)
     rows = left.shape[0]

@@ -176,14 +176,14 @@ class RangeSource:
         from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url
 
         url = hf_hub_url(self._requests.repo_id, self._name, revision=self._commit)
-        found = get_hf_file_metadata(url, timeout=self._requests.policy.timeout)
-        is_other = found.size not in (None, self.size) or found.commit_hash not in (None, self._commit)
-        if is_other or (found.etag and _SHA256.fullmatch(found.etag) and found.etag != self._remote.sha256):
+        metadata = get_hf_file_metadata(url, timeout=self._requests.policy.timeout)
+        is_other = metadata.size not in (None, self.size) or metadata.commit_hash not in (None, self._commit)
+        if is_other or (metadata.etag and _SHA256.fullmatch(metadata.etag) and metadata.etag != self._remote.sha256):
             raise self._wrong("it is another file than the one in the listing of the commit")
-        ours, theirs = urlsplit(constants.ENDPOINT), urlsplit(found.location)
+        ours, theirs = urlsplit(constants.ENDPOINT), urlsplit(metadata.location)
         if theirs.scheme not in ("https", ours.scheme) or not theirs.hostname:
             raise self._wrong("it is said to lie at an address that is not safe to ask")
-        return _Place(found.location, needs_token=(ours.scheme, ours.netloc) == (theirs.scheme, theirs.netloc))
+        return _Place(metadata.location, needs_token=(ours.scheme, ours.netloc) == (theirs.scheme, theirs.netloc))
 
     def _check(self, response: Any, start: int, end: int) -> None:
         """Refuse an answer that is not the range that was asked for."""

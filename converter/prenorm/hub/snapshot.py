@@ -27,7 +27,20 @@ class Snapshot:
 
     @classmethod
     def of(cls, repo_id: str, revision: str | None, policy: RetryPolicy, progress: Progress) -> Snapshot:
-        """Read which commit a revision is, and what it holds."""
+        """Read which commit a revision is, and what it holds.
+
+        Args:
+            repo_id: `org/name`.
+            revision: branch, tag or commit; None for the main branch.
+            policy: how failed requests are repeated.
+            progress: receives a warning for each request that is tried again.
+
+        Returns:
+            The snapshot.
+
+        Raises:
+            HubProblem: if there is no such repo or revision, or the Hub does not answer.
+        """
         from huggingface_hub import HfApi
 
         check_token(repo_id, needed=False)

@@ -196,20 +196,27 @@ class RangedFile(MappedFile):
         if not self._starts:
             self._starts = sorted(self._guards)
         at = max(bisect_right(self._starts, span.start) - 1, 0)
-        found: list[_Guard] = []
+        guards: list[_Guard] = []
         while at < len(self._starts) and self._starts[at] < span.end:
             guard = self._guards.get(self._starts[at])
             if guard is not None and guard.span.end > span.start:
-                found.append(guard)
+                guards.append(guard)
             at += 1
-        return found
+        return guards
 
     def _check(self, guard: _Guard) -> None:
         """Make a check once; it reads bytes that no guard stands before."""
         self._guards.pop(guard.span.start, None)
+        passed = False
         try:
             guard.check()
-        except BaseException:
-            self._guards[guard.span.start] = guard
-            self._starts = []
+        except UnreadableCheckpoint as error:
+            error.subject = error.subject or self.name
+            self.distrust()
             raise
+        else:
+            passed = True
+        finally:
+            if not passed:
+                self._guards[guard.span.start] = guard
+                self._starts = []
