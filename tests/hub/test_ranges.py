@@ -1,4 +1,4 @@
-"""Files of the Hub read by ranges, with both releases of huggingface_hub: which bytes come, and what answers are not believed."""
+"""Files of the Hub read by ranges, with both releases of huggingface_hub: what comes, and what is not believed."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import random
 import subprocess
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -289,7 +290,7 @@ def test_sets_of_bytes_are_what_a_bitmap_says() -> None:
             bits[start:end] = [True] * (end - start)
         assert spans.total == sum(bits)
         ranges = list(spans)
-        assert all(left[1] < right[0] for left, right in zip(ranges, ranges[1:], strict=False))
+        assert all(left[1] < right[0] for left, right in pairwise(ranges))
         start, end = sorted(chance.sample(range(41), 2))
         holes = [at for one in spans.missing(start, end) for at in range(*one)]
         assert holes == [at for at in range(start, end) if not bits[at]]

@@ -56,7 +56,7 @@ def file_facts(
         checkpoint: that the file is of.
         file: the file.
         sha256: of the whole file; None if not all of it was read.
-        tensors: the sum of what was read, then.
+        tensors: the sum of the tensors that were read, then; None: there are none in this file.
 
     Returns:
         `sha256`; or `announced_sha256`, which was compared with nothing, and `seen`.
@@ -74,9 +74,9 @@ def file_facts(
                 advice="Remove it from the cache of huggingface_hub, and try again",
             )
         return {"sha256": sha256}
-    seen: dict[str, object] = {"bytes": file.seen.total} if isinstance(file, RangedFile) else {}
-    if tensors is not None:
-        seen |= {"tensor_bytes": tensors.size, "tensor_sha256": tensors.sha256}
+    assert isinstance(file, RangedFile)
+    tensors = tensors or tensor_sum(file, ())
+    seen = {"bytes": file.seen.total, "tensor_bytes": tensors.size, "tensor_sha256": tensors.sha256}
     return {"announced_sha256": announced, "seen": seen}
 
 

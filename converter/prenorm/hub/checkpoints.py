@@ -96,10 +96,10 @@ def find_checkpoint(
     folder = PurePosixPath(file.path).parent
     others = [path for path in map(PurePosixPath, files) if path.parent == folder and str(path) != file.path]
     parts = [*(str(path) for path in others if is_part(path.name)), file.path]
-    beside = [str(path) for path in others if is_beside(path.name)]
+    companions = [str(path) for path in others if is_beside(path.name)]
     ranged = [] if whole or not _can_read_ranges() else [name for name in parts if _is_ranged(snapshot, name)]
     sources = {name: source for name in ranged if (source := _source(snapshot, store, name)) is not None}
-    local = snapshot.download_all([name for name in (*beside, *parts) if name not in sources])
+    local = snapshot.download_all([name for name in (*companions, *parts) if name not in sources])
     paths = dict(local)
     if sources:
         targets = {**local, **{name: source.path for name, source in sources.items()}}

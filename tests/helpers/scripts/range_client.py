@@ -1,4 +1,4 @@
-"""Reads ranges of files on the Hub with our own code, in whatever interpreter this runs: a job a line of JSON, an answer a line.
+"""Reads ranges of files on the Hub with our own code, in whatever interpreter this runs: jobs and answers in lines of JSON.
 
 It needs huggingface_hub and nothing else that is installed.
 """
