@@ -52,6 +52,8 @@ CONFLICTS = (
     *(Conflict(name, "no_tokenizer", _NO_TOKENIZER) for name in ("bpe_dir", "sentencepiece", "words")),
     Conflict("fairseq_python", "reference", "the built-in reference needs no other interpreter", ("builtin",)),
     Conflict("revision", "pull_request", "a pull request is always against the main branch"),
+    Conflict("jobs", "status", "nothing is converted"),
+    Conflict("dry_run", "status", "nothing is written in any case"),
     Conflict("tensors", "as_json", "the document has all tensors in any case"),
     Conflict("tensors", "quiet", "nothing is listed"),
 )
