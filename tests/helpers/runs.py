@@ -15,14 +15,21 @@ from helpers.paths import BPE, FIXTURES
 from prenorm.commands.run import command
 from prenorm.commands.run.command import convert_run
 from prenorm.commands.run.member import convert_member
-from prenorm.commands.run.plan import Member, RunPlan
+from prenorm.commands.run.plan import Member, RunPlan, write_struct
 from prenorm.commands.run.state import MemberRecord
 from prenorm.progress import RunProgress
 from prenorm.reports.run_model import RunReport
 
 RUN = FIXTURES / "run"  # checkpoint_1_8.pt, _2_16, _2_24, _3_32, and copies of the last as best and last
 STEPS = ["step-000008", "step-000016", "step-000024", "step-000032"]
-RECORDS = {"run.json", "run_report.json", "run_report.md", "run_report.html", "members"}  # what changes with the clock
+RECORDS = {
+    "run.json",
+    "run_report.json",
+    "run_report.md",
+    "run_report.html",
+    "members",
+    "plots",
+}  # what changes with the clock
 
 
 class InProcess:
@@ -50,10 +57,18 @@ def run_here(
     output: Path,
     *,
     before: Callable[[Member], None] = lambda member: None,
+    drawn: bool = False,
     **options: Any,
 ) -> tuple[RunReport, list[str]]:
-    """`convert_run` in this process; returns its report, and the names of the members that were converted."""
+    """`convert_run` in this process; returns its report, and the names of the members that were converted.
+
+    Unless `drawn`, the report is written as JSON alone: most tests have no use for its plots.
+    """
     scheduler = InProcess(before)
+    if not drawn:
+        monkeypatch.setattr(
+            command, "write_run_report", lambda output, report: write_struct(output / "run_report.json", report)
+        )
     monkeypatch.setattr(command, "_scheduler", lambda options, left: scheduler)
     return convert_run(run, output, **{"bpe_dir": BPE, **options}), scheduler.converted
 

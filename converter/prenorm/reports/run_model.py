@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 from msgspec import Struct, to_builtins
@@ -60,6 +61,22 @@ class RunMember(Struct, frozen=True, kw_only=True):
         return self.state == "done"
 
 
+class Movement(Struct, frozen=True, kw_only=True):
+    """How far the weights moved from one member to the next.
+
+    Attributes:
+        before: the earlier member's name.
+        after: the later one's.
+        reports: SHA-256 of the reports in both folders, which tell what was compared.
+        layers: by layer, the Euclidean norm of the difference of all its weights, divided by that of the earlier weights.
+    """
+
+    before: str
+    after: str
+    reports: tuple[str, str]
+    layers: dict[str, float]
+
+
 class RunReport(Struct, frozen=True, kw_only=True):
     """What became of a training run.
 
@@ -69,6 +86,7 @@ class RunReport(Struct, frozen=True, kw_only=True):
         prenorm: the version that converted.
         run: the name of the folder of the checkpoints.
         members: in the order of their updates.
+        movements: between each member that is done and the next one that is.
     """
 
     schema_version: int = RUN_SCHEMA_VERSION
@@ -76,6 +94,7 @@ class RunReport(Struct, frozen=True, kw_only=True):
     prenorm: str
     run: str
     members: tuple[RunMember, ...]
+    movements: tuple[Movement, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -110,6 +129,11 @@ class RunReport(Struct, frozen=True, kw_only=True):
             if member.name == name:
                 return member
         raise KeyError(name)
+
+    def _repr_html_(self) -> str:
+        """Return the page of the report as a part of another page, which a notebook shows."""
+        part: str = import_module("prenorm.reports.run_html").render_part(self)
+        return part
 
     def __repr__(self) -> str:
         return f"<RunReport of {self.run}: {self.words}>"

@@ -26,9 +26,17 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The run's folder, whole."""
     output = tmp_path_factory.mktemp("whole") / "out"
     with pytest.MonkeyPatch.context() as patch:
-        report, converted = run_here(patch, RUN, output)
+        report, converted = run_here(patch, RUN, output, drawn=True)
     assert report.passed and converted == STEPS
     yield output
+
+
+def test_the_report_of_a_run_lies_in_its_folder_in_every_form(whole: Path) -> None:
+    assert sorted(path.name for path in whole.iterdir() if path.name not in STEPS) == [
+        "members", "plots", "run.json", "run_report.html", "run_report.json", "run_report.md",
+    ]  # fmt: skip
+    assert sorted(path.name for path in (whole / "plots").iterdir()) == ["movement.png", "parity.png", "training.png"]
+    assert (whole / "run_report.md").read_text().startswith("# ✅ The run is done: `run`\n\n4 checkpoints: 4 done.")
 
 
 def test_every_member_is_what_convert_makes_of_its_checkpoint(whole: Path, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from prenorm.commands.run.planning import make_plan
 from prenorm.commands.run.resources import cores, usual_jobs
 from prenorm.commands.run.scheduler import Scheduler
 from prenorm.commands.run.state import Look, MemberRecord, MemberState, look
-from prenorm.commands.run.summary import run_report, write_run_report
+from prenorm.commands.run.summary import run_report, with_movements, write_run_report
 from prenorm.commands.run.workers import LocalWorkers
 from prenorm.errors import UsageProblem
 from prenorm.files import or_nearest, remove_partial
@@ -70,7 +70,7 @@ def convert_run(options: ConvertRunOptions) -> RunReport:
     _prepare_output(output, seen.plan)
     records = _convert(options, seen, output)
     looks = {member.name: _after(seen.plan, member, output, records) for member in seen.plan.members}
-    report = run_report(seen.plan, looks)
+    report = with_movements(run_report(seen.plan, looks), looks, output, options.listener)
     write_run_report(output, report)
     return report
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-import msgspec
+from msgspec import structs
 
-from prenorm.commands.run.plan import Member, RunPlan
+from prenorm.commands.run.plan import Member, RunPlan, read_struct, write_struct
 from prenorm.commands.run.state import Look
 from prenorm.files import write_whole
+from prenorm.progress import Progress
 from prenorm.reports.run_model import RunMember, RunReport
 
 RUN_REPORT = "run_report"
+PLOTS_FOLDER = "plots"
 
 
 def run_report(plan: RunPlan, looks: Mapping[str, Look]) -> RunReport:
@@ -54,12 +56,43 @@ def _member(member: Member, seen: Look) -> RunMember:
     )
 
 
+def with_movements(report: RunReport, looks: Mapping[str, Look], output: Path, progress: Progress) -> RunReport:
+    """Add how far the weights moved from each member that is done to the next one that is.
+
+    Args:
+        report: of the run.
+        looks: what a look at each member tells, by name.
+        output: the run's folder.
+        progress: receives how many pairs are compared.
+
+    Returns:
+        The report with its movements.
+    """
+    from prenorm.commands.run.movement import movements  # it brings torch
+
+    names = [member.name for member in report.members if member.is_done]
+    before: RunReport | None = read_struct(output / f"{RUN_REPORT}.json", RunReport)
+    known = before.movements if before is not None else ()
+    return structs.replace(report, movements=movements(output, looks, names, known, progress))
+
+
 def write_run_report(output: Path, report: RunReport) -> None:
-    """Write the report of a run, in every form.
+    """Write the report of a run in every form, and its plots.
 
     Args:
         output: the run's folder.
         report: of the run.
     """
-    content = msgspec.json.format(msgspec.json.encode(report), indent=2)
-    write_whole(output / f"{RUN_REPORT}.json", content + b"\n")
+    from prenorm.reports import run_html, run_markdown  # they bring matplotlib
+    from prenorm.reports.plots.run_plots import RUN_PLOTS, has_plot, run_png
+
+    write_struct(output / f"{RUN_REPORT}.json", report)
+    (output / PLOTS_FOLDER).mkdir(exist_ok=True)
+    for name in RUN_PLOTS:
+        path = output / PLOTS_FOLDER / f"{name}.png"
+        if has_plot(report, name):
+            write_whole(path, run_png(report, name))
+        else:
+            path.unlink(missing_ok=True)
+    for suffix, form in ((".md", run_markdown), (".html", run_html)):
+        write_whole(output / f"{RUN_REPORT}{suffix}", form.render(report).encode())

@@ -33,7 +33,7 @@ class Stopped(BaseException):
     """The worker was told to end; like KeyboardInterrupt it is no `Exception`."""
 
 
-class Line(msgspec.Struct, omit_defaults=True):
+class WorkerLine(msgspec.Struct, omit_defaults=True):
     """What a worker says: one thing at a time."""
 
     ready: bool = False
@@ -56,7 +56,7 @@ class PipedProgress:
         self._pipe = pipe
         self._steps, self._last = 0, 0.0
 
-    def say(self, line: Line) -> None:
+    def say(self, line: WorkerLine) -> None:
         """Write a line.
 
         Args:
@@ -73,7 +73,7 @@ class PipedProgress:
             total: its steps.
         """
         self._steps = 0
-        self.say(Line(stage=name, total=total))
+        self.say(WorkerLine(stage=name, total=total))
 
     def advance(self, steps: int) -> None:
         """Count steps, and say so now and then.
@@ -84,7 +84,7 @@ class PipedProgress:
         self._steps += steps
         now = time.monotonic()
         if now - self._last >= _PAUSE:
-            self.say(Line(advance=self._steps))
+            self.say(WorkerLine(advance=self._steps))
             self._steps, self._last = 0, now
 
     def warn(self, text: str) -> None:
@@ -93,7 +93,7 @@ class PipedProgress:
         Args:
             text: one sentence.
         """
-        self.say(Line(warning=text))
+        self.say(WorkerLine(warning=text))
 
 
 def main(arguments: list[str]) -> None:
@@ -120,9 +120,9 @@ def _work(plan: RunPlan, output: Path, progress: PipedProgress) -> None:
     _import(plan.threads)
     names: queue.SimpleQueue[str | None] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(names,), daemon=True).start()
-    progress.say(Line(ready=True))
+    progress.say(WorkerLine(ready=True))
     while (name := names.get()) is not None:
-        progress.say(Line(record=convert_member(plan, plan.member(name), output, progress)))
+        progress.say(WorkerLine(record=convert_member(plan, plan.member(name), output, progress)))
 
 
 def _import(threads: int) -> None:

@@ -19,7 +19,7 @@ import prenorm_model
 from prenorm.commands.run.plan import Member, Problem, RunPlan
 from prenorm.commands.run.resources import memory_of
 from prenorm.commands.run.state import MemberRecord, failure_of, write_record
-from prenorm.commands.run.worker import Line
+from prenorm.commands.run.worker import WorkerLine
 from prenorm.errors import PrenormError
 from prenorm.options.language import Language, is_python
 from prenorm.options.spoken import spoken
@@ -86,13 +86,13 @@ class _Worker:
             self.process.stdin.write(f"{member.name}\n".encode())
             self.process.stdin.flush()
 
-    def lines(self) -> list[Line] | None:
+    def lines(self) -> list[WorkerLine] | None:
         """Return what it says now; None if it has ended."""
         piece = os.read(self.pipe, _CHUNK)
         if not piece:
             return None
         *whole, self._unread = (self._unread + piece).split(b"\n")
-        return [msgspec.json.decode(line, type=Line) for line in whole]
+        return [msgspec.json.decode(line, type=WorkerLine) for line in whole]
 
     def close(self) -> None:
         """Let it end by itself, now that it has nothing to do."""
@@ -202,7 +202,7 @@ class _Pool:
             self._start()
 
 
-def _show(line: Line, progress: Progress) -> None:
+def _show(line: WorkerLine, progress: Progress) -> None:
     if line.warning is not None:
         progress.warn(line.warning)
     elif line.stage is not None:
