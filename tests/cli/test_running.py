@@ -36,6 +36,7 @@ def go_through_a_run(progress: RunBars) -> list[str]:
         progress.ended("step-000002", "failed")
         assert [task.completed for task in progress._all.tasks] == [3]
         progress.stage("Comparing", 2)
+        assert not progress._all.live.is_started  # one group of bars at a time
         progress.advance(2)
     return during
 
