@@ -54,9 +54,13 @@ def test_every_member_is_what_convert_makes_of_its_checkpoint(whole: Path, tmp_p
 
 
 def test_a_second_command_converts_nothing(whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = folders(whole)
-    report, converted = run_here(monkeypatch, RUN, whole)
+    before, written = folders(whole), (whole / "run_report.html").stat().st_mtime_ns
+    report, converted = run_here(monkeypatch, RUN, whole, drawn=True)
     assert report.passed and converted == [] and folders(whole) == before
+    assert (whole / "run_report.html").stat().st_mtime_ns == written  # nothing is drawn a second time
+    (whole / "run_report.md").unlink()
+    run_here(monkeypatch, RUN, whole, drawn=True)
+    assert (whole / "run_report.md").is_file()
     assert report.members[-1].aliases == ("checkpoint_best.pt", "checkpoint_last.pt")
     assert [member.updates for member in report.members] == [8, 16, 24, 32]
     assert json.loads((whole / "run_report.json").read_text()) == json.loads(json.dumps(report.to_dict()))
