@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import json
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from helpers.forking import ForkServer
 from helpers.hub import WRITER, Hub, Token, client_environment, serve_hub
 from helpers.paths import HUB_PYTHONS, SCRIPTS
-from helpers.waiting import PATIENCE
 from helpers.workers import Ask
 
 
@@ -20,6 +20,12 @@ from helpers.workers import Ask
 def hub(tmp_path: Path) -> Iterator[Hub]:
     with serve_hub(tmp_path / "state") as served:
         yield served
+
+
+@functools.cache
+def _client(release: str) -> ForkServer:
+    """The process to fork a client from, which has imported what that release imports, and not itself."""
+    return ForkServer(HUB_PYTHONS[release], [], [[str(SCRIPTS / "needs_of_hub.py")]])
 
 
 @pytest.fixture(params=sorted(HUB_PYTHONS))
@@ -30,9 +36,8 @@ def ask(request: pytest.FixtureRequest, tmp_path: Path) -> Ask:
     def calls(
         hub: Hub, *asked: dict[str, Any], token: Token | None = WRITER, home: str = "home", **environment: str
     ) -> list[dict[str, Any]]:
-        done = subprocess.run(
-            [str(HUB_PYTHONS[request.param]), str(SCRIPTS / "hub_client.py")],
-            input=json.dumps(asked), capture_output=True, text=True, timeout=PATIENCE, check=False,
+        done = _client(request.param).run(
+            SCRIPTS / "hub_client.py", input=json.dumps(asked),
             env=client_environment(hub, tmp_path / home, token, **environment),
         )  # fmt: skip
         assert done.returncode == 0, done.stderr

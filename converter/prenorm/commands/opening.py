@@ -21,7 +21,7 @@ from prenorm.hub import (
     hub_file,
     is_repo,
 )
-from prenorm.mapping.understood import Prepared, prepare
+from prenorm.mapping.understood import Prepared, TokenizerChoices, prepare
 from prenorm.options import RequestOptions, SourceOptions, as_path
 from prenorm.options.spoken import spoken
 from prenorm.parts import are_siblings, open_checkpoint
@@ -123,12 +123,15 @@ def with_weights(checkpoint: Checkpoint, tensors: Iterable[SourceTensor], option
     return replace(opened, origin=checkpoint.origin, announced=checkpoint.announced)
 
 
-def prepare_with_weights(checkpoint: Checkpoint, options: SourceOptions) -> Prepared:
+def prepare_with_weights(
+    checkpoint: Checkpoint, options: SourceOptions, choices: TokenizerChoices | None = None
+) -> Prepared:
     """Understand a checkpoint, and fetch its weights if it is on the Hub and can be converted.
 
     Args:
         checkpoint: as `open_source` opened it.
         options: what the user chose about the source.
+        choices: the tokenizers of other checkpoints of the same run.
 
     Returns:
         The checkpoint, understood, to be read as any other.
@@ -137,9 +140,9 @@ def prepare_with_weights(checkpoint: Checkpoint, options: SourceOptions) -> Prep
         PrenormError: as of `prepare` and `with_weights`.
     """
     find_gpt2 = gpt2_files(options, may_fetch=True)
-    prepared = prepare(checkpoint, options, gpt2_files=find_gpt2)
+    prepared = prepare(checkpoint, options, gpt2_files=find_gpt2, choices=choices)
     fetched = with_weights(checkpoint, prepared.tensors.values(), options)
-    return prepared if fetched is checkpoint else prepare(fetched, options, gpt2_files=find_gpt2)
+    return prepared if fetched is checkpoint else prepare(fetched, options, gpt2_files=find_gpt2, choices=choices)
 
 
 def _mapped(sources: Mapping[Path, ByteSource], *, is_only_looked_at: bool) -> Mapped:

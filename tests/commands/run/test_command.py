@@ -8,6 +8,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,16 +19,20 @@ from helpers.runs import RUN, STEPS, at_updates, changed_checkpoint, copy_run, f
 from prenorm.commands.run import member as conversion
 from prenorm.commands.run.plan import Member
 from prenorm.errors import UsageProblem
+from prenorm.mapping import understood
 from prenorm.progress import Silent
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The run's folder, whole."""
+    """The run's folder, whole; its tokenizer was prepared once."""
     output = tmp_path_factory.mktemp("whole") / "out"
+    chosen: list[object] = []
+    real = understood.choose_tokenizer
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(understood, "choose_tokenizer", lambda *given: chosen.append(given) or real(*given))
         report, converted = run_here(patch, RUN, output, drawn=True)
-    assert report.passed and converted == STEPS
+    assert report.passed and converted == STEPS and len(chosen) == 1
     yield output
 
 
@@ -158,9 +163,9 @@ def test_a_checkpoint_that_is_replaced_during_its_conversion_is_not_published(
     run, output = copy_run(tmp_path / "run"), tmp_path / "out"
     real = conversion.convert_checkpoint
 
-    def replaced(options: object, keep: object) -> object:
+    def replaced(*given: Any) -> object:
         os.utime(run / "checkpoint_1_8.pt", ns=(5, 5))
-        return real(options, keep)  # type: ignore[arg-type]
+        return real(*given)
 
     monkeypatch.setattr(conversion, "convert_checkpoint", replaced)
     report, _ = run_here(monkeypatch, run, output, match="*_1_8.pt")

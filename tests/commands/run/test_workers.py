@@ -30,8 +30,8 @@ def test_jobs_are_as_many_as_cores_memory_and_members_allow(monkeypatch: pytest.
     for free, members, expected in (
         (None, [member_of(1)] * 20, 8),
         (1 << 40, [member_of(1)] * 3, 3),
-        (20 << 30, [member_of(1)] * 20, 5),
-        (20 << 30, [member_of(1), member_of(5)] * 5, 1),
+        (10 << 30, [member_of(1)] * 20, 4),
+        (10 << 30, [member_of(1), member_of(5)] * 5, 1),
         (1 << 20, [member_of(1)] * 20, 1),
         (1 << 40, [], 1),
     ):
@@ -78,7 +78,7 @@ def test_a_killed_worker_takes_one_member_with_it(tmp_path: Path, monkeypatch: p
         "checkpoint_2_16.pt: the process that converted it ended without a word (killed by SIGKILL), as one does that the "
         "system ends for want of memory"
     )
-    assert failed.advice == "It needs about 0.6 GB; repeat the command with a smaller jobs"
+    assert failed.advice == "It needs about 0.5 GB; repeat the command with a smaller jobs"
     # Repeated, the command converts what the killed worker did not, and clears up behind it.
     again, converted = run_here(monkeypatch, RUN, tmp_path / "out")
     assert again.passed and converted == [STEPS[1]]
