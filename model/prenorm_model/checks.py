@@ -6,7 +6,7 @@ smallest and largest value, where values may be looked at (inside a trace there 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from prenorm_model.config import RobertaPreLayerNormConfig
@@ -265,12 +265,13 @@ def check_head_mask(config: RobertaPreLayerNormConfig, head_mask: Shape) -> None
         raise ValueError(f"head_mask has shape {list(head_mask)}; it must be [{heads}] or [{layers}, {heads}]")
 
 
-def check_choices(name: str, inputs: Shape, *, has_features: bool) -> None:
+def check_choices(name: str, inputs: Shape, others: Mapping[str, Shape | None], *, has_features: bool) -> None:
     """Check that the inputs of multiple choice have a dimension of choices.
 
     Args:
         name: the argument's name.
         inputs: its shape.
+        others: the shapes of the arguments that have the same dimensions in front, by their names; None: not given.
         has_features: whether a last dimension holds the features of embeddings.
 
     Raises:
@@ -279,6 +280,9 @@ def check_choices(name: str, inputs: Shape, *, has_features: bool) -> None:
     sizes = ["batch", "choices", "length", *(["hidden"] if has_features else [])]
     if len(inputs) != len(sizes):
         raise ValueError(f"{name} has shape {list(inputs)}; it must be [{', '.join(sizes)}]")
+    for other, shape in others.items():
+        if shape is not None and not (len(shape) > 2 and is_shape(shape[:2], inputs[:2], (1, 1))):
+            raise ValueError(f"{other} has shape {list(shape)}; it must be [{inputs[0]}, {inputs[1]}, ...], as {name}")
 
 
 def check_two_labels(config: RobertaPreLayerNormConfig) -> None:
