@@ -7,9 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from prenorm.commands.keywords import with_keywords
-from prenorm.commands.opening import gpt2_files, open_folder, open_source
+from prenorm.commands.opening import open_folder, open_source, prepare_with_weights
 from prenorm.mapping.frequency import frequency_warning
-from prenorm.mapping.understood import prepare
 from prenorm.options import GoldenOptions, RecordOptions
 from prenorm.proof import (
     CHOICES,
@@ -21,6 +20,7 @@ from prenorm.proof import (
     prove,
     read_golden,
     record_golden,
+    require_installed,
     unjudged_parts,
     write_golden,
 )
@@ -49,7 +49,7 @@ def record(options: RecordOptions) -> Golden:
     progress = options.listener
     progress.stage("Reading", 1)
     checkpoint = open_source(options.checkpoint, options)
-    prepared = prepare(checkpoint, options, gpt2_files=gpt2_files(options, may_fetch=True))
+    prepared = prepare_with_weights(checkpoint, options)
     warnings = list(prepared.warnings)
     foreign = frequency_warning(prepared, prepared.dictionary if prepared.tokenization else None)
     if foreign is not None:
@@ -75,14 +75,15 @@ def verify_golden(options: GoldenOptions) -> Report:
         The report, whatever its verdict.
 
     Raises:
-        UsageProblem: if there is no such folder, or it is no model folder.
+        UsageProblem: if there is no such folder, or it is no model folder, or a runtime is not installed.
         UnreadableCheckpoint: if the golden file was changed.
         HubProblem: if the Hub does not have the folder.
     """
+    runtimes = CHOICES[options.runtime]
+    require_installed(runtimes)
     basis = GoldenBasis(read_golden(Path(options.golden)))
     with tempfile.TemporaryDirectory(prefix="prenorm-") as scratch:
         published = open_folder(options.folder, Path(scratch), options.revision, options)
-        runtimes = CHOICES[options.runtime]
         options.listener.stage("Proving", basis.computation.stage_count * len(runtimes))
         report = prove(JudgedFolder.opened(published), basis, runtimes, tick=options.listener.advance)
         return report.with_unjudged(unjudged_parts(published, basis.tokenizer_of(published)))
