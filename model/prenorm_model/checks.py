@@ -77,9 +77,7 @@ def check_ids(name: str, ids: ArrayFacts, limit: int, shape: Shape | None = None
 
 def _check_range(name: str, ids: ArrayFacts, limit: int, exception: str = "") -> None:
     """Check that all values go from 0 to `limit` - 1."""
-    if ids.smallest is None or ids.largest is None:
-        return
-    if ids.smallest < 0 or ids.largest >= limit:
+    if ids.smallest is not None and ids.largest is not None and (ids.smallest < 0 or ids.largest >= limit):
         wrong = ids.smallest if ids.smallest < 0 else ids.largest
         raise ValueError(f"{name} holds {wrong}; its values go from 0 to {limit - 1}{exception}")
 
@@ -215,11 +213,8 @@ def check_cache_position(positions: ArrayFacts, past: int, length: int) -> None:
         ValueError: naming the places that they must be.
     """
     ends = (positions.smallest, positions.largest)
-    if (
-        not is_shape(positions.shape, (length,))
-        or not positions.is_integer
-        or ends not in ((None, None), (past, past + length - 1))
-    ):
+    is_sound = is_shape(positions.shape, (length,)) and positions.is_integer
+    if not is_sound or ends not in ((None, None), (past, past + length - 1)):
         raise ValueError(
             f"cache_position is {positions.dtype} {list(positions.shape)} from {ends[0]} to {ends[1]}; with this cache and "
             f"these inputs it must be {past} to {past + length - 1}"
