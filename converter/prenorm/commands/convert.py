@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from prenorm.commands.destination import output_of
 from prenorm.commands.keywords import with_keywords
-from prenorm.commands.opening import gpt2_files, open_source
+from prenorm.commands.opening import open_source, prepare_with_weights
 from prenorm.folder.card.command import CardCommands, card_commands
 from prenorm.folder.card.names import PublicNames
 from prenorm.folder.card.options import read_user_text
@@ -20,7 +20,7 @@ from prenorm.folder.staging import check_output, publish, staging_folder
 from prenorm.hub.addresses import hub_file
 from prenorm.mapping.frequency import frequency_warning
 from prenorm.mapping.plan import ConversionPlan
-from prenorm.mapping.understood import Prepared, prepare
+from prenorm.mapping.understood import Prepared, TokenizerChoices
 from prenorm.mapping.warnings import NOT_JUDGED
 from prenorm.options import ConvertOptions
 from prenorm.options.language import command_name
@@ -81,6 +81,28 @@ def convert(options: ConvertOptions) -> Conversion:
         NotJudged: with `strict`, if a part that changes what the folder computes was not judged; it has a `report`, too.
         HubProblem: if the Hub does not hand out the checkpoint.
     """
+    return convert_checkpoint(options)
+
+
+def convert_checkpoint(
+    options: ConvertOptions,
+    before_publishing: Callable[[Path, Report], None] | None = None,
+    choices: TokenizerChoices | None = None,
+) -> Conversion:
+    """Do what `convert` does, and let a caller see the folder before it is published.
+
+    Args:
+        options: of the conversion.
+        before_publishing: called with the complete staging folder and the report that proves it; what it raises leaves
+            OUTPUT as it was.
+        choices: the tokenizers of other checkpoints of the same run.
+
+    Returns:
+        The folder, its plan and the report that proves it.
+
+    Raises:
+        PrenormError: as `convert` does.
+    """
     output, progress, clock = output_of(options), options.listener, _Clock()
     options = replace(options, output=output)
     with clock.measure("read"):
@@ -88,7 +110,7 @@ def convert(options: ConvertOptions) -> Conversion:
         check_output(output, overwrite=options.overwrite, inputs=[*_local(options), *options.paths])
         user_text = read_user_text(options, options.repo_id)
         checkpoint = open_source(options.checkpoint, options)
-        prepared = prepare(checkpoint, options, gpt2_files=gpt2_files(options, may_fetch=True))
+        prepared = prepare_with_weights(checkpoint, options, choices)
         warnings = [*prepared.warnings, *user_text.warnings()]
         for text in warnings:
             progress.warn(text)
@@ -108,6 +130,8 @@ def convert(options: ConvertOptions) -> Conversion:
             raise _failure(report, output)
         if options.strict:
             require_all_judged(report, output, ", so it was not written")
+        if before_publishing is not None:
+            before_publishing(staging, report)
         with clock.measure("publish"):
             publish(staging, output, overwrite=options.overwrite)
     if not report.judged:

@@ -77,6 +77,10 @@ class RequestOptions(Options):
 class SourceOptions(RequestOptions):
     """How a checkpoint is understood."""
 
+    whole: bool = option(
+        False, "Fetch all of a large CHECKPOINT on the Hub, not its weights alone, and check its SHA-256.", Section.HUB,
+        kind=Kind.FLAG, on_card=False,
+    )  # fmt: skip
     dictionary: StrPath | None = option(
         None, "The dictionary that fairseq trained with.", Section.TOKENIZER,
         kind=Kind.PATH, flag="--dict", metavar="FILE", unset="dict.txt beside CHECKPOINT, or with its data",
@@ -191,8 +195,17 @@ class RecordOptions(ReferenceOptions, SourceOptions):
     golden: StrPath = field(metadata=required(Option("The file to make.", kind=Kind.PATH, positional=True)))
 
 
+@dataclass(frozen=True, repr=False, kw_only=True)
+class ConversionOptions(StrictOptions, CardOptions, ReferenceOptions, SourceOptions):
+    """How a checkpoint is converted: alone, or as a member of a run."""
+
+    allow_nonfinite: bool = option(
+        False, "Convert weights with NaN or infinity, unjudged.", Section.PROOF, kind=Kind.FLAG
+    )
+
+
 @dataclass(frozen=True, repr=False)
-class ConvertOptions(StrictOptions, CardOptions, ReferenceOptions, SourceOptions):
+class ConvertOptions(ConversionOptions):
     """The options of `convert`."""
 
     checkpoint: StrPath = field(metadata=required(_CHECKPOINT))
@@ -201,9 +214,6 @@ class ConvertOptions(StrictOptions, CardOptions, ReferenceOptions, SourceOptions
         kind=Kind.FOLDER, unset="a folder of CHECKPOINT's name, here", positional=True,
     )  # fmt: skip
     _: KW_ONLY
-    allow_nonfinite: bool = option(
-        False, "Convert weights with NaN or infinity, unjudged.", Section.PROOF, kind=Kind.FLAG
-    )
     overwrite: bool = option(
         False, "Replace OUTPUT in one step if it exists.", Section.OUTPUT, kind=Kind.FLAG, on_card=False
     )
