@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -56,10 +57,13 @@ def save_training(
     *,
     empty: bool = False,
     adam: bool = True,
+    edit: Callable[[dict[str, torch.Tensor]], object] | None = None,
     **options: Any,
 ) -> None:
-    """Saves one; with `empty` the file is as large as it would be, and all hole."""
+    """Saves one, after `edit` changed the weights; with `empty` the file is as large as it would be, and all hole."""
     state = state_dict(vocab, hidden, layers, empty=empty)
+    if edit is not None:
+        edit(state)
     model = argparse.Namespace(
         arch="roberta_large", encoder_layers=layers, encoder_embed_dim=hidden, encoder_ffn_embed_dim=4 * hidden,
         encoder_attention_heads=2, encoder_normalize_before=True, activation_fn="gelu", dropout=0.1,

@@ -19,8 +19,10 @@ from helpers.hub import (
     DropInAnswer,
     Garbage,
     Headers,
+    Hold,
     Hub,
     NoRanges,
+    Replaced,
     Resized,
     Status,
     WrongContent,
@@ -116,7 +118,7 @@ def test_only_what_is_asked_for_comes_and_only_once(client: Client, repo: str) -
     head = 100
     done = client.read(repo)
     assert (done["code"], done["sum"], done["ranged"]) == (0, wanted(), True), done
-    assert done["sent"] == head + 12_000 and done["steps"] == 12_000
+    assert done["sent"] == head + 12_000 and done["steps"] == done["missing"] == 12_000
     statuses = [one.status for one in done["log"] if one.phase == "content"]
     assert statuses == [206] * 5  # the head, and three ranges, of which one is larger than a request may be
     assert [one.phase for one in done["log"]].count("resolve") == 1
@@ -130,6 +132,7 @@ def test_ranges_that_are_near_each_other_are_one_request(client: Client, repo: s
     ranges = [[10_000, 10_100], [10_600, 10_700], [11_300, 11_400]]
     done = client.read(repo, ranges=ranges)
     assert done["sum"] == wanted(ranges) and done["sent"] == 100 + 700 + 100
+    assert done["steps"] == done["missing"] == 800
 
 
 def test_a_token_is_shown_to_the_hub_and_not_to_where_the_bytes_are(client: Client, repo: str) -> None:
@@ -218,6 +221,32 @@ def test_another_file_than_the_listings_is_not_read(headers: dict[str, str], cli
     client.hub.faults.add("resolve", Headers(headers), times=None)
     done = client.read(repo)
     assert done["code"] == 5 and "does not arrive as it is on the Hub" in done["sentence"] and done["sent"] == 0
+
+
+@pytest.mark.parametrize(
+    ("size", "code", "said"),
+    [(1 << 50, 4, "more than any checkpoint"), (SIZE + 1, 5, "another file"), (SIZE - 1, 5, "another file")],
+)
+def test_a_size_that_the_listing_invents_is_not_believed(
+    size: int, code: int, said: str, client: Client, repo: str
+) -> None:
+    client.hub.faults.add("info", Replaced(b'"size": %d' % SIZE, b'"size": %d' % size))
+    done = client.read(repo)
+    assert (done["code"], done["sent"]) == (code, 0) and said in done["sentence"], done
+
+
+def test_silence_ends_a_request_in_the_time_that_was_chosen(client: Client, tmp_path: Path) -> None:
+    with serve_hub(tmp_path / "state") as hub:
+        hub.seed("lab/silent", {"run/x.pt": CONTENT})
+        hub.faults.add("content", Hold("release"), method="GET", at=2, times=None)
+        template = hub.endpoint + "/{repo_id}/resolve/{revision}/{filename}"
+        endpoint = {
+            "huggingface_hub.constants.ENDPOINT": hub.endpoint,
+            "huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE": template,
+        }
+        done = client.read("lab/silent", attempts=2, timeout=0.3, changed=endpoint)
+        hub.release()
+    assert done["code"] == 5 and "no answer in time; tried twice" in done["sentence"].replace("2 times", "twice"), done
 
 
 def test_offline_what_is_there_is_read_and_nothing_else(client: Client, repo: str) -> None:

@@ -80,28 +80,25 @@ def file_facts(
     return {"announced_sha256": announced, "seen": seen}
 
 
-def source_facts(checkpoint: Checkpoint, tensors: Iterable[SourceTensor]) -> list[dict[str, object]]:
-    """Hash a checkpoint's files, or what was read of them.
+def source_facts(checkpoint: Checkpoint, tensors: Iterable[SourceTensor]) -> dict[str, object]:
+    """Hash a checkpoint's first file, or what was read of it.
 
     Args:
         checkpoint: the checkpoint.
-        tensors: those of its tensors that were read; of a file that was not read whole they are held against the
+        tensors: those of its tensors that were read; of files that were not read whole they are held against the
             container's checksums, too.
 
     Returns:
-        What a report says of each file's bytes, in the files' order.
+        What a report says of the file's bytes.
 
     Raises:
-        UnreadableCheckpoint: if a file is not the one that the Hub announced, or was damaged after it was written.
+        UnreadableCheckpoint: if the file is not the one that the Hub announced, or was damaged after it was written.
     """
     tensors = list(tensors)
     views = {(view.file, view.span): view for tensor in tensors for view in tensor.views if not view.file.is_whole}
     for view in views.values():
         checkpoint.check_integrity(view)
-    spans = storages(tensors)
-    return [
-        file_facts(checkpoint, file, sha256_of(pieces_of(file.path)), None)
-        if file.is_whole
-        else file_facts(checkpoint, file, None, tensor_sum(file, spans.get(file, ())))
-        for file in checkpoint.files
-    ]
+    file = checkpoint.file
+    if file.is_whole:
+        return file_facts(checkpoint, file, sha256_of(pieces_of(file.path)), None)
+    return file_facts(checkpoint, file, None, tensor_sum(file, storages(tensors).get(file, ())))

@@ -46,7 +46,7 @@ class SparseFile:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists() and path.stat().st_size not in (0, size):
             self.forget()
-        self._handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        self._handle = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600)
         if os.fstat(self._handle).st_size == 0:
             self._list.unlink(missing_ok=True)  # one of a file that somebody removed
             try:
@@ -85,9 +85,9 @@ class SparseFile:
         """
         view = memoryview(data)
         try:
+            os.lseek(self._handle, at, os.SEEK_SET)
             while view:
-                written = os.pwrite(self._handle, view, at)
-                view, at = view[written:], at + written
+                view = view[os.write(self._handle, view) :]
         except OSError as error:
             raise OSError(error.errno, error.strerror, str(self.path)) from error
 
@@ -113,8 +113,9 @@ class SparseFile:
 
     def forget(self) -> None:
         """Remove the file, the list first."""
-        self._list.unlink(missing_ok=True)
-        self.path.unlink(missing_ok=True)
+        self._list.unlink(missing_ok=True)  # without it all of the file is a hole
+        with suppress(OSError):  # Windows keeps a file that is open
+            self.path.unlink()
 
     def _is_at_its_place(self) -> bool:
         try:

@@ -189,6 +189,17 @@ class Headers(Action):
 
 
 @dataclass(frozen=True)
+class Replaced(Action):
+    """An answer in which a text stands for another."""
+
+    old: bytes
+    new: bytes
+
+    def after_work(self, exchange: Exchange, answer: Answer, hooks: Hooks) -> Answer:
+        return replace(answer, body=answer.content().replace(self.old, self.new), start=0, length=None)
+
+
+@dataclass(frozen=True)
 class Resized(Action):
     """A body of so many bytes more, or less, than the headers speak of, but for Content-Length."""
 

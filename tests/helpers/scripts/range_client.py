@@ -53,7 +53,8 @@ def read(job):
     if job.get("token"):
         os.environ["HF_TOKEN"] = job["token"]
     told = Warnings()
-    policy = RetryPolicy(attempts=job.get("attempts", 3), first_wait=0.01, timeout=60)
+    policy = RetryPolicy(attempts=job.get("attempts", 3), first_wait=0.01, timeout=job.get("timeout", 60))
+    missing = 0
     try:
         found = find_checkpoint(
             hub_file(job["address"]),
@@ -64,6 +65,7 @@ def read(job):
             whole=job.get("whole", False),
         )
         for source in found.sources.values():
+            missing += source.missing([tuple(one) for one in job["ranges"]])
             source.fetch([tuple(one) for one in job["ranges"]], told.advance)
         digest = hashlib.sha256()
         with found.path.open("rb") as file:
@@ -75,7 +77,7 @@ def read(job):
         answer = {"code": int(error.exit_code), "sentence": describe(error)}
     except BaseException:
         answer = {"code": 70, "sentence": traceback.format_exc()}
-    return {**answer, "warnings": told.told, "steps": told.steps}
+    return {**answer, "warnings": told.told, "steps": told.steps, "missing": missing}
 
 
 if __name__ == "__main__":

@@ -63,6 +63,9 @@ class _Guard:
 class RangedFile(MappedFile):
     """A file of which only those bytes are fetched that somebody needs.
 
+    POSIX leaves open whether a private mapping shows what is written to its file later. Linux, macOS and the BSDs show it,
+    for pages that nobody wrote to through the mapping; nobody does.
+
     Attributes:
         seen: the bytes that were read, by whatever read them; more may have been fetched with them.
         is_only_looked_at: whether large tensors are compared by their checksums, as far as these tell.

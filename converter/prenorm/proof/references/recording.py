@@ -42,7 +42,7 @@ def record_golden(prepared: Prepared, reference: ReferenceModel, tick: Callable[
         "source": {
             "file": prepared.checkpoint.file.name,
             "bytes": prepared.checkpoint.file.size,
-            **source_facts(prepared.checkpoint, prepared.tensors.values())[0],
+            **source_facts(prepared.checkpoint, prepared.tensors.values()),
             "layout": plan.description.layout,
             "dtype": plan.description.dtype,
         },
