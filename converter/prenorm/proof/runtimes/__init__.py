@@ -7,13 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NoReturn
 
 from prenorm.errors import UsageProblem
 from prenorm.mapping.targets import Target
 from prenorm.options import TaskKind
 from prenorm.options.spoken import spoken
-from prenorm.proof.protocols import Ids, OnStage, Runtime
+from prenorm.proof.protocols import Array, Ids, OnStage, Runtime
 from prenorm.proof.runtimes.bundled import BundledRuntime
 from prenorm.proof.runtimes.flax import FlaxRuntime
 from prenorm.proof.runtimes.tensorflow import TensorFlowRuntime
@@ -47,13 +46,16 @@ class FormerRuntime:
 
     name: str
 
-    def run(self, input_ids: Ids, attention_mask: Ids, on_stage: OnStage) -> NoReturn:
+    def run(self, input_ids: Ids, attention_mask: Ids, on_stage: OnStage) -> Array:
         """Refuse to compute.
 
         Args:
             input_ids: token ids [batch, length].
             attention_mask: 1 for tokens and 0 for pads, [batch, length].
             on_stage: not called.
+
+        Returns:
+            Nothing.
 
         Raises:
             RuntimeError: always.
