@@ -134,7 +134,7 @@ def test_each_of_the_pair_is_taken_alone(conflict: Conflict) -> None:
 
                         groups_of(made)
                     except UsageProblem as error:
-                        assert "has no effect with" not in error.cause
+                        assert "has no effect with " not in error.cause
 
 
 SWAPPED = {
