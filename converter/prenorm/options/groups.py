@@ -149,6 +149,16 @@ class ReferenceOptions(Options):
 
 
 @dataclass(frozen=True, repr=False, kw_only=True)
+class ProofOptions(ReferenceOptions):
+    """How a folder is proven."""
+
+    exhaustive: bool = option(
+        False, "Compute the whole probe on both sides, end to end, and not short rows only; takes longer.", Section.PROOF,
+        kind=Kind.FLAG,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, repr=False, kw_only=True)
 class CardOptions(Options):
     """What a user says about the model on its card."""
 
@@ -192,7 +202,7 @@ class RecordOptions(ReferenceOptions, SourceOptions):
 
 
 @dataclass(frozen=True, repr=False)
-class ConvertOptions(StrictOptions, CardOptions, ReferenceOptions, SourceOptions):
+class ConvertOptions(StrictOptions, CardOptions, ProofOptions, SourceOptions):
     """The options of `convert`."""
 
     checkpoint: StrPath = field(metadata=required(_CHECKPOINT))
@@ -280,7 +290,7 @@ class _RuntimeOptions(Options):
 
 
 @dataclass(frozen=True, repr=False)
-class VerifyOptions(_FolderOptions, _RuntimeOptions, ReferenceOptions, SourceOptions):
+class VerifyOptions(_FolderOptions, _RuntimeOptions, ProofOptions, SourceOptions):
     """The options of `verify CHECKPOINT FOLDER`."""
 
     checkpoint: StrPath = field(metadata=required(_CHECKPOINT))
