@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
+from helpers.commands import DRAWN
 from helpers.paths import BPE, FIXTURES
+from helpers.scripts.drawn_once import draw_once
 
 # The model in other frameworks, which take seconds to import: their tests are slow, and a quick run does not even read them.
 OTHER_FRAMEWORKS = [Path(__file__).parent / "model" / framework for framework in ("keras", "flax")]
@@ -22,6 +26,18 @@ os.environ.pop("COLUMNS", None)  # pytest-xdist sets it, and what is printed int
 # pytest-xdist runs one worker per core; more threads than cores only slow each other down.
 if "PYTEST_XDIST_WORKER" in os.environ:
     torch.set_num_threads(1)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Makes a folder for the plots that were drawn, which all processes of this run share."""
+    if not hasattr(config, "workerinput"):
+        os.environ[DRAWN] = tempfile.mkdtemp(prefix="prenorm-drawn-")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Removes it."""
+    if not hasattr(config, "workerinput"):
+        shutil.rmtree(os.environ.pop(DRAWN), ignore_errors=True)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -52,6 +68,12 @@ def pytest_collection_finish() -> None:
     """Leaves what is imported, more than a million objects, out of every later search for garbage."""
     gc.freeze()
     gc.enable()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def drawn_once() -> None:
+    """What two conversions plot alike is drawn once. The plots' own tests have imported what draws before this."""
+    draw_once(os.environ[DRAWN])
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from prenorm.commands.inspection import Inspection
     from prenorm.commands.push import push
     from prenorm.commands.record import record
+    from prenorm.commands.run.command import convert_run
     from prenorm.commands.verify import verify
     from prenorm.errors import (
         HubProblem,
@@ -33,13 +34,14 @@ if TYPE_CHECKING:
     from prenorm.proof.references.golden import Golden
     from prenorm.reports.failure import NotJudged, ParityFailed
     from prenorm.reports.model import Report
+    from prenorm.reports.run_model import RunReport
 
     __version__: str
 
 __all__ = [
     "Conversion", "Golden", "HubProblem", "Inspection", "NotJudged", "NotProven", "NotRepresentable", "ParityFailed",
-    "PrenormError", "Progress", "Pushed", "Report", "UnreadableCheckpoint", "UsageProblem", "__version__", "convert",
-    "inspect", "push", "record", "verify",
+    "PrenormError", "Progress", "Pushed", "Report", "RunReport", "UnreadableCheckpoint", "UsageProblem", "__version__",
+    "convert", "convert_run", "inspect", "push", "record", "verify",
 ]  # fmt: skip
 
 _HOMES = {
@@ -51,7 +53,9 @@ _HOMES = {
     "Progress": "prenorm.progress",
     "Pushed": "prenorm.hub.push",
     "Report": "prenorm.reports.model",
+    "RunReport": "prenorm.reports.run_model",
     "convert": "prenorm.commands.convert",
+    "convert_run": "prenorm.commands.run.command",
     "inspect": "prenorm.commands.inspect",
     "push": "prenorm.commands.push",
     "record": "prenorm.commands.record",

@@ -27,7 +27,7 @@ class ExitCode(IntEnum):
 # What each means, for the help.
 EXIT_CODES = {
     ExitCode.DONE: "done and proven",
-    ExitCode.PARITY_FAILED: "parity failed; nothing was written",
+    ExitCode.PARITY_FAILED: "parity failed, and nothing was written; of a run: not all is done and proven",
     ExitCode.USAGE: "usage: an argument, an option or a file that does not fit",
     ExitCode.NOT_REPRESENTABLE: "the model cannot be represented exactly",
     ExitCode.UNREADABLE: "the checkpoint is unreadable, corrupt, incomplete or unsafe",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import platform
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -32,6 +33,7 @@ TOKENIZER_SOURCES = (
 TOKENIZER_SUPPLEMENTS = ("special_tokens_map.json", "added_tokens.json")
 
 _PIECE_BYTES = 4 << 20
+_PARTIAL = ".partial"
 _MOST_NAMES = 10_000  # of a folder, in which a misspelt one is looked for
 
 
@@ -112,6 +114,51 @@ def sha256_of(pieces: Iterable[bytes | memoryview]) -> str:
     for piece in pieces:
         digest.update(piece)
     return digest.hexdigest()
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file in one step: whoever reads it sees the old content or the new, whenever this process ends.
+
+    Args:
+        path: the file, which may exist.
+        content: what it holds then.
+
+    Raises:
+        OSError: if it cannot be written; it is as it was then.
+    """
+    # Named after machine and process, so that two of them never write the same file, and `remove_partial` knows whose it is.
+    partial = path.with_name(f".{path.name}.{platform.node()}.{os.getpid()}{_PARTIAL}")
+    try:
+        with partial.open("wb") as handle:
+            handle.write(content)
+            handle.flush()
+            os.fsync(handle.fileno())
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def remove_partial(folder: Path) -> None:
+    """Remove what killed processes of this machine left of files that they wrote in one step.
+
+    Args:
+        folder: where they lie.
+    """
+    for path in folder.glob(f".*.{platform.node()}.*{_PARTIAL}"):
+        number = path.name.removesuffix(_PARTIAL).rpartition(".")[2]
+        if not (number.isdecimal() and _is_alive(int(number))):
+            path.unlink(missing_ok=True)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # somebody else's
+        return True
+    return True
 
 
 def json_object(path: Path, most: int = 256 << 20) -> dict[str, Any] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import sys
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from IPython.display import DisplayHandle
@@ -34,6 +34,80 @@ class Progress(Protocol):
         Args:
             text: one sentence.
         """
+
+
+@runtime_checkable
+class RunProgress(Progress, Protocol):
+    """Receives the stages before a run, and what becomes of its members, several of which may be worked on at a time."""
+
+    def begin(self, members: int, done: int) -> None:
+        """Begin the run.
+
+        Args:
+            members: how many it has.
+            done: how many of them were done before.
+        """
+
+    def member(self, name: str) -> Progress:
+        """Begin a member.
+
+        Args:
+            name: of its folder.
+
+        Returns:
+            What receives its stages.
+        """
+
+    def ended(self, name: str, words: str) -> None:
+        """End a member.
+
+        Args:
+            name: of its folder.
+            words: what became of it.
+        """
+
+
+class OneBar:
+    """A `RunProgress` that shows a run as one stage, whose steps are the members."""
+
+    def __init__(self, progress: Progress) -> None:
+        """Keep what shows it.
+
+        Args:
+            progress: receives the stage.
+        """
+        self._progress = progress
+        self.stage, self.advance, self.warn = progress.stage, progress.advance, progress.warn
+
+    def begin(self, members: int, done: int) -> None:
+        """Begin the stage.
+
+        Args:
+            members: how many the run has.
+            done: how many of them were done before.
+        """
+        self._progress.stage("Converting", members)
+        self._progress.advance(done)
+
+    def member(self, name: str) -> Progress:
+        """Show nothing of a single member.
+
+        Args:
+            name: not used.
+
+        Returns:
+            What shows nothing.
+        """
+        return Silent()
+
+    def ended(self, name: str, words: str) -> None:
+        """Count a member.
+
+        Args:
+            name: not used.
+            words: not used.
+        """
+        self._progress.advance(1)
 
 
 class Silent:

@@ -24,6 +24,7 @@ from prenorm.options.conflicts import Conflict
 ARGUMENTS = {
     "inspect": ["checkpoint_best.pt"],
     "convert": ["checkpoint_best.pt", "out"],
+    "convert-run": ["my-model", "out"],
     "verify": ["checkpoint_best.pt", "my-model"],
     "record": ["checkpoint_best.pt", "golden.npz"],
     "push": ["my-model", "my-name/my-model"],
@@ -45,6 +46,8 @@ def value_of(item: dataclasses.Field[Any], value: str | None = None) -> Any:
     facts = option_of(item)
     if facts.kind is Kind.FLAG:
         return True
+    if facts.kind is Kind.COUNT:
+        return 3
     return value or next((choice for choice in facts.choices if choice != item.default), "some")
 
 
@@ -102,7 +105,7 @@ def test_python_refuses_it_in_its_own_words(
     item, other = (field_of([group], each) for each in (conflict.option, conflict.other))
     keywords = {item.name: value_of(item), other.name: value_of(other, value)}
     with pytest.raises(UsageProblem) as caught:
-        getattr(prenorm, name)(*ARGUMENTS[name], **keywords)
+        getattr(prenorm, name.replace("-", "_"))(*ARGUMENTS[name], **keywords)
     assert conflict.why in caught.value.cause
     assert "--" not in str(caught.value)
     assert caught.value.subject == (f"{item.name}=True" if option_of(item).kind is Kind.FLAG else item.name)

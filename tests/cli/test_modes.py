@@ -15,9 +15,12 @@ from prenorm.cli.session import Session
 from prenorm.errors import PrenormError, UsageProblem
 from prenorm.options import (
     CONVERT_MODES,
+    CONVERT_RUN_MODES,
     VERIFY_MODES,
     ConvertAndPushOptions,
+    ConvertMemberOptions,
     ConvertOptions,
+    ConvertRunOptions,
     FolderOnlyOptions,
     GoldenOptions,
     Kind,
@@ -37,9 +40,11 @@ CALLS: dict[type[OptionGroup], list[str]] = {
     FolderOnlyOptions: ["verify", "nowhere", "--folder-only"],
     ConvertOptions: ["convert", "nowhere.pt", "nowhere"],
     ConvertAndPushOptions: ["convert", "nowhere.pt", "nowhere", "--push", "org/name"],
+    ConvertRunOptions: ["convert-run", "nowhere", "out"],
+    ConvertMemberOptions: ["convert-run", "nowhere", "out", "--member", "step-000001"],
 }
 MODES = {VerifyOptions: VERIFY_MODES, ConvertOptions: CONVERT_MODES} | {
-    group: modes for modes in (VERIFY_MODES, CONVERT_MODES) for group in modes.groups
+    group: modes for modes in (VERIFY_MODES, CONVERT_MODES, CONVERT_RUN_MODES) for group in modes.groups
 }
 
 
@@ -102,6 +107,7 @@ def test_every_mode_refuses_something() -> None:
     assert {group for group in CALLS if options_of(group, usable=False)} == CALLS.keys() - {
         VerifyOptions,
         ConvertAndPushOptions,
+        ConvertRunOptions,
     }
     assert len(cases(usable=False)) > 25
 

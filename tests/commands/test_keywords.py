@@ -18,6 +18,7 @@ from helpers.waiting import PATIENCE
 from prenorm.errors import UsageProblem
 from prenorm.options import (
     CONVERT_MODES,
+    CONVERT_RUN_MODES,
     VERIFY_MODES,
     InspectOptions,
     Modes,
@@ -32,6 +33,7 @@ from prenorm.options import (
 FUNCTIONS = {
     "inspect": (InspectOptions,),
     "convert": CONVERT_MODES.groups[:1],
+    "convert_run": CONVERT_RUN_MODES.groups[:1],
     "verify": VERIFY_MODES.groups,
     "record": (RecordOptions,),
     "push": (PushOptions,),

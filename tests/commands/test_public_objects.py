@@ -27,7 +27,7 @@ def report(**changes: Any) -> Report:
 
 def test_the_package_lists_its_public_names_and_no_others() -> None:
     assert dir(prenorm) == sorted(prenorm.__all__)
-    for name in ("convert", "inspect", "verify", "record", "push", "__version__"):
+    for name in ("convert", "convert_run", "inspect", "verify", "record", "push", "__version__"):
         assert name in dir(prenorm)
     assert all(getattr(prenorm, name) is not None for name in dir(prenorm))
     with pytest.raises(AttributeError, match="module 'prenorm' has no attribute 'konvert'"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -15,23 +16,29 @@ import pytest
 
 from helpers.forking import ForkedScript, ForkServer
 from helpers.paths import BPE, MLM, PRENORM, SCRIPTS
+from helpers.tokenizer_cases import UNIGRAM
 from helpers.waiting import PATIENCE
+
+DRAWN = "PRENORM_TESTS_DRAWN"  # names the folder that keeps the plots which were drawn
 
 
 @functools.cache
 def _server() -> ForkServer:
     """The process to fork from, one for each process of tests. It has done once what is asked of it most.
 
-    So it has imported all but huggingface_hub, which reads its settings as it is imported.
+    So it has imported all but huggingface_hub itself, which reads its settings as it is imported.
     """
     with tempfile.TemporaryDirectory() as folder:
         command, output, bpe = (str(path) for path in (PRENORM, Path(folder) / "out", BPE))
-        first = [command, "convert", str(MLM), output, "--bpe-dir", bpe, "--quiet"]
-        second = [command, "verify", str(MLM), output, "--bpe-dir", bpe]
-        server = ForkServer(
-            Path(sys.executable), ["torch"], [first, second, [command, "inspect", str(MLM)]],
-            TOKENIZERS_PARALLELISM="false",
-        )  # fmt: skip
+        commands = [
+            [str(SCRIPTS / "drawn_once.py"), os.environ.get(DRAWN, "")],
+            [command, "convert", str(MLM), output, "--bpe-dir", bpe, "--quiet"],
+            [command, "verify", str(MLM), output, "--bpe-dir", bpe],
+            [command, "inspect", str(MLM)],
+            [command, "inspect", str(UNIGRAM / "checkpoint.pt")],  # whose table of characters takes a second to read
+            [str(SCRIPTS / "needs_of_hub.py")],
+        ]
+        server = ForkServer(Path(sys.executable), ["torch"], commands, TOKENIZERS_PARALLELISM="false")
         is_imported = "import sys; sys.exit('huggingface_hub' in sys.modules)"
         (Path(folder) / "imported.py").write_text(is_imported)
         assert server.run(Path(folder) / "imported.py").returncode == 0

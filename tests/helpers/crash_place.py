@@ -19,7 +19,7 @@ COMPLETE = {"README.md", "config.json", "model.safetensors", "parity.png", "pari
 
 
 def small_checkpoint(path: Path, *, factor: float = 1.0) -> Path:
-    """A fixture cut down to one layer, so that many conversions take little time; its weights times `factor`."""
+    """A fixture cut down to one layer and what it needs, which is converted in little time; its weights times `factor`."""
 
     def cut(content: dict[str, Any]) -> None:
         model = content["model"]
@@ -28,7 +28,9 @@ def small_checkpoint(path: Path, *, factor: float = 1.0) -> Path:
             for key, value in model.items()
             if ".layers." not in key or ".layers.0." in key
         }
+        content["cfg"] = {name: content["cfg"][name] for name in ("model", "task")}
         content["cfg"]["model"].encoder_layers = 1
+        del content["last_optimizer_state"]
 
     return save_edited(path, cut)
 

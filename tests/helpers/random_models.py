@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from hypothesis import strategies as st
 from torch import Tensor
+
+from prenorm.reports import Report
 
 AT = "encoder.sentence_encoder."
 
@@ -70,6 +76,26 @@ def recipes() -> st.SearchStrategy[Recipe]:
         as_args=st.booleans(),
         spread=st.sampled_from([0.02, 0.3, 1.0]),
     ).filter(lambda recipe: recipe.places != "sinusoidal" or recipe.width >= 4)  # fairseq divides by width / 2 - 1
+
+
+@contextmanager
+def drawn_seldom(every: int = 10) -> Iterator[None]:
+    """Draws the plot of every tenth conversion, and lets the others have the one before: numbers are judged, not drawings.
+
+    A random model's plot takes longer than its conversion and its proof.
+    """
+    from prenorm.reports import plots
+
+    draw, numbers, last = plots.plot_png, count(), b""
+
+    def plot_png(report: Report) -> bytes:
+        nonlocal last
+        last = last if next(numbers) % every else draw(report)
+        return last
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plots, "plot_png", plot_png)
+        yield
 
 
 def save(recipe: Recipe, path: Path) -> None:

@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -173,14 +174,22 @@ def _changes(frame: FrameType, called: Any) -> bool:
 
 
 def _serve(checkpoint: str, output: str) -> None:
-    """The other side: converts once, so that everything is imported, then forks a process for every run."""
+    """The other side: runs the command once, so that everything is imported, then forks a process for every run."""
     import torch
 
-    from prenorm import convert
+    from helpers.scripts.drawn_once import draw_once
+    from prenorm.cli import main as cli
 
+    draw_once(str(Path(output).parent))
     torch.set_num_threads(1)  # threads do not survive a fork
+    sys.argv = ["prenorm", "convert", checkpoint, output, "--quiet"]
+    with suppress(SystemExit):
+        cli.main()
+    assert Path(output).exists()
+    for number in (signal.SIGTERM, signal.SIGHUP):  # which the command handles
+        signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for pytest
-    convert(checkpoint, output)
+    gc.collect()
     gc.freeze()  # spares the forked processes the copying of every page that a collection would touch
     for line in sys.stdin:
         request = json.loads(line)

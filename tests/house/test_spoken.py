@@ -12,16 +12,17 @@ PRENORM = ROOT / "converter" / "prenorm"
 # The command line's own rooms, what is stored for readers of both kinds, and where names and helps are made.
 ELSEWHERE = (
     "cli", "reports", "folder/card/command.py", "fitness/config_fields.py", "proof/checks/folder_tokenizer.py",
-    "options/groups.py", "options/values.py", "tokenization/derived.py", "__init__.py",
+    "options/groups.py", "options/run_groups.py", "options/values.py", "tokenization/derived.py", "__init__.py",
 )  # fmt: skip
 NAMES = re.compile(
-    r"--[a-z][a-z]+|\bprenorm (convert|inspect|verify|record|push)\b|\b(OUTPUT|CHECKPOINT|FOLDER|GOLDEN)\b"
+    r"--[a-z][a-z]+|\bprenorm (convert(-run)?|inspect|verify|record|push)\b|\b(OUTPUT|CHECKPOINT|FOLDER|GOLDEN)\b"
 )
 # What is stored in a report, by how it begins.
 STORED = ("nothing here says what the checkpoint computes", "the golden file holds nothing of a tokenizer")
 # What options of other programs are called, which nobody passes to prenorm.
 OF_OTHERS = re.compile(
-    r"--(store-ema|encoder-normalize-before|no-final-layer-norm|max-positions)\b|`hf download .*|--revision $|--local-dir "
+    r"--(store-ema|save-dir|encoder-normalize-before|no-final-layer-norm|max-positions)\b|`hf download .*|--revision $"
+    r"|--local-dir "
 )
 
 

@@ -82,11 +82,11 @@ def test_a_fault_in_one_way_only_fails(
 @pytest.mark.parametrize("positions", [22, 66, 130, 514, 8194])
 def test_both_ways_are_reached_whatever_the_number_of_positions(positions: int) -> None:
     """Of a roberta-large too, whose row of 512 tokens would go through its feed-forward blocks in one piece."""
-    from prenorm.proof.runtimes import bundled
+    from prenorm.proof.runtimes.observed import MIN_PADS
 
     pads = [int((batch == 1).sum()) for batch in build_probe(50265, positions)]
     assert pads[0] == 0
-    assert 0 < pads[2] < bundled._MIN_PADS <= pads[1]
+    assert 0 < pads[2] < MIN_PADS <= pads[1]
     assert all(
         pads[number] / batch.numel() > 0.1 for number, batch in enumerate(build_probe(50265, positions)) if number
     )

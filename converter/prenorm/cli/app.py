@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from prenorm.cli.output import ConsoleOptions, InspectionOutput, ReportOptions
     from prenorm.options import (
         CompletionOptions,
+        ConvertMemberOptions,
         ConvertOptions,
+        ConvertRunOptions,
         FolderOnlyOptions,
         GoldenOptions,
         InspectOptions,
@@ -182,6 +184,31 @@ def convert(options: ConvertOptions, output: ReportOptions) -> None:
         console.print_next(next_commands(options))
 
 
+def convert_run(options: ConvertRunOptions | ConvertMemberOptions, output: ConsoleOptions) -> ExitCode:
+    """Convert every checkpoint of the folder RUN into a proven folder in OUTPUT, several at a time.
+
+    Each becomes OUTPUT/step-NNNNNN, of the updates that it records. One that fails stops no other. The same command goes on
+    where it stopped, with what is new, and with what an option changes.
+
+    Examples:
+        prenorm convert-run checkpoints my-models --jobs 4
+        prenorm convert-run checkpoints my-models --status
+
+    Args:
+        options: which run is converted, and how; or which member of it.
+        output: what is shown.
+
+    Returns:
+        Whether all checkpoints are done and proven; with `--dry-run` always that it could be told.
+    """
+    from prenorm.cli import running
+    from prenorm.options import ConvertMemberOptions
+
+    if isinstance(options, ConvertMemberOptions):
+        return running.convert_member(options, output)
+    return running.convert_run(options, output)
+
+
 def verify(options: VerifyOptions | GoldenOptions | FolderOnlyOptions, output: ReportOptions) -> ExitCode:
     """Judge FOLDER, local or a repo of the Hub, by CHECKPOINT. It reads only, and lists all that disagrees.
 
@@ -275,5 +302,5 @@ def completion(options: CompletionOptions, output: ConsoleOptions) -> None:
         click.echo(text, nl=False)
 
 
-for _function in (inspect, convert, verify, record, push, completion):
+for _function in (inspect, convert, convert_run, verify, record, push, completion):
     prenorm.add_command(OptionCommand.of(_function))

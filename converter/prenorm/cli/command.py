@@ -34,7 +34,9 @@ class OptionCommand(click.Command):
         """
         text = inspect.cleandoc(function.__doc__ or "").partition("Args:")[0]
         help_text, _, examples = text.partition("Examples:")
-        return cls(function.__name__, callback=function, help=help_text.strip(), epilog=examples.strip())
+        return cls(
+            function.__name__.replace("_", "-"), callback=function, help=help_text.strip(), epilog=examples.strip()
+        )
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         """Return the arguments and options of the command's groups, and `--help`.

@@ -13,7 +13,14 @@ import click
 from prenorm.cli.app import prenorm
 from prenorm.cli.misuse import misuse
 from prenorm.cli.session import COMPLETION_VARIABLE, Session
-from prenorm.cli.signals import PushInterrupted, ReaderGone, Terminated, closed_pipe_told, raise_on_termination
+from prenorm.cli.signals import (
+    PushInterrupted,
+    ReaderGone,
+    RunInterrupted,
+    Terminated,
+    closed_pipe_told,
+    raise_on_termination,
+)
 from prenorm.errors import ExitCode, PrenormError, as_fields, describe, kind_of
 
 _FAULT = 1  # as Python's own exit code has it
@@ -26,6 +33,11 @@ _ENDS: tuple[tuple[type[BaseException], Callable[[Any], PrenormError], Callable[
     (
         PushInterrupted,
         lambda error: PrenormError(f"interrupted; {error.folder} is untouched, and `prenorm push` finishes the job"),
+        lambda error: error.exit_code,
+    ),
+    (
+        RunInterrupted,
+        lambda error: PrenormError("interrupted; what is done stays done, and the same command goes on with the rest"),
         lambda error: error.exit_code,
     ),
     (click.Abort, lambda error: PrenormError(f"interrupted; {_AS_IT_WAS}"), lambda error: ExitCode.INTERRUPTED),
@@ -70,7 +82,7 @@ def _run(session: Session) -> int:
         sys.stdout.flush()  # a pipe that is closed is found out here, and not when the interpreter ends
     except BrokenPipeError:
         raise
-    except (Exception, click.Abort, PushInterrupted, Terminated) as raised:
+    except (Exception, click.Abort, PushInterrupted, RunInterrupted, Terminated) as raised:
         if isinstance(raised, click.UsageError) and not sys.argv[1:]:
             raised.show()  # the help
             return ExitCode.USAGE

@@ -12,6 +12,7 @@ from prenorm.errors import UsageProblem
 from prenorm.files import or_nearest
 from prenorm.options import (
     CONVERT_MODES,
+    CONVERT_RUN_MODES,
     VERIFY_MODES,
     CompletionOptions,
     InspectOptions,
@@ -100,6 +101,7 @@ class ReportOptions(ConsoleOptions):
 GROUPS: Mapping[str, tuple[Modes[Any], type[OptionGroup]]] = {
     "inspect": (Modes((InspectOptions,)), InspectionOutput),
     "convert": (CONVERT_MODES, ReportOptions),
+    "convert-run": (CONVERT_RUN_MODES, ConsoleOptions),
     "verify": (VERIFY_MODES, ReportOptions),
     "record": (Modes((RecordOptions,)), ConsoleOptions),
     "push": (Modes((PushOptions,)), ConsoleOptions),

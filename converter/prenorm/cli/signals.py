@@ -49,6 +49,41 @@ def closed_pipe_told() -> Generator[None, None, None]:
         raise
 
 
+class RunInterrupted(BaseException):
+    """A run was interrupted or terminated; the same command goes on with it.
+
+    Attributes:
+        exit_code: what the shell expects.
+    """
+
+    def __init__(self, exit_code: int) -> None:
+        """Keep the exit code.
+
+        Args:
+            exit_code: what the shell expects.
+        """
+        self.exit_code = exit_code
+        super().__init__(exit_code)
+
+
+@contextmanager
+def resumable_run() -> Generator[None, None, None]:
+    """Tell an interruption of a run from one of any other work.
+
+    Yields:
+        None: the block runs.
+
+    Raises:
+        RunInterrupted: if the block is interrupted or terminated.
+    """
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise RunInterrupted(ExitCode.INTERRUPTED) from error
+    except Terminated as error:
+        raise RunInterrupted(error.exit_code) from error
+
+
 class PushInterrupted(BaseException):
     """A push was interrupted or terminated after the folder was proven; the same push can go on.
 

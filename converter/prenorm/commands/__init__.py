@@ -4,4 +4,4 @@ The functions take option groups; `keywords` lets Python call them with keywords
 when they are first used.
 """
 
-__all__ = ["convert", "inspect", "push", "record", "verify"]  # noqa: F822  modules, imported when they are needed
+__all__ = ["convert", "inspect", "push", "record", "run", "verify"]  # noqa: F822  modules, imported when they are needed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -81,6 +81,25 @@ def convert(options: ConvertOptions) -> Conversion:
         NotJudged: with `strict`, if a part that changes what the folder computes was not judged; it has a `report`, too.
         HubProblem: if the Hub does not hand out the checkpoint.
     """
+    return convert_checkpoint(options)
+
+
+def convert_checkpoint(
+    options: ConvertOptions, before_publishing: Callable[[Path, Report], None] | None = None
+) -> Conversion:
+    """Do what `convert` does, and let a caller see the folder before it is published.
+
+    Args:
+        options: of the conversion.
+        before_publishing: called with the complete staging folder and the report that proves it; what it raises leaves
+            OUTPUT as it was.
+
+    Returns:
+        The folder, its plan and the report that proves it.
+
+    Raises:
+        PrenormError: as `convert` does.
+    """
     output, progress, clock = output_of(options), options.listener, _Clock()
     options = replace(options, output=output)
     with clock.measure("read"):
@@ -108,6 +127,8 @@ def convert(options: ConvertOptions) -> Conversion:
             raise _failure(report, output)
         if options.strict:
             require_all_judged(report, output, ", so it was not written")
+        if before_publishing is not None:
+            before_publishing(staging, report)
         with clock.measure("publish"):
             publish(staging, output, overwrite=options.overwrite)
     if not report.judged:

@@ -21,6 +21,7 @@ from prenorm.proof import (
     prove,
     read_golden,
     record_golden,
+    require_installed,
     unjudged_parts,
     write_golden,
 )
@@ -75,14 +76,15 @@ def verify_golden(options: GoldenOptions) -> Report:
         The report, whatever its verdict.
 
     Raises:
-        UsageProblem: if there is no such folder, or it is no model folder.
+        UsageProblem: if there is no such folder, or it is no model folder, or a runtime is not installed.
         UnreadableCheckpoint: if the golden file was changed.
         HubProblem: if the Hub does not have the folder.
     """
+    runtimes = CHOICES[options.runtime]
+    require_installed(runtimes)
     basis = GoldenBasis(read_golden(Path(options.golden)))
     with tempfile.TemporaryDirectory(prefix="prenorm-") as scratch:
         published = open_folder(options.folder, Path(scratch), options.revision, options)
-        runtimes = CHOICES[options.runtime]
         options.listener.stage("Proving", basis.computation.stage_count * len(runtimes))
         report = prove(JudgedFolder.opened(published), basis, runtimes, tick=options.listener.advance)
         return report.with_unjudged(unjudged_parts(published, basis.tokenizer_of(published)))

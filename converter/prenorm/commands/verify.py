@@ -77,11 +77,13 @@ def _verify_by_checkpoint(options: VerifyOptions) -> Report:
             CHOICES,
             JudgedFolder,
             prove_by_checkpoint,
+            require_installed,
             tokenizer_by_dictionary,
             unjudged_parts,
             vocabulary_rows,
         )
 
+        require_installed(CHOICES[options.runtime])
         published = open_folder(options.folder, Path(scratch), options.revision, options)
         understood = replace(options, task=published.kind.value) if options.task == AUTO else options
         prepared = _understood(checkpoint, understood, published, vocabulary_rows(published.tensors))

@@ -3,9 +3,10 @@
 from prenorm.folder.digests import Digests
 from prenorm.folder.files import row_nbytes, row_pieces, write_bytes, write_json, write_text, write_weights
 from prenorm.folder.published import Published, StoredTensor, open_published
-from prenorm.folder.staging import check_not_set_aside, check_output, publish, staging_folder
+from prenorm.folder.staging import check_not_set_aside, check_output, publish, remove_leftovers, staging_folder
 
 __all__ = [
     "Digests", "Published", "StoredTensor", "check_not_set_aside", "check_output", "open_published", "publish",
-    "row_nbytes", "row_pieces", "staging_folder", "write_bytes", "write_json", "write_text", "write_weights",
+    "remove_leftovers", "row_nbytes", "row_pieces", "staging_folder", "write_bytes", "write_json", "write_text",
+    "write_weights",
 ]  # fmt: skip

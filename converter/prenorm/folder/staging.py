@@ -120,7 +120,7 @@ def staging_folder(output: Path) -> Iterator[Path]:
     Raises:
         UsageProblem: if no folder can be made there.
     """
-    _remove_leftovers(output)
+    remove_leftovers(output)
     lock: int | None = None
     # Named before it is made, so that an interruption in between leaves nothing.
     folder = _new_name(output, _STAGING)
@@ -193,8 +193,12 @@ def _settle_old(output: Path) -> None:
             aside.rename(output)
 
 
-def _remove_leftovers(output: Path) -> None:
-    """Remove the staging folders of killed runs; those of running ones are locked."""
+def remove_leftovers(output: Path) -> None:
+    """Remove the staging folders of killed runs; those of running ones are locked.
+
+    Args:
+        output: the folder that they were to become.
+    """
     for entry in _named(output, _STAGING):
         try:
             lock = lock_folder(entry)

@@ -72,13 +72,7 @@ def prepare(
     Raises:
         PrenormError: if it is no model that can be converted with these options; the subclass says why.
     """
-    tensors = model_tensors(checkpoint, options.weights)
-    arguments = find_arguments(checkpoint.content)
-    canonical, layers_kept = keep_layers(normalize(tensors), arguments)
-    description = describe(
-        checkpoint, canonical, arguments, weights=options.weights, layers_kept=layers_kept,
-        attention_heads=options.attention_heads, activation=options.activation,
-    )  # fmt: skip
+    tensors, canonical, arguments, description = describe_model(checkpoint, options)
     task = choose_task(description, options.task, options.head, as_path(options.label_dict))
     places = places_of(checkpoint.file.path, arguments)
     choice = choose_dictionary(places, options, description, vocabulary_multiple(arguments))
@@ -103,6 +97,31 @@ def prepare(
         tuple(warnings(checkpoint, plan, tokenizer)),
         choice,
     )
+
+
+def describe_model(
+    checkpoint: Checkpoint, options: SourceOptions
+) -> tuple[dict[str, SourceTensor], Canonical, Arguments, SourceDescription]:
+    """Say which model a checkpoint holds, before anything else that it needs is looked for.
+
+    Args:
+        checkpoint: the opened file.
+        options: what the user chose about the source.
+
+    Returns:
+        Its tensors, the same by canonical names, what it records, and its description.
+
+    Raises:
+        PrenormError: if it is no model that is known; the subclass says why.
+    """
+    tensors = model_tensors(checkpoint, options.weights)
+    arguments = find_arguments(checkpoint.content)
+    canonical, layers_kept = keep_layers(normalize(tensors), arguments)
+    description = describe(
+        checkpoint, canonical, arguments, weights=options.weights, layers_kept=layers_kept,
+        attention_heads=options.attention_heads, activation=options.activation,
+    )  # fmt: skip
+    return tensors, canonical, arguments, description
 
 
 def _without_dictionary(

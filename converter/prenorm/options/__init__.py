@@ -26,6 +26,7 @@ from prenorm.options.groups import (
     VERIFY_MODES,
     CardOptions,
     CompletionOptions,
+    ConversionOptions,
     ConvertAndPushOptions,
     ConvertOptions,
     FolderOnlyOptions,
@@ -42,6 +43,7 @@ from prenorm.options.groups import (
     VerifyOptions,
 )
 from prenorm.options.modes import Modes
+from prenorm.options.run_groups import CONVERT_RUN_MODES, ConvertMemberOptions, ConvertRunOptions
 from prenorm.options.values import (
     ACTIVATIONS,
     AUTO,
@@ -65,6 +67,7 @@ __all__ = [
     "COMPUTE_TYPES",
     "CONFLICTS",
     "CONVERT_MODES",
+    "CONVERT_RUN_MODES",
     "GPT2",
     "REFERENCES",
     "RUNTIMES",
@@ -73,8 +76,11 @@ __all__ = [
     "WEIGHTS",
     "CardOptions",
     "CompletionOptions",
+    "ConversionOptions",
     "ConvertAndPushOptions",
+    "ConvertMemberOptions",
     "ConvertOptions",
+    "ConvertRunOptions",
     "FolderOnlyOptions",
     "GoldenOptions",
     "InspectOptions",

@@ -54,6 +54,8 @@ CONFLICTS = (
     Conflict("exhaustive", "reference", "fairseq computes the whole probe in any case", ("fairseq",)),
     Conflict("exhaustive", "compute", "float32 is judged on the whole probe in any case", ("float32",)),
     Conflict("revision", "pull_request", "a pull request is always against the main branch"),
+    Conflict("jobs", "status", "nothing is converted"),
+    Conflict("dry_run", "status", "nothing is written in any case"),
     Conflict("tensors", "as_json", "the document has all tensors in any case"),
     Conflict("tensors", "quiet", "nothing is listed"),
 )

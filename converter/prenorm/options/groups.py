@@ -201,8 +201,17 @@ class RecordOptions(ReferenceOptions, SourceOptions):
     golden: StrPath = field(metadata=required(Option("The file to make.", kind=Kind.PATH, positional=True)))
 
 
+@dataclass(frozen=True, repr=False, kw_only=True)
+class ConversionOptions(StrictOptions, CardOptions, ProofOptions, SourceOptions):
+    """How a checkpoint is converted: alone, or as a member of a run."""
+
+    allow_nonfinite: bool = option(
+        False, "Convert weights with NaN or infinity, unjudged.", Section.PROOF, kind=Kind.FLAG
+    )
+
+
 @dataclass(frozen=True, repr=False)
-class ConvertOptions(StrictOptions, CardOptions, ProofOptions, SourceOptions):
+class ConvertOptions(ConversionOptions):
     """The options of `convert`."""
 
     checkpoint: StrPath = field(metadata=required(_CHECKPOINT))
@@ -211,9 +220,6 @@ class ConvertOptions(StrictOptions, CardOptions, ProofOptions, SourceOptions):
         kind=Kind.FOLDER, unset="a folder of CHECKPOINT's name, here", positional=True,
     )  # fmt: skip
     _: KW_ONLY
-    allow_nonfinite: bool = option(
-        False, "Convert weights with NaN or infinity, unjudged.", Section.PROOF, kind=Kind.FLAG
-    )
     overwrite: bool = option(
         False, "Replace OUTPUT in one step if it exists.", Section.OUTPUT, kind=Kind.FLAG, on_card=False
     )
@@ -284,8 +290,9 @@ class _FolderOptions(StrictOptions, RequestOptions):
 @dataclass(frozen=True, repr=False, kw_only=True)
 class _RuntimeOptions(Options):
     runtime: str = option(
-        "bundled", "What computes FOLDER: the bundled model, the installed transformers, or both.", Section.PROOF,
-        choices=RUNTIMES,
+        "bundled",
+        "What computes FOLDER: the bundled model, the installed transformers, both, the model in TensorFlow or Flax, or all.",
+        Section.PROOF, choices=RUNTIMES,
     )  # fmt: skip
 
 

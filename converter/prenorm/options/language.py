@@ -56,6 +56,6 @@ def command_name(verb: str) -> str:
         verb: such as convert.
 
     Returns:
-        `prenorm convert` or `prenorm.convert`.
+        `prenorm convert-run` or `prenorm.convert_run`.
     """
-    return f"prenorm.{verb}" if is_python() else f"prenorm {verb}"
+    return f"prenorm.{verb.replace('-', '_')}" if is_python() else f"prenorm {verb.replace('_', '-')}"

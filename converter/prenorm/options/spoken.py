@@ -14,9 +14,11 @@ from prenorm.options.groups import (
     RecordOptions,
     VerifyOptions,
 )
+from prenorm.options.run_groups import ConvertRunOptions
 
 _GROUPS: tuple[type[OptionGroup], ...] = (
     ConvertOptions, PushOptions, VerifyOptions, GoldenOptions, FolderOnlyOptions, RecordOptions,
+    ConvertRunOptions,
 )  # fmt: skip
 
 

@@ -46,7 +46,7 @@ WEIGHTS = ("model", "ema")
 REFERENCES = ("builtin", "fairseq")
 COMPUTE_TYPES = ("float64", "float32")
 SHELLS = ("bash", "zsh", "fish")
-RUNTIMES = ("bundled", "transformers", "both")
+RUNTIMES = ("bundled", "transformers", "tensorflow", "flax", "both", "all")
 
 # fairseq's names of activations, and Hugging Face's of the same functions. `gelu_fast` is an old name of `gelu_accurate`
 # to fairseq (Hugging Face's own `gelu_fast` is the same function with its constants rounded).

@@ -12,11 +12,11 @@ from prenorm.proof.prove import Basis, JudgedFolder, prove
 from prenorm.proof.references import open_reference
 from prenorm.proof.references.golden import Golden, read_golden, write_golden
 from prenorm.proof.references.recording import record_golden
-from prenorm.proof.runtimes import CHOICES, open_runtime
+from prenorm.proof.runtimes import CHOICES, open_runtime, require_installed
 
 __all__ = [
     "CHOICES", "NO_TOKENIZER", "Basis", "CheckpointBasis", "Computation", "Golden", "GoldenBasis", "JudgedFolder",
     "ReferenceModel", "Runtime", "check_dtype", "not_judged", "open_reference", "open_runtime", "prove",
-    "prove_by_checkpoint", "read_golden", "record_golden", "tokenizer_by_dictionary", "unjudged_files",
-    "unjudged_parts", "vocabulary_rows", "write_golden",
+    "prove_by_checkpoint", "read_golden", "record_golden", "require_installed", "tokenizer_by_dictionary",
+    "unjudged_files", "unjudged_parts", "vocabulary_rows", "write_golden",
 ]  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from functools import cache
 from importlib import metadata
 
 _PACKAGES = ("prenorm", "torch", "safetensors", "tokenizers", "numpy")
@@ -17,6 +18,7 @@ def environment() -> dict[str, str]:
     return {"python": platform.python_version(), **{name: package_version(name) for name in _PACKAGES}}
 
 
+@cache
 def package_version(name: str) -> str:
     """Return the version of an installed distribution.
 

@@ -96,7 +96,7 @@ def _rendered(report: Report, *, is_part: bool) -> str:
             summary=summary(report),
             margin=margin_sentence(report),
             activation=activation_sentences(report),
-            policy=_policy(script),
+            policy=content_policy(script),
             style=Markup(style),
             script=Markup(script),
             outcomes=_OUTCOMES,
@@ -129,8 +129,15 @@ def _verdict(report: Report) -> Shown:
     return plain
 
 
-def _policy(script: str) -> str:
-    """Allow nothing from outside, and no script but ours: even a missed escape would run nothing."""
+def content_policy(script: str) -> str:
+    """Allow nothing from outside, and no script but ours: even a missed escape would run nothing.
+
+    Args:
+        script: ours.
+
+    Returns:
+        What a page states as its Content-Security-Policy.
+    """
     digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
     return f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'sha256-{digest}'; form-action 'none'"
 

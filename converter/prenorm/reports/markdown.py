@@ -60,7 +60,7 @@ def render(report: Report) -> str:
             margin=margin_sentence(report),
             activation=activation_sentences(report),
             outcomes=_OUTCOMES,
-            within=_within,
+            within=within,
             checks=sorted(report.checks, key=lambda check: check.outcome is not Outcome.FAILED),
             modules=sorted(report.modules, key=lambda line: line.passed),
             tensors=sorted(report.tensors, key=lambda row: row.equal is not False),
@@ -91,8 +91,18 @@ def _facts(report: Report) -> list[tuple[str, str]]:
     ]
 
 
-def _within(items: Sequence[_T], line: Callable[[_T], str], share: int, noun: str) -> Kept:
-    """Return the lines of as many items as the share of bytes holds."""
+def within(items: Sequence[_T], line: Callable[[_T], str], share: int, noun: str) -> Kept:
+    """Return the lines of as many items as a share of bytes holds.
+
+    Args:
+        items: what the lines are made of.
+        line: makes one.
+        share: in bytes of UTF-8.
+        noun: what an item is, in the singular.
+
+    Returns:
+        The lines, and how many did not fit.
+    """
     lines: list[str] = []
     used = 0
     for item in items:

@@ -106,8 +106,8 @@ class FlaxEncoder(nnx.Module):
         # A layer that is computed twice leaves nothing behind.
         is_checkpointed = self.gradient_checkpointing and collected.cache is None and not collected.keeps_weights
         for number, layer in enumerate(self.layer):
-            run = _computed_anew if is_checkpointed else FlaxLayer.__call__
-            x = run(layer, x, context.at(number), collected)
+            inner = context.at(number)
+            x = _computed_anew(layer, x, inner, collected) if is_checkpointed else layer(x, inner, collected)
             if keep_states:
                 states.append(x)
         return x, tuple(states)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from helpers.commands import run_changed, run_installed
+from helpers.commands import run_changed
 from helpers.paths import PRENORM
 
 from . import WRITER, Hub, Token, client_environment
@@ -35,14 +35,10 @@ def prenorm(
         *arguments: its words.
         token: its login.
         cwd: where it runs.
-        changed: as of `run_changed`; not of a push.
+        changed: as of `run_changed`.
         **more: its environment, besides.
     """
-    env = environment(hub, home, token, **more)
-    if arguments[0] == "push":  # which needs no torch: it starts as fast by itself
-        done = run_installed(*arguments, env=env, cwd=cwd)
-    else:
-        done = run_changed(changed or {}, *arguments, env=env, cwd=cwd)
+    done = run_changed(changed or {}, *arguments, env=environment(hub, home, token, **more), cwd=cwd)
     tell_no_secrets(done.stdout + done.stderr, *([token] if token else []))
     return done
 

@@ -38,6 +38,6 @@ ROBERTA_PRELAYERNORM = Target(
         "intermediate_size": 3072, "max_position_embeddings": 512, "type_vocab_size": 2, "layer_norm_eps": 1e-12,
     },
     mistaken="that architecture has a norm after the embeddings, and the checkpoint has none",
-    modules={"bundled": MODULES, "transformers": MODULES},
+    modules=dict.fromkeys(("bundled", "transformers", "tensorflow", "flax"), MODULES),
     card=CARD,
 )  # fmt: skip

@@ -37,7 +37,7 @@ XLM_ROBERTA_XL = Target(
     },
     mistaken="that architecture has no norm after the embeddings, and the checkpoint has one",
     modules={
-        "bundled": MODULES,
+        **dict.fromkeys(("bundled", "tensorflow", "flax"), MODULES),
         "transformers": StageModules(base=_BASE, final_norm="encoder.LayerNorm"),
     },
     card=CARD,

@@ -21,13 +21,12 @@ from prenorm.mapping.targets import Target
 from prenorm.options import TaskKind
 from prenorm.proof.protocols import Ids, OnStage
 from prenorm.proof.runtimes.hooks import HookedModel
+from prenorm.proof.runtimes.observed import MIN_PADS
 from prenorm_model.folder import weight_files
 from prenorm_model.naming import to_file
 
 _WORDS, _DECODER = "embeddings.word_embeddings.weight", "lm_head.decoder.weight"
 _ROWS_AT_ONCE = 8192
-# The probe's batch of many pads has more of them even with a short position table, that of few pads has fewer.
-_MIN_PADS = 32
 
 
 class BundledRuntime(HookedModel):
@@ -100,7 +99,7 @@ class BundledRuntime(HookedModel):
         """
         base: Any = self.model.base_model
         width = base.config.intermediate_size * self._dtype.itemsize
-        base.min_pads = _MIN_PADS
+        base.min_pads = MIN_PADS
         base.wide_bytes = type(base).wide_bytes if is_padded else max(1, (length - 1) // 2) * width
 
     def _is_in_block(self, path: str) -> bool:

@@ -8,11 +8,9 @@ from typing import Any
 
 import torch
 
-from prenorm.errors import UsageProblem
 from prenorm.folder.published import stored_names
 from prenorm.mapping.targets import Target, target_of_type
 from prenorm.options import AUTO_CLASSES, TaskKind
-from prenorm.options.spoken import spoken
 from prenorm.proof.runtimes.hooks import HookedModel
 
 
@@ -29,16 +27,10 @@ class TransformersRuntime(HookedModel):
             compute: `float64` or `float32`.
 
         Raises:
-            UsageProblem: if transformers is not installed.
             ValueError: if the folder does not load, or not whole, or as a model that has not the same stages.
         """
-        try:
-            import transformers
-        except ImportError as error:
-            raise UsageProblem(
-                f"{spoken('runtime', 'transformers')} needs transformers, which is not installed",
-                advice='Install it, in the clone of prenorm: pip install ".[fitness]"',
-            ) from error
+        import transformers
+
         self.name = f"transformers {metadata.version('transformers')}"
         options = {}
         if task is TaskKind.ENCODER:  # fairseq's models have no pooler, but `AutoModel` saves the one it made up

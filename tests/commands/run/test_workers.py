@@ -1,0 +1,105 @@
+"""Worker processes: several at a time, one that is killed, and a command that is stopped."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from helpers.paths import BPE, PRENORM
+from helpers.runs import RUN, STEPS, folders, run_here
+from helpers.waiting import PATIENCE
+from prenorm import convert_run
+from prenorm.commands.run import resources
+from prenorm.commands.run.plan import Member, Reading, SourceFile
+from prenorm.progress import OneBar, Silent
+
+
+def member_of(gigabytes: float) -> Member:
+    reading = Reading(weight_bytes=int(gigabytes * 1e9))
+    return Member(name="a", checkpoint="a.pt", files=(SourceFile("a.pt", 1, 1),), reading=reading)
+
+
+def test_jobs_are_as_many_as_cores_memory_and_members_allow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resources, "cores", lambda: 8)
+    for free, members, expected in (
+        (None, [member_of(1)] * 20, 8),
+        (1 << 40, [member_of(1)] * 3, 3),
+        (20 << 30, [member_of(1)] * 20, 5),
+        (20 << 30, [member_of(1), member_of(5)] * 5, 1),
+        (1 << 20, [member_of(1)] * 20, 1),
+        (1 << 40, [], 1),
+    ):
+        monkeypatch.setattr(resources, "free_memory", lambda free=free: free)
+        assert resources.usual_jobs(members) == expected
+
+
+class KillsOne(OneBar):
+    """Kills the worker that is given a certain member, once it works on it; keeps what became of all."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(Silent())
+        self._name = name
+        self.words: dict[str, str] = {}
+
+    def member(self, name: str) -> Any:
+        outer = self
+
+        class Bar(Silent):
+            def stage(self, stage: str, total: int) -> None:
+                if name == outer._name and stage == "Writing":
+                    os.kill(max(children()), signal.SIGKILL)
+
+        return Bar()
+
+    def ended(self, name: str, words: str) -> None:
+        self.words[name] = words
+
+
+def children() -> list[int]:
+    lines = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", str(os.getpid())], capture_output=True, text=True)
+    return [int(line.split()[0]) for line in lines.stdout.splitlines() if "prenorm.commands.run.worker" in line]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for the worker as Linux lists processes")
+def test_a_killed_worker_takes_one_member_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    listener = KillsOne(STEPS[1])
+    report = convert_run(RUN, tmp_path / "out", bpe_dir=BPE, jobs=1, progress=listener)
+    assert [member.state for member in report.members] == ["done", "failed", "done", "done"]
+    assert listener.words == {name: "failed" if name == STEPS[1] else "passed" for name in STEPS}
+    failed = report.member(STEPS[1])
+    assert failed.cause == (
+        "checkpoint_2_16.pt: the process that converted it ended without a word (killed by SIGKILL), as one does that the "
+        "system ends for want of memory"
+    )
+    assert failed.advice == "It needs about 0.6 GB; repeat the command with a smaller jobs"
+    # Repeated, the command converts what the killed worker did not, and clears up behind it.
+    again, converted = run_here(monkeypatch, RUN, tmp_path / "out")
+    assert again.passed and converted == [STEPS[1]]
+    whole, _ = run_here(monkeypatch, RUN, tmp_path / "whole")
+    assert whole.passed and folders(tmp_path / "out") == folders(tmp_path / "whole")
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        path.name for path in (tmp_path / "whole").iterdir()
+    }
+
+
+@pytest.mark.slow
+def test_an_interrupted_command_leaves_no_worker_and_no_half_folder(tmp_path: Path) -> None:
+    command = [PRENORM, "convert-run", RUN, tmp_path / "out", "--bpe-dir", BPE, "--jobs", "2"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stderr is not None
+        line = running.stderr.readline()
+        while "(1/4)" not in line:
+            assert line
+            line = running.stderr.readline()
+        running.send_signal(signal.SIGINT)
+        rest = running.stderr.read()  # ends once no process holds it: the workers have it, too
+        assert running.wait(PATIENCE) == 130
+    assert rest.endswith("Error: interrupted; what is done stays done, and the same command goes on with the rest.\n")
+    assert not [path for path in (tmp_path / "out").iterdir() if path.name.startswith(".")]
