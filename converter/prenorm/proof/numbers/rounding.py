@@ -95,4 +95,5 @@ def of_product(entering: Tensor, squares: Tensor, sizes: Tensor, bias: Tensor) -
     """
     roundings = math.sqrt(entering.shape[-1]) + math.sqrt(len(bias))
     mixed = torch.sqrt((entering * entering) @ squares) + torch.linalg.vector_norm(bias)
-    return (roundings * mixed + entering.abs() @ sizes)[:, None]
+    magnitude: Tensor = roundings * mixed + entering.abs() @ sizes
+    return magnitude[:, None]
