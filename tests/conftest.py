@@ -21,6 +21,10 @@ OTHER_FRAMEWORKS = [Path(__file__).parent / "model" / framework for framework in
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # nothing in the tests may load from the Hub
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
+# What is compiled here runs once or twice: XLA compiles in the way that takes it least, in every process of the tests.
+os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
+if "--xla_cpu_use_fusion_emitters" not in os.environ.get("XLA_FLAGS", ""):
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_use_fusion_emitters=false".strip()
 os.environ.pop("COLUMNS", None)  # pytest-xdist sets it, and what is printed into a pipe would be as wide
 
 # pytest-xdist runs one worker per core; more threads than cores only slow each other down.

@@ -62,8 +62,9 @@ def measured(runs: list[Run], kind: str, item: HostileFile, record_property: Cal
 
 
 def by_cost(files: Mapping[str, HostileFile]) -> list[Any]:
-    """Their names as parameters; those made to take long, or found out only by converting, are marked slow."""
+    """Their names as parameters; slow are those that take long, are found out by converting, or are a second container."""
     slow = {name for name, item in files.items() if item.late or name.startswith(("bombs/", "counts/"))}
+    slow |= {name for name in files if name.endswith(".legacy") and name.removesuffix("legacy") + "zip" in files}
     return [pytest.param(name, marks=pytest.mark.slow) if name in slow else name for name in files]
 
 

@@ -13,7 +13,8 @@ import torch
 from helpers.checkpoints import load_trusted, save_edited
 from helpers.paths import CONVERTIBLE, FIXTURES, MLM
 from prenorm.checkpoint import LazyTensor
-from prenorm.checkpoint.tensors import contiguous_stride, is_same_place, tensor_bytes
+from prenorm.checkpoint.sameness import is_same_place
+from prenorm.checkpoint.tensors import contiguous_stride, tensor_bytes
 from prenorm.errors import PrenormError, UnreadableCheckpoint, UsageProblem
 from prenorm.parts import open_checkpoint
 from prenorm.source.contents import model_tensors

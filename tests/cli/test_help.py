@@ -121,18 +121,19 @@ def test_the_examples_are_two_and_can_be_typed(page: tuple[str, ...]) -> None:
         assert not page or name in (page[0], "verify")
         command = prenorm.get_command(click.Context(prenorm), name)
         assert command is not None
-        context = command.make_context(name, arguments)  # raises for what it cannot parse
+        context = command.make_context(name, [*arguments])  # raises for what it cannot parse
         from prenorm.cli.parameters import groups_of
 
         groups_of(context)
         assert {word for word in arguments if not word.startswith("-")} <= {
-            "checkpoint_best.pt", "golden.npz", "my-model", "my-name/my-model", "bash", "zsh",
+            "checkpoint_best.pt", "golden.npz", "my-model", "my-name/my-model", "bash", "zsh", "checkpoints",
+            "my-models", "4",
         }  # fmt: skip
 
 
 def test_the_first_page_names_all_commands_and_exit_codes() -> None:
     shown = sections(piped(columns=60))
-    assert re.findall(r"^  (\w+)", shown["Commands"], re.MULTILINE) == list(prenorm.commands)
+    assert re.findall(r"^  ([\w-]+)", shown["Commands"], re.MULTILINE) == list(prenorm.commands)
     assert re.findall(r"^  (\d+)", shown["Exit codes"], re.MULTILINE) == ["0", "1", "2", "3", "4", "5", "130"]
 
 

@@ -52,5 +52,5 @@ def test_checkpoint_and_folder_are_hashed(tmp_path: Path) -> None:
     with Digests(open_checkpoint(MLM)) as digests:
         digests.hash_folder(tmp_path)
         sources, files = digests.result()
-    assert sources == [hashlib.sha256(MLM.read_bytes()).hexdigest()]
+    assert sources == [{"sha256": hashlib.sha256(MLM.read_bytes()).hexdigest()}]
     assert files == {"one.txt": hashlib.sha256(b"one").hexdigest()}

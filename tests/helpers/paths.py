@@ -26,3 +26,4 @@ PRENORM = str(Path(sys.executable).with_name("prenorm"))  # the installed comman
 FAIRSEQ_PYTHON = ROOT / ".venv-fairseq" / "bin" / "python"
 OLD_TRANSFORMERS_PYTHON = ROOT / ".venv-transformers-4.57" / "bin" / "python"
 OLD_HUB_PYTHON = ROOT / ".venv-hub-1" / "bin" / "python"
+HUB_PYTHONS = {"2": Path(sys.executable), "1": OLD_HUB_PYTHON}  # by the release of huggingface_hub that they have

@@ -17,6 +17,7 @@ from prenorm.commands.run.command import convert_run
 from prenorm.commands.run.member import convert_member
 from prenorm.commands.run.plan import Member, RunPlan, write_struct
 from prenorm.commands.run.state import MemberRecord
+from prenorm.mapping.understood import TokenizerChoices
 from prenorm.progress import RunProgress
 from prenorm.reports.run_model import RunReport
 
@@ -42,11 +43,12 @@ class InProcess:
     def convert(
         self, plan: RunPlan, members: Sequence[Member], output: Path, progress: RunProgress
     ) -> dict[str, MemberRecord]:
-        records = {}
+        records: dict[str, MemberRecord] = {}
+        choices: TokenizerChoices = {}
         for member in members:
             self.converted.append(member.name)
             self._before(member)
-            records[member.name] = convert_member(plan, member, output, progress.member(member.name))
+            records[member.name] = convert_member(plan, member, output, progress.member(member.name), choices)
             progress.ended(member.name, records[member.name].verdict or "failed")
         return records
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from helpers.paths import BPE, MLM, ROOT
+from helpers.runs import copy_run
 from prenorm import convert
 
 pytestmark = pytest.mark.slow
@@ -25,10 +26,11 @@ def test_every_python_block_runs(
     for name, source in (("checkpoint_best.pt", MLM), ("dict.txt", MLM.with_name("dict.txt"))):
         (tmp_path / name).write_bytes(source.read_bytes())
     (tmp_path / "gpt2_bpe").symlink_to(BPE)
+    copy_run(tmp_path / "checkpoints")
     blocks = [
         block for page in PAGES for block in re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
     ]
-    assert len(blocks) == 9
+    assert len(blocks) == 10
     for block in blocks:
         exec(compile(block, "README.md", "exec"), {})
     shown = capsys.readouterr().out

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from helpers.forking import ForkServer
 from helpers.hub import WRITER, Hub, Token, client_environment, serve_hub
-from helpers.paths import OLD_HUB_PYTHON, SCRIPTS
-from helpers.waiting import PATIENCE
+from helpers.paths import HUB_PYTHONS, SCRIPTS
 from helpers.workers import Ask
-
-CLIENTS = {"2": Path(sys.executable), "1": OLD_HUB_PYTHON}
 
 
 @pytest.fixture
@@ -25,17 +22,22 @@ def hub(tmp_path: Path) -> Iterator[Hub]:
         yield served
 
 
-@pytest.fixture(params=sorted(CLIENTS))
+@functools.cache
+def _client(release: str) -> ForkServer:
+    """The process to fork a client from, which has imported what that release imports, and not itself."""
+    return ForkServer(HUB_PYTHONS[release], [], [[str(SCRIPTS / "needs_of_hub.py")]])
+
+
+@pytest.fixture(params=sorted(HUB_PYTHONS))
 def ask(request: pytest.FixtureRequest, tmp_path: Path) -> Ask:
     """Makes calls with a release of huggingface_hub, one after the other in one process; gives what came of each."""
-    assert CLIENTS[request.param].exists(), "the older huggingface_hub is not installed: run `make hub-env`"
+    assert HUB_PYTHONS[request.param].exists(), "the older huggingface_hub is not installed: run `make hub-env`"
 
     def calls(
         hub: Hub, *asked: dict[str, Any], token: Token | None = WRITER, home: str = "home", **environment: str
     ) -> list[dict[str, Any]]:
-        done = subprocess.run(
-            [str(CLIENTS[request.param]), str(SCRIPTS / "hub_client.py")],
-            input=json.dumps(asked), capture_output=True, text=True, timeout=PATIENCE, check=False,
+        done = _client(request.param).run(
+            SCRIPTS / "hub_client.py", input=json.dumps(asked),
             env=client_environment(hub, tmp_path / home, token, **environment),
         )  # fmt: skip
         assert done.returncode == 0, done.stderr

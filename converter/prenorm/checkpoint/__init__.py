@@ -6,8 +6,12 @@
 
 from prenorm.checkpoint.checkpoint import Checkpoint
 from prenorm.checkpoint.container.mapped_file import MappedFile
-from prenorm.checkpoint.opening import open_file
+from prenorm.checkpoint.container.ranged_file import ByteSource, RangedFile
+from prenorm.checkpoint.opening import Mapped, open_file
 from prenorm.checkpoint.pickle.globals import NamedGlobal, Risk
 from prenorm.checkpoint.tensors import LazyTensor, SourceTensor
 
-__all__ = ["Checkpoint", "LazyTensor", "MappedFile", "NamedGlobal", "Risk", "SourceTensor", "open_file"]
+__all__ = [
+    "ByteSource", "Checkpoint", "LazyTensor", "Mapped", "MappedFile", "NamedGlobal", "RangedFile", "Risk", "SourceTensor",
+    "open_file",
+]  # fmt: skip

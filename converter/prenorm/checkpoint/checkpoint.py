@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from prenorm.checkpoint.container.mapped_file import ByteRange, MappedFile
 from prenorm.checkpoint.container.zip import Record, check_crc
@@ -16,7 +16,7 @@ class Checkpoint:
     """An opened checkpoint. `content` is what was pickled, foreign objects replaced by placeholders.
 
     `parts` are the single files of a checkpoint that lies in several; `file` is the first of them, then. `origin` says for a
-    report where the file was downloaded from, `announced` which SHA-256 it should have.
+    report where the file was downloaded from, `announced` which SHA-256 the files should have, by their names.
     """
 
     file: MappedFile
@@ -26,7 +26,7 @@ class Checkpoint:
     records: Mapping[ByteRange, Record]
     parts: tuple[Checkpoint, ...] = ()
     origin: Mapping[str, object] | None = None
-    announced: str | None = None
+    announced: Mapping[str, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         size = sum(file.size for file in self.files)

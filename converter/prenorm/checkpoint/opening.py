@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from prenorm.checkpoint.checkpoint import Checkpoint
@@ -20,14 +20,17 @@ from prenorm.checkpoint.pickle.shown import shown
 from prenorm.checkpoint.tensors import LazyTensor, Storage
 from prenorm.errors import GIVE_SAVED, HARM, UnreadableCheckpoint
 
+Mapped = Callable[[str | Path], MappedFile]
+
 _BYTE_ORDERS = (b"little", b"big")
 
 
-def open_file(path: str | Path) -> Checkpoint:
+def open_file(path: str | Path, mapped: Mapped = MappedFile) -> Checkpoint:
     """Open one file of either container, without running anything it carries and without reading its weights.
 
     Args:
         path: the file.
+        mapped: maps it; `RangedFile`, for one that is fetched as it is read.
 
     Returns:
         The checkpoint; one part of it, where the file is one of several.
@@ -36,10 +39,11 @@ def open_file(path: str | Path) -> Checkpoint:
         UsageProblem: if `path` is no file.
         UnreadableCheckpoint: if it is no checkpoint, damaged, or made to do harm.
     """
-    file = MappedFile(path)
+    file = mapped(path)
     try:
         checkpoint = _open(file)
     except UnreadableCheckpoint as error:
+        file.distrust()
         error.subject = error.subject or file.name
         raise
     return checkpoint

@@ -6,7 +6,7 @@ Nothing here imports torch at module level: `inspect` describes a 4 GB file in l
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     import torch
 
 _MOST_ELEMENTS = 1 << 62
-_ROWS_AT_ONCE = 1024
 
 
 @dataclass(frozen=True)
@@ -145,6 +144,7 @@ class LazyTensor:
         dtype = torch_dtype(self.dtype)
         if self.numel == 0:
             return torch.empty(self.shape, dtype=dtype)
+        self.file.need(self.place)
         flat = torch.frombuffer(self.file.map, dtype=dtype, count=self._reach, offset=self.place.start)
         return flat.as_strided(self.shape, self.stride)
 
@@ -168,41 +168,33 @@ class LazyTensor:
         return self.place.size // ITEM_SIZES[self.dtype]
 
 
-def is_same_place(left: SourceTensor, right: SourceTensor) -> bool:
-    """Say whether two tensors are one that was saved once, as tied weights are.
+def fetch(tensors: Iterable[SourceTensor]) -> None:
+    """Have tensors there that will be read: what of them lies on the Hub is fetched, in few requests.
 
     Args:
-        left: a tensor.
-        right: another one.
+        tensors: the tensors; of those in local files nothing is read.
 
-    Returns:
-        True if both are the same bytes of the same file, seen the same way.
+    Raises:
+        UnreadableCheckpoint: if they do not lie where the file says.
+        HubProblem: if they cannot be had.
     """
-    if not isinstance(left, LazyTensor) or not isinstance(right, LazyTensor):
-        return left is right
-    mine = (left.file, left.place, left.shape, left.stride, left.dtype)
-    return mine == (right.file, right.place, right.shape, right.stride, right.dtype)
+    for file, spans in storages(tensors).items():
+        file.fetch(spans)
 
 
-def have_same_bytes(left: SourceTensor, right: SourceTensor) -> bool:
-    """Say whether two tensors are of one type and shape and hold the same bytes.
+def storages(tensors: Iterable[SourceTensor]) -> dict[MappedFile, list[ByteRange]]:
+    """Return where the storages of tensors lie.
 
     Args:
-        left: a tensor.
-        right: another one.
+        tensors: the tensors.
 
     Returns:
-        True if they are the same bit by bit. Both are read in blocks of rows.
+        Each storage once, in order, by the files that they lie in.
     """
-    if is_same_place(left, right):
-        return True
-    if (left.shape, left.dtype) != (right.shape, right.dtype):
-        return False
-    if not left.shape:
-        return bytes_of(left) == bytes_of(right)
-    rows = left.shape[0]
-    blocks = ((start, min(_ROWS_AT_ONCE, rows - start)) for start in range(0, rows, _ROWS_AT_ONCE))
-    return all(bytes_of(left.narrow(*block)) == bytes_of(right.narrow(*block)) for block in blocks)
+    places: dict[MappedFile, set[ByteRange]] = {}
+    for view in (view for tensor in tensors for view in tensor.views):
+        places.setdefault(view.file, set()).add(view.span)
+    return {file: sorted(spans, key=lambda span: (span.start, span.size)) for file, spans in places.items()}
 
 
 def bytes_of(tensor: SourceTensor) -> bytes:

@@ -187,8 +187,10 @@ def print_recording(path: StrPath, golden: Golden) -> None:
     facts = golden.facts
     source = facts["source"]
     print_choices(golden.choices)
+    known = source.get("sha256")
+    checksum = f"SHA-256 {known[:16]}" if known else f"{source['seen']['bytes']:,} of {source['bytes']:,} bytes read"
     stdout().print(
-        f"{escape(str(path))}: what {escape(source['file'])} (SHA-256 {source['sha256'][:16]}) computes as "
+        f"{escape(str(path))}: what {escape(source['file'])} ({checksum}) computes as "
         f"{facts['config']['architecture']}",
         soft_wrap=True,
     )

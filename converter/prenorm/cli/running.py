@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from prenorm.options import ConvertMemberOptions, ConvertRunOptions
 
 _MOST_ROWS = 40  # of the table; run_report.md has all
+_MOST_FAILURES = 20
 _STYLES = {"done": "green", "failed": "bold red", "left": "yellow"}
 
 
@@ -50,6 +51,18 @@ class RunBars(ConsoleProgress):
         super().__exit__(*details)
         if self._all.live.is_started:
             self._all.stop()
+
+    def stage(self, name: str, total: int) -> None:
+        """Begin a stage before the run or behind it; a terminal shows one group of bars at a time.
+
+        Args:
+            name: what it does.
+            total: its steps.
+        """
+        if self._all.live.is_started:
+            self._all.stop()
+            self._is_long = True
+        super().stage(name, total)
 
     def begin(self, members: int, done: int) -> None:
         """Begin the run.
@@ -200,9 +213,11 @@ def _print_report(report: RunReport) -> None:
     stdout.print(table)
     if len(chosen) < len(report.members):
         stdout.print(f"... {len(report.members) - len(chosen)} more")
-    for member in report.failures:
+    for member in report.failures[:_MOST_FAILURES]:
         text = f"{member.cause}. {member.advice}" if member.advice else member.cause
         stdout.print(f"[bold red]✗[/bold red] {escape(member.name)}: {escape(text)}", soft_wrap=True)
+    if len(report.failures) > _MOST_FAILURES:
+        stdout.print(f"... and {len(report.failures) - _MOST_FAILURES} more; --json has them all")
     stdout.print(escape(report.words), soft_wrap=True)
 
 

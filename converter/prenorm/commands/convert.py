@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from prenorm.commands.destination import output_of
 from prenorm.commands.keywords import with_keywords
-from prenorm.commands.opening import gpt2_files, open_source
+from prenorm.commands.opening import open_source, prepare_with_weights
 from prenorm.folder.card.command import CardCommands, card_commands
 from prenorm.folder.card.names import PublicNames
 from prenorm.folder.card.options import read_user_text
@@ -20,7 +20,7 @@ from prenorm.folder.staging import check_output, publish, staging_folder
 from prenorm.hub.addresses import hub_file
 from prenorm.mapping.frequency import frequency_warning
 from prenorm.mapping.plan import ConversionPlan
-from prenorm.mapping.understood import Prepared, prepare
+from prenorm.mapping.understood import Prepared, TokenizerChoices
 from prenorm.mapping.warnings import NOT_JUDGED
 from prenorm.options import ConvertOptions
 from prenorm.options.language import command_name
@@ -85,7 +85,9 @@ def convert(options: ConvertOptions) -> Conversion:
 
 
 def convert_checkpoint(
-    options: ConvertOptions, before_publishing: Callable[[Path, Report], None] | None = None
+    options: ConvertOptions,
+    before_publishing: Callable[[Path, Report], None] | None = None,
+    choices: TokenizerChoices | None = None,
 ) -> Conversion:
     """Do what `convert` does, and let a caller see the folder before it is published.
 
@@ -93,6 +95,7 @@ def convert_checkpoint(
         options: of the conversion.
         before_publishing: called with the complete staging folder and the report that proves it; what it raises leaves
             OUTPUT as it was.
+        choices: the tokenizers of other checkpoints of the same run.
 
     Returns:
         The folder, its plan and the report that proves it.
@@ -107,7 +110,7 @@ def convert_checkpoint(
         check_output(output, overwrite=options.overwrite, inputs=[*_local(options), *options.paths])
         user_text = read_user_text(options, options.repo_id)
         checkpoint = open_source(options.checkpoint, options)
-        prepared = prepare(checkpoint, options, gpt2_files=gpt2_files(options, may_fetch=True))
+        prepared = prepare_with_weights(checkpoint, options, choices)
         warnings = [*prepared.warnings, *user_text.warnings()]
         for text in warnings:
             progress.warn(text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from prenorm.checkpoint import Checkpoint, LazyTensor
+from prenorm.checkpoint import Checkpoint, LazyTensor, RangedFile
 from prenorm.checkpoint.tensors import SourceTensor
 from prenorm.commands.calls import call_text
 from prenorm.commands.inspection import Inspection, TensorLine, TokenizerState
@@ -32,6 +32,9 @@ _TOKENIZER_OPTIONS: Mapping[DictionaryKind, Mapping[str, object]] = {
 def inspect(options: InspectOptions) -> Inspection:
     """Describe a checkpoint without reading its weights (only an LM head that is stored twice is compared).
 
+    Of a large file on the Hub some hundred kilobytes are fetched, unless `whole` asks for all; what is stored twice is
+    compared by the checksums that the file states, or where it has none by a few rows.
+
     Args:
         options: the arguments and keywords, which make the plan what it would be in `convert`.
 
@@ -44,6 +47,13 @@ def inspect(options: InspectOptions) -> Inspection:
         HubProblem: if the Hub does not hand it out.
     """
     checkpoint = open_source(options.checkpoint, options)
+    inspection = _inspection(checkpoint, options)
+    ranged = [file for file in checkpoint.files if isinstance(file, RangedFile)]
+    return replace(inspection, read=sum(file.seen.total for file in ranged)) if ranged else inspection
+
+
+def _inspection(checkpoint: Checkpoint, options: InspectOptions) -> Inspection:
+    """Describe an opened checkpoint."""
     inspection = Inspection(
         file=checkpoint.file.name,
         size=sum(file.size for file in checkpoint.files),

@@ -68,6 +68,7 @@ class Inspection:
         file: its name; of a checkpoint in several files the first one's.
         size: the bytes of all files.
         files: the names of all files.
+        read: how many of their bytes were read, where they are on the Hub and not all were; else None.
         container: how the files hold it.
         contents: the keys at its top.
         layout: the family of its tensors' names, if it is known.
@@ -86,6 +87,7 @@ class Inspection:
     file: str
     size: int
     files: tuple[str, ...]
+    read: int | None = None
     container: str
     contents: tuple[str, ...]
     layout: str | None = None
@@ -130,7 +132,7 @@ class Inspection:
         shapes = {line.name: line.shape for line in self.tensors}
         dropped = sum(line.target is None for line in self.tensors) if self.refusal is None else 0
         rows.append(SummaryRow("tensors", (tensor_text(shapes, dropped),) if shapes else ()))
-        rows.append(SummaryRow("file", (file_text(self.files, self.size, self.container, self.globals),)))
+        rows.append(SummaryRow("file", (file_text(self.files, self.size, self.container, self.globals, self.read),)))
         return tuple(row for row in rows if row.lines)
 
     def to_dict(self) -> dict[str, object]:

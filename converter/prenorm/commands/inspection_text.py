@@ -242,7 +242,9 @@ def _module(name: str) -> str:
     return ".".join([first, *rest[:1]]) if first == "classification_heads" else first
 
 
-def file_text(files: Sequence[str], size: int, container: str, named: Sequence[NamedGlobal]) -> str:
+def file_text(
+    files: Sequence[str], size: int, container: str, named: Sequence[NamedGlobal], read: int | None = None
+) -> str:
     """Write how the checkpoint is stored, and what its pickle names.
 
     Args:
@@ -250,6 +252,7 @@ def file_text(files: Sequence[str], size: int, container: str, named: Sequence[N
         size: their bytes.
         container: how they hold it.
         named: the globals of the pickle.
+        read: how many of the bytes were read, if not all are here.
 
     Returns:
         One line.
@@ -258,7 +261,8 @@ def file_text(files: Sequence[str], size: int, container: str, named: Sequence[N
     risky, foreign = (
         [f"{item.module}.{item.name}" for item in named if item.risk is risk] for risk in (Risk.CODE, Risk.FOREIGN)
     )
-    text = f"{in_files}{size:,} bytes, {container}; {_plural(len(named), 'pickle global')}, none of them run"
+    on_hub = "" if read is None else f" on the Hub ({read:,} read)"
+    text = f"{in_files}{size:,} bytes{on_hub}, {container}; {_plural(len(named), 'pickle global')}, none of them run"
     for names, words in ((risky, "could run code"), (foreign, "of other packages")):
         text += f"; {words}: {', '.join(_cut(names, _MOST_NAMES))}" if names else ""
     return text

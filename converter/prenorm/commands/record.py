@@ -7,9 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from prenorm.commands.keywords import with_keywords
-from prenorm.commands.opening import gpt2_files, open_folder, open_source
+from prenorm.commands.opening import open_folder, open_source, prepare_with_weights
 from prenorm.mapping.frequency import frequency_warning
-from prenorm.mapping.understood import prepare
 from prenorm.options import GoldenOptions, RecordOptions
 from prenorm.proof import (
     CHOICES,
@@ -50,7 +49,7 @@ def record(options: RecordOptions) -> Golden:
     progress = options.listener
     progress.stage("Reading", 1)
     checkpoint = open_source(options.checkpoint, options)
-    prepared = prepare(checkpoint, options, gpt2_files=gpt2_files(options, may_fetch=True))
+    prepared = prepare_with_weights(checkpoint, options)
     warnings = list(prepared.warnings)
     foreign = frequency_warning(prepared, prepared.dictionary if prepared.tokenization else None)
     if foreign is not None:

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prenorm.commands.keywords import with_modes
-from prenorm.commands.opening import gpt2_files, open_folder, open_source
+from prenorm.commands.opening import gpt2_files, open_folder, open_source, with_weights
 from prenorm.files import TOKENIZER_CONFIG_FILE, TOKENIZER_FILE
 from prenorm.folder.digests import Digests
 from prenorm.mapping.frequency import frequency_warning
 from prenorm.mapping.understood import Prepared, prepare
 from prenorm.options import AUTO, VERIFY_MODES, FolderOnlyOptions, GoldenOptions, VerifyOptions, as_path
 from prenorm.reports.failure import require_all_judged
+from prenorm.source.contents import model_tensors
 from prenorm.tokenization import named_options
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ def _verify_by_checkpoint(options: VerifyOptions) -> Report:
     """Judge a folder by its checkpoint."""
     options.listener.stage("Reading", 1)
     checkpoint = open_source(options.checkpoint, options)
+    checkpoint = with_weights(checkpoint, model_tensors(checkpoint, options.weights).values(), options)
     with Digests(checkpoint) as digests, tempfile.TemporaryDirectory(prefix="prenorm-") as scratch:
         from prenorm.proof import (
             CHOICES,

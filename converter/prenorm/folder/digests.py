@@ -13,9 +13,10 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-from prenorm.checkpoint import Checkpoint
-from prenorm.checkpoint.container.mapped_file import ByteRange, MappedFile
-from prenorm.checkpoint.tensors import LazyTensor, SourceTensor
+from prenorm.checkpoint import Checkpoint, MappedFile, RangedFile
+from prenorm.checkpoint.container.mapped_file import ByteRange
+from prenorm.checkpoint.tensors import LazyTensor, SourceTensor, storages
+from prenorm.folder.source_sums import TensorSum, file_facts, tensor_sum
 
 _CHUNK = 4 << 20
 # What a core computes in float64 while another reads and hashes one byte: about 45 against 1.7 thousand million a second.
@@ -34,14 +35,17 @@ class Digests:
         self._checkpoint = checkpoint
         self._stopped = threading.Event()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="digests")
-        self._sources: Future[list[str]]
+        self._sources: list[Future[str] | None] = []
+        self._tensors: dict[MappedFile, Future[TensorSum]] = {}
         self._checks: list[Future[None]] = []
         self._files: Future[dict[str, str]] | None = None
         self._folder_bytes = 0
         self._torch_threads = 0
 
     def __enter__(self) -> Digests:
-        self._sources = self._thread.submit(self._hash_sources)
+        self._sources = [
+            self._thread.submit(self._sha256, file.path) if file.is_whole else None for file in self._checkpoint.files
+        ]
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -53,12 +57,16 @@ class Digests:
             torch.set_num_threads(self._torch_threads)
 
     def check(self, tensors: Iterable[SourceTensor]) -> None:
-        """Compare the bytes of tensors with the container's checksums, too.
+        """Compare the bytes of tensors with the container's checksums, too; hash them, where their file is not read whole.
 
         Args:
             tensors: the checkpoint's tensors that were read.
         """
+        tensors = list(tensors)
         views = [view for tensor in tensors for view in tensor.views]
+        for file, spans in storages(tensors).items():
+            if not file.is_whole:
+                self._tensors[file] = self._thread.submit(tensor_sum, file, spans, self._stopped.is_set)
         self._checks.append(self._thread.submit(self._check, views))
 
     def hash_folder(self, folder: Path) -> None:
@@ -86,7 +94,9 @@ class Digests:
         """
         import torch
 
-        size = sum(file.size for file in self._checkpoint.files) + self._folder_bytes
+        size = self._folder_bytes + sum(
+            file.seen.total if isinstance(file, RangedFile) else file.size for file in self._checkpoint.files
+        )
         left = min(stages, round(stages * size * _OPERATIONS_PER_BYTE / operations))
         if left == 0:
             return tick
@@ -102,19 +112,26 @@ class Digests:
 
         return counted
 
-    def result(self) -> tuple[list[str], dict[str, str]]:
+    def result(self) -> tuple[list[dict[str, object]], dict[str, str]]:
         """Wait for all checksums.
 
         Returns:
-            SHA-256, in hexadecimal, of the checkpoint's files in their order, and of the folder's files by name.
+            What a report says of the bytes of the checkpoint's files (`file_facts`), in their order; and SHA-256, in
+            hexadecimal, of the folder's files by name.
 
         Raises:
-            UnreadableCheckpoint: if the tensors' bytes are not what was saved.
+            UnreadableCheckpoint: if the tensors' bytes are not what was saved, or a file is not the one that the Hub
+                announced.
             OSError: if a file could not be read to its end.
         """
-        sources = self._sources.result()
+        sums = [None if source is None else source.result() for source in self._sources]
         for check in self._checks:
             check.result()
+        tensors = {file: future.result() for file, future in self._tensors.items()}
+        sources = [
+            file_facts(self._checkpoint, file, sha256, tensors.get(file))
+            for file, sha256 in zip(self._checkpoint.files, sums, strict=True)
+        ]
         return sources, {} if self._files is None else self._files.result()
 
     def _check(self, views: Iterable[LazyTensor]) -> None:
@@ -127,9 +144,6 @@ class Digests:
 
     def _hash_folder(self, folder: Path) -> dict[str, str]:
         return {path.name: self._sha256(path, on_disk=True) for path in sorted(folder.iterdir())}
-
-    def _hash_sources(self) -> list[str]:
-        return [self._sha256(file.path) for file in self._checkpoint.files]
 
     def _sha256(self, path: Path, *, on_disk: bool = False) -> str:
         """Hash a file, and wait until it is on the disk, so that publishing finds it there already."""

@@ -22,6 +22,10 @@ from prenorm.source.layers import keep_layers
 from prenorm.source.layouts import Canonical, normalize
 from prenorm.source.positions import USUAL_PAD_ID
 from prenorm.tokenization import Dictionary, Tokenization
+from prenorm.tokenization.nearby import Place
+
+# What was chosen, by all that the choice depends on: checkpoints of one run have the same tokenizer, which is made once.
+TokenizerChoices = dict[object, tuple[DictionaryChoice, TokenizerChoice]]
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,12 @@ class Prepared:
 
 
 def prepare(
-    checkpoint: Checkpoint, options: SourceOptions, rows: int | None = None, *, gpt2_files: Gpt2Files | None = None
+    checkpoint: Checkpoint,
+    options: SourceOptions,
+    rows: int | None = None,
+    *,
+    gpt2_files: Gpt2Files | None = None,
+    choices: TokenizerChoices | None = None,
 ) -> Prepared:
     """Normalize, describe and plan; write nothing.
 
@@ -65,6 +74,7 @@ def prepare(
         rows: the vocabulary's rows in a folder that exists already, where no option names a tokenizer to say how many it
             needs.
         gpt2_files: returns the folder of GPT-2's files; None: they are had only if an option names them.
+        choices: what was chosen for other checkpoints of the same run, which is kept here.
 
     Returns:
         The checkpoint, understood.
@@ -75,13 +85,7 @@ def prepare(
     tensors, canonical, arguments, description = describe_model(checkpoint, options)
     task = choose_task(description, options.task, options.head, as_path(options.label_dict))
     places = places_of(checkpoint.file.path, arguments)
-    choice = choose_dictionary(places, options, description, vocabulary_multiple(arguments))
-    if choice.dictionary is not None:
-        tokenizer = choose_tokenizer(choice.dictionary, options, places, gpt2_files)
-    else:
-        tokenizer = _without_dictionary(choice, options, description)
-    if not options.no_tokenizer:
-        tokenizer = replace(tokenizer, unfit=(*choice.unfit, *tokenizer.unfit))
+    choice, tokenizer = _choose(places, options, description, vocabulary_multiple(arguments), gpt2_files, choices)
     extra_rows = max((rows or 0) - description.vocab_size, 0)
     if tokenizer.tokenization is not None and (rows is None or not tokenizer.options):
         extra_rows = tokenizer.tokenization.vocabulary.extra_rows
@@ -97,6 +101,31 @@ def prepare(
         tuple(warnings(checkpoint, plan, tokenizer)),
         choice,
     )
+
+
+def _choose(
+    places: tuple[Place, ...],
+    options: SourceOptions,
+    description: SourceDescription,
+    multiple: int,
+    gpt2_files: Gpt2Files | None,
+    choices: TokenizerChoices | None,
+) -> tuple[DictionaryChoice, TokenizerChoice]:
+    """Choose dictionary and tokenizer, unless they were chosen for a checkpoint with the same vocabulary."""
+    named = (options.dictionary, options.bpe_dir, options.sentencepiece, options.words, options.no_tokenizer)
+    key = (places, description.vocab_size, description.pad_id, multiple, *named)
+    if choices is not None and key in choices:
+        return choices[key]
+    choice = choose_dictionary(places, options, description, multiple)
+    if choice.dictionary is not None:
+        tokenizer = choose_tokenizer(choice.dictionary, options, places, gpt2_files)
+    else:
+        tokenizer = _without_dictionary(choice, options, description)
+    if not options.no_tokenizer:
+        tokenizer = replace(tokenizer, unfit=(*choice.unfit, *tokenizer.unfit))
+    if choices is not None:
+        choices[key] = choice, tokenizer
+    return choice, tokenizer
 
 
 def describe_model(

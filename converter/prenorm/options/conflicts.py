@@ -13,7 +13,7 @@ from typing import Any
 
 from prenorm.errors import UsageProblem
 from prenorm.options.facts import Kind, OptionGroup, argument_fields, field_name, option_fields, option_of
-from prenorm.options.groups import PublicationOptions, RequestOptions
+from prenorm.options.groups import PublicationOptions, RequestOptions, SourceOptions
 from prenorm.options.language import command_name, is_python
 from prenorm.options.values import GPT2, TaskKind
 
@@ -97,6 +97,11 @@ def _check_hub(group: OptionGroup) -> None:
     if not isinstance(group, RequestOptions) or isinstance(group, PublicationOptions):
         return
     items = [*argument_fields(type(group)), *option_fields(type(group))]
+    if isinstance(group, SourceOptions) and group.whole and not _has_remote_checkpoint(group):
+        whole = next(item for item in items if item.name == "whole")
+        raise UsageProblem(
+            "has no effect: the checkpoint is not on the Hub", subject=field_name(whole), advice="Leave it out"
+        )
     if any(_names_the_hub(item, str(getattr(group, item.name))) for item in items):
         return
     for item in option_fields(RequestOptions):
@@ -104,6 +109,13 @@ def _check_hub(group: OptionGroup) -> None:
             raise UsageProblem(
                 "has no effect: nothing here is asked of the Hub", subject=field_name(item), advice="Leave it out"
             )
+
+
+def _has_remote_checkpoint(group: OptionGroup) -> bool:
+    items = argument_fields(type(group))
+    return any(
+        option_of(item).kind is Kind.PLACE and _names_the_hub(item, str(getattr(group, item.name))) for item in items
+    )
 
 
 def _names_the_hub(item: Field[Any], value: str) -> bool:

@@ -77,6 +77,10 @@ class RequestOptions(Options):
 class SourceOptions(RequestOptions):
     """How a checkpoint is understood."""
 
+    whole: bool = option(
+        False, "Fetch all of a large CHECKPOINT on the Hub, not its weights alone, and check its SHA-256.", Section.HUB,
+        kind=Kind.FLAG, on_card=False,
+    )  # fmt: skip
     dictionary: StrPath | None = option(
         None, "The dictionary that fairseq trained with.", Section.TOKENIZER,
         kind=Kind.PATH, flag="--dict", metavar="FILE", unset="dict.txt beside CHECKPOINT, or with its data",

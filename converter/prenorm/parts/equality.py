@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from prenorm.checkpoint.dtypes import byte_count
-from prenorm.checkpoint.tensors import SourceTensor, have_same_bytes
+from prenorm.checkpoint.sameness import fetch_to_compare, have_same_bytes
+from prenorm.checkpoint.tensors import SourceTensor
 from prenorm.errors import HARM, UnreadableCheckpoint
 
 
@@ -29,6 +30,7 @@ def refuse_unequal(keys: Iterable[str], parts: Sequence[Mapping[str, SourceTenso
             raise UnreadableCheckpoint(
                 f"its tensors claim {claimed} bytes, more than the file has", subject=file, advice=HARM
             )
+    fetch_to_compare(part[key] for key in keys for part in parts)
     for key in keys:
         for part, file in zip(parts[1:], files[1:], strict=True):
             if not have_same_bytes(parts[0][key], part[key]):

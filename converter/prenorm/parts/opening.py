@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from prenorm.checkpoint import Checkpoint, open_file
+from prenorm.checkpoint import Checkpoint, Mapped, MappedFile, open_file
 from prenorm.checkpoint.pickle.globals import NamedGlobal, describe_globals
 from prenorm.checkpoint.pickle.placeholders import GlobalName
 from prenorm.checkpoint.pickle.shown import shown
@@ -23,11 +23,12 @@ from prenorm.source.arguments import find_arguments
 _Named = dict[str, LazyTensor]
 
 
-def open_checkpoint(path: str | Path) -> Checkpoint:
+def open_checkpoint(path: str | Path, mapped: Mapped = MappedFile) -> Checkpoint:
     """Open a checkpoint without running anything it carries and without reading its weights.
 
     Args:
         path: the file; of a checkpoint in several, any of them. The others are looked for beside it.
+        mapped: maps each file.
 
     Returns:
         The whole checkpoint, with every tensor still in its file.
@@ -37,10 +38,10 @@ def open_checkpoint(path: str | Path) -> Checkpoint:
         UnreadableCheckpoint: if a file is no checkpoint, missing, damaged, or made to do harm.
         NotRepresentable: for model-parallel parts without a final norm.
     """
-    return _complete(open_file(path))
+    return _complete(open_file(path, mapped), mapped)
 
 
-def _complete(checkpoint: Checkpoint) -> Checkpoint:
+def _complete(checkpoint: Checkpoint, mapped: Mapped) -> Checkpoint:
     """Open the other files that a checkpoint lies in, and put its model together.
 
     The result's `model` (and `extra_state['ema']`) are whole tensors by fairseq's names, its `parts` the single files
@@ -48,6 +49,7 @@ def _complete(checkpoint: Checkpoint) -> Checkpoint:
 
     Args:
         checkpoint: the opened file.
+        mapped: maps the others.
 
     Returns:
         The whole checkpoint; the same where it lies in one file.
@@ -59,7 +61,7 @@ def _complete(checkpoint: Checkpoint) -> Checkpoint:
         return checkpoint
     own_arguments = find_arguments(checkpoint.content)
     grid = find_files(checkpoint.file.path, name, recorded_counts(own_arguments))
-    opened = [[_open(checkpoint, path) for path in shards] for shards in grid.paths]
+    opened = [[_open(checkpoint, path, mapped) for path in shards] for shards in grid.paths]
     files = [file for shards in opened for file in shards]
     arguments = [own_arguments if file is checkpoint else find_arguments(file.content) for file in files]
     check_agreement(files, arguments)
@@ -85,7 +87,7 @@ def _complete(checkpoint: Checkpoint) -> Checkpoint:
     )
 
 
-def _open(opened: Checkpoint, path: Path) -> Checkpoint:
+def _open(opened: Checkpoint, path: Path, mapped: Mapped) -> Checkpoint:
     """Open the checkpoint at `path`, but not the one that is open already."""
     if path.name == opened.file.name:
         return opened
@@ -95,7 +97,7 @@ def _open(opened: Checkpoint, path: Path) -> Checkpoint:
             subject=path.name,
             advice="Put the part that fairseq saved there",
         )
-    return open_file(path)
+    return open_file(path, mapped)
 
 
 def _metadata(file: Checkpoint) -> ShardMetadata:

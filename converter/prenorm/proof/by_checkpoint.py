@@ -15,7 +15,6 @@ import torch
 from msgspec import structs
 
 from prenorm.checkpoint.tensors import SourceTensor
-from prenorm.errors import UnreadableCheckpoint
 from prenorm.files import CONFIG_FILE, TOKENIZER_CONFIG_FILE, TOKENIZER_FILE, json_object
 from prenorm.folder.card.names import PublicNames
 from prenorm.folder.digests import Digests
@@ -321,28 +320,16 @@ def prove_by_checkpoint(
     return PublicNames.of_keys(prepared.tensors).in_report(report), file_sums
 
 
-def _source_digests(prepared: Prepared, digests: list[str]) -> dict[str, object]:
-    """Return the checkpoint's checksums for a report.
+def _source_digests(prepared: Prepared, facts: list[dict[str, object]]) -> dict[str, object]:
+    """Return what a report says of the checkpoint's bytes.
 
     Args:
         prepared: the checkpoint.
-        digests: SHA-256 of its files in their order, in hexadecimal.
+        facts: what it says of its files' bytes, in their order.
 
     Returns:
-        The first file's SHA-256; of a checkpoint in several files also `parts` with all of them.
-
-    Raises:
-        UnreadableCheckpoint: if a downloaded file is not the one that the Hub announced.
+        What it says of the first file; of a checkpoint in several files also `parts` with all of them.
     """
-    announced = prepared.checkpoint.announced
-    if announced is not None and announced not in digests:
-        raise UnreadableCheckpoint(
-            "did not arrive as it is on the Hub: its SHA-256 differs",
-            subject=prepared.checkpoint.file.path,
-            advice="Remove it from the cache of huggingface_hub, and try again",
-        )
-    parts = [
-        {"name": file.name, "bytes": file.size, "sha256": digest}
-        for file, digest in zip(prepared.checkpoint.files, digests, strict=True)
-    ]
-    return {"sha256": digests[0], **({"parts": parts} if len(parts) > 1 else {})}
+    files = zip(prepared.checkpoint.files, facts, strict=True)
+    parts = [{"name": file.name, "bytes": file.size, **item} for file, item in files]
+    return {**facts[0], **({"parts": parts} if len(parts) > 1 else {})}

@@ -30,6 +30,14 @@ _HUB = {
     **_object(["repo_id", "path", "commit"], repo_id=_TEXT, path=_TEXT, commit={**_TEXT, "pattern": "^[0-9a-f]{40}$"}),
     "description": "Where it was downloaded from; the commit is what its revision stood for.",
 }
+_SEEN = {
+    **_object(["bytes", "tensor_bytes", "tensor_sha256"], bytes=_COUNT, tensor_bytes=_COUNT, tensor_sha256=_SHA256),
+    "description": (
+        "How many of the file's bytes were read, all uses together; how many of these are the storages that the model's "
+        "tensors lie in; and the SHA-256 of these storages' bytes, each storage once, in the order in which they lie in the "
+        "file. Where the file is a zip archive they agree with its CRC-32 sums."
+    ),
+}
 _FILE = _object(["name", "bytes", "sha256"], name=_TEXT, bytes=_COUNT, sha256=_SHA256)
 
 Version = Annotated[int, Meta(extra_json_schema={"const": SCHEMA_VERSION})]
@@ -65,7 +73,15 @@ Source = Annotated[
             "properties": {
                 "file": {**_TEXT, "description": "The checkpoint's name, without its folder."},
                 "bytes": _COUNT,
-                "sha256": _SHA256,
+                "sha256": {
+                    **_SHA256,
+                    "description": "Of the whole file, computed. Absent where a part of it was read from the Hub ('seen').",
+                },
+                "announced_sha256": {
+                    **_SHA256,
+                    "description": "What the Hub says that the whole file's SHA-256 is; nothing was compared with it.",
+                },
+                "seen": _SEEN,
                 "hub": _HUB,
             }
         },

@@ -55,7 +55,10 @@ def schema() -> dict[str, object]:
         "then": {"properties": {"checks": {"items": {"required": ["outcome", "detail"]}}}},
         "else": {
             "properties": {
-                "source": {"required": ["file", "bytes", "sha256"]},
+                "source": {
+                    "required": ["file", "bytes"],
+                    "oneOf": [{"required": ["sha256"]}, {"required": ["announced_sha256", "seen"]}],
+                },
                 "checks": {"items": {"properties": {"outcome": {"const": Outcome.NOT_JUDGED.value}}}},
             }
         },

@@ -22,6 +22,10 @@ _INVISIBLE = re.compile(
 
 _LABELS = {
     "sha256": "SHA-256",
+    "announced_sha256": "SHA-256 of the whole file, announced by the Hub and not checked",
+    "seen": "read from the Hub",
+    "tensor_bytes": "of the weights",
+    "tensor_sha256": "SHA-256 of the weights' bytes",
     "max_abs_diff": "largest difference",
     "mean_abs_diff": "mean difference",
     "rmse": "RMSE",

@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from prenorm.checkpoint.dtypes import torch_dtype
-from prenorm.checkpoint.tensors import SourceTensor, bytes_of, have_same_bytes, tensor_bytes
+from prenorm.checkpoint.sameness import have_same_bytes
+from prenorm.checkpoint.tensors import SourceTensor, bytes_of, tensor_bytes
 from prenorm.rules.derived import JoinedTensor
 from prenorm.rules.rules import Constant, Drop, Rename, Split, expand, match
 

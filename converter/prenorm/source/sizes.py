@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from prenorm.checkpoint.dtypes import FLOATING_TYPES
-from prenorm.checkpoint.tensors import SourceTensor, bytes_of, have_same_bytes
+from prenorm.checkpoint.sameness import have_same_bytes
+from prenorm.checkpoint.tensors import SourceTensor, bytes_of
 from prenorm.errors import NotRepresentable, UnreadableCheckpoint
 from prenorm.rules.rows import Moved
 from prenorm.source.layouts import ENCODER, HEADS

@@ -169,6 +169,49 @@ class Garbage(Action):
 
 
 @dataclass(frozen=True)
+class NoRanges(Action):
+    """A server that knows no ranges: it answers with the whole file."""
+
+    def before_work(self, exchange: Exchange, hooks: Hooks) -> Answer | None:
+        exchange.headers.pop("range", None)
+        return None
+
+
+@dataclass(frozen=True)
+class Headers(Action):
+    """An answer with other headers: those that are None are left out."""
+
+    headers: Mapping[str, str | None]
+
+    def after_work(self, exchange: Exchange, answer: Answer, hooks: Hooks) -> Answer:
+        kept = {name: value for name, value in {**answer.headers, **self.headers}.items() if value is not None}
+        return replace(answer, headers=kept)
+
+
+@dataclass(frozen=True)
+class Replaced(Action):
+    """An answer in which a text stands for another."""
+
+    old: bytes
+    new: bytes
+
+    def after_work(self, exchange: Exchange, answer: Answer, hooks: Hooks) -> Answer:
+        return replace(answer, body=answer.content().replace(self.old, self.new), start=0, length=None)
+
+
+@dataclass(frozen=True)
+class Resized(Action):
+    """A body of so many bytes more, or less, than the headers speak of, but for Content-Length."""
+
+    by: int
+
+    def after_work(self, exchange: Exchange, answer: Answer, hooks: Hooks) -> Answer:
+        content = answer.content()
+        body = content + bytes(self.by) if self.by > 0 else content[: self.by]
+        return replace(answer, body=body, start=0, length=None)
+
+
+@dataclass(frozen=True)
 class Overtaken(Action):
     """Somebody else's commit lands on the same revision just before the request is worked on."""
 

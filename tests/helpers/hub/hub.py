@@ -20,7 +20,8 @@ OWNER = "tester"
 class Logged:
     """A request: `status` is None where the connection was dropped, `fault` the name of what was done to it.
 
-    `received` counts the bytes of the body that the server took; `repo` is empty where the path names none.
+    `received` counts the bytes of the body that the server took, `sent` those of the answer's that it gave; `repo` is empty
+    where the path names none.
     """
 
     method: str
@@ -31,6 +32,7 @@ class Logged:
     authorized: bool
     repo: str
     received: int
+    sent: int = 0
 
 
 class Hub:
@@ -120,6 +122,18 @@ class Hub:
         repo = self.storage.repo(repo_id)
         assert repo is not None, f"no repo {repo_id}"
         return repo
+
+    def seed_file(self, repo_id: str, name: str, path: Path, sha256: str) -> Commit:
+        """Puts a file into a repo under a checksum that nobody computes: one of many gigabytes, with holes."""
+        with self.storage.lock:
+            repo = self.storage.repo(repo_id) or self.storage.create(repo_id, OWNER)
+            path.rename(self.storage.blob(sha256))
+            head = self.storage.resolve(repo, "main")
+            entry = self.storage.entry(sha256, lfs=True)
+            made = self.storage.write_commit(repo, head.oid, {**head.files, name: entry}, "Seed", "", OWNER)
+            repo.refs[self.ref(repo, "main")] = made.oid
+            self.storage.save(repo)
+            return made
 
     # For the routes
 

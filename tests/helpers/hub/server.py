@@ -131,7 +131,8 @@ class _Handler(BaseHTTPRequestHandler):
         finally:
             code = answer.code if answer and answer.cut is None else None
             name = type(fault).__name__ if fault else None
-            about = (exchange.token is not None, exchange.groups.get("repo", ""), body.received)
+            sent = 0 if answer is None or self.command == "HEAD" else min(answer.cut or answer.size, answer.size)
+            about = (exchange.token is not None, exchange.groups.get("repo", ""), body.received, sent)
             with self.server.log_lock:
                 hub.log.append(Logged(exchange.method, self.path, exchange.phase, code, name, *about))
         if answer is None:

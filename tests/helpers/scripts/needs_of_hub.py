@@ -8,5 +8,5 @@ from huggingface_hub.utils import get_session
 get_session()
 assert HfApi and snapshot_download
 for name in [*sys.modules]:
-    if name.partition(".")[0] == "huggingface_hub" or name.startswith("prenorm.hub"):
+    if name.partition(".")[0] == "huggingface_hub":
         del sys.modules[name]

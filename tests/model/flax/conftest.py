@@ -8,14 +8,6 @@ import jax
 import pytest
 
 
-@pytest.fixture(autouse=True, scope="session")
-def quickly_compiled() -> Iterator[None]:
-    """Compiling is what these tests do most of the time; what is compiled runs once or twice."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
 @pytest.fixture(autouse=True)
 def float64() -> Iterator[None]:
     with jax.enable_x64(True):

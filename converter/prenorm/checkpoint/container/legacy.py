@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from functools import partial
+from typing import overload
 
 from prenorm.checkpoint.container.mapped_file import ByteRange, MappedFile
+from prenorm.checkpoint.container.ranged_file import RangedFile
 from prenorm.checkpoint.dtypes import ITEM_SIZES
-from prenorm.checkpoint.limits import MAX_HEADER_OPERATIONS, MAX_STORAGES
+from prenorm.checkpoint.limits import MAX_HEADER_OPERATIONS, MAX_PICKLE_BYTES, MAX_STORAGES
 from prenorm.checkpoint.pickle.placeholders import GlobalName
 from prenorm.checkpoint.pickle.reader import PickleReader
 from prenorm.checkpoint.pickle.rebuild import Rebuilder
@@ -24,6 +27,7 @@ MAGIC_PREFIX = MAGIC_NUMBER.to_bytes(10, "little")
 PROTOCOL_VERSION = 1001
 _OPERATIONS_PER_KEY = 4
 _COUNT = struct.Struct("<q")
+_AHEAD = 64 << 10  # that is fetched at once of pickles on the Hub; roberta-large's have some 200 KB
 
 
 @dataclass
@@ -56,7 +60,7 @@ def read_legacy(file: MappedFile) -> tuple[dict[GlobalName, bool], object]:
     Raises:
         UnreadableCheckpoint: if the stream is damaged or claims more than the file holds.
     """
-    whole = file.view(ByteRange(0, file.size))
+    whole = PickledBytes(file) if isinstance(file, RangedFile) else file.view(ByteRange(0, file.size))
     position = _read_preamble(whole)
     places = _Places()
     first = Rebuilder(file, places.locate)
@@ -70,7 +74,32 @@ def read_legacy(file: MappedFile) -> tuple[dict[GlobalName, bool], object]:
     return machine.globals, machine.load()
 
 
-def _read_preamble(whole: memoryview) -> int:
+class PickledBytes:
+    """The bytes of a file by position, fetched as far as a pickle is read: only at its end it says where that is."""
+
+    def __init__(self, file: RangedFile) -> None:
+        self._file = file
+        self._there = 0
+
+    def __len__(self) -> int:
+        return self._file.size
+
+    @overload
+    def __getitem__(self, at: int) -> int: ...
+    @overload
+    def __getitem__(self, at: slice) -> memoryview: ...
+    def __getitem__(self, at: int | slice) -> int | memoryview:
+        start, end = (at, at + 1) if isinstance(at, int) else (at.start, min(at.stop, self._file.size))
+        if end > self._there:
+            if end > MAX_PICKLE_BYTES:
+                raise UnreadableCheckpoint(f"its pickles have more than {MAX_PICKLE_BYTES} bytes")
+            there = min(max(end, self._there + _AHEAD), self._file.size)
+            self._file.need(ByteRange(self._there, there - self._there))
+            self._there = there
+        return self._file.map[at] if isinstance(at, int) else memoryview(self._file.map)[start:end]
+
+
+def _read_preamble(whole: memoryview | PickledBytes) -> int:
     """Check magic number, protocol and byte order, and return where the object's pickle starts."""
     position = 0
     values: list[object] = []
@@ -102,17 +131,27 @@ def _place_storages(
             raise UnreadableCheckpoint(
                 f"it lists a storage '{shown(key)}' that no tensor uses", advice="The file is damaged"
             )
-        count = _COUNT.unpack(file.read(position, _COUNT.size))[0]
-        size = storage.numel * ITEM_SIZES[storage.dtype]
-        if count != storage.numel or position + _COUNT.size + size > file.size:
-            raise UnreadableCheckpoint(
-                f"storage '{key}' claims {storage.numel} elements, its block {count}, and the file ends after "
-                f"{file.size - position} bytes",
-                advice=COPY_AGAIN,
-            )
-        spans[key] = ByteRange(position + _COUNT.size, size)
-        position += _COUNT.size + size
+        span = ByteRange(position + _COUNT.size, storage.numel * ITEM_SIZES[storage.dtype])
+        check = partial(_check_block, file, storage, span)
+        if isinstance(file, RangedFile) and span.end <= file.size:
+            file.guard(span, ByteRange(position, _COUNT.size), check)
+        else:
+            check()
+        spans[key] = span
+        position = span.end
     return spans
+
+
+def _check_block(file: MappedFile, storage: Storage, span: ByteRange) -> None:
+    """Hold what the pickle says of a storage against the number in front of its elements, and the file."""
+    position = span.start - _COUNT.size
+    count = _COUNT.unpack(file.read(position, _COUNT.size))[0]
+    if count != storage.numel or span.end > file.size:
+        raise UnreadableCheckpoint(
+            f"storage '{storage.key}' claims {storage.numel} elements, its block {count}, and the file ends after "
+            f"{file.size - position} bytes",
+            advice=COPY_AGAIN,
+        )
 
 
 def _no_storage(pid: object) -> object:

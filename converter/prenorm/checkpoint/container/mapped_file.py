@@ -5,7 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from prenorm.errors import COPY_AGAIN, UnreadableCheckpoint, UsageProblem
 from prenorm.files import or_nearest
 
 CHUNK_BYTES = 8 << 20
+Tick = Callable[[int], None]
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,10 @@ class ByteRange:
 
 
 class MappedFile:
-    """A file of the user's, mapped copy-on-write: tensors may view it, nothing can change it on disk."""
+    """A file of the user's, mapped copy-on-write: tensors may view it, nothing can change it on disk.
+
+    `need`, `fetch` and `distrust` do nothing here: they are for a file whose bytes come from somewhere else (`RangedFile`).
+    """
 
     def __init__(self, path: str | Path) -> None:
         """Map the file.
@@ -66,6 +70,29 @@ class MappedFile:
                 f"cannot be read ({error.strerror})", subject=path, advice="Check its permissions"
             ) from error
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of the file's bytes are there, so that its checksum can be computed."""
+        return True
+
+    def need(self, span: ByteRange) -> None:
+        """Have bytes there, before the mapping is looked at.
+
+        Args:
+            span: the bytes.
+        """
+
+    def fetch(self, spans: Iterable[ByteRange], tick: Tick | None = None) -> None:
+        """Have bytes there that will be needed, in as few steps as can be.
+
+        Args:
+            spans: the bytes, in any order.
+            tick: receives the number of bytes that arrive.
+        """
+
+    def distrust(self) -> None:
+        """Keep nothing of the file for a later run: it turned out to be damaged."""
+
     def read(self, start: int, size: int) -> bytes:
         """Copy some bytes; for headers, not for weights.
 
@@ -85,6 +112,7 @@ class MappedFile:
                 subject=self.name,
                 advice=COPY_AGAIN,
             )
+        self.need(ByteRange(start, size))
         return self.map[start : start + size]
 
     def view(self, span: ByteRange) -> memoryview:
@@ -96,6 +124,7 @@ class MappedFile:
         Returns:
             A view of the mapping.
         """
+        self.need(span)
         return memoryview(self.map)[span.start : span.end]
 
     def chunks(self, span: ByteRange) -> Iterator[memoryview]:

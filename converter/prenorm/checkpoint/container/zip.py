@@ -11,17 +11,24 @@ import re
 import struct
 import zlib
 from dataclasses import dataclass
+from functools import partial
 
 from prenorm.checkpoint.container.mapped_file import ByteRange, MappedFile
+from prenorm.checkpoint.container.ranged_file import RangedFile
 from prenorm.checkpoint.container.zip_directory import CENTRAL, UNSET32, Directory, broken, find_directory, unpack
 from prenorm.checkpoint.limits import MAX_RECORD_NAME_BYTES
 from prenorm.errors import GIVE_SAVED, UnreadableCheckpoint
+from prenorm.options.spoken import spoken
 
 _LOCAL = struct.Struct("<4s5H3I2H")
 _ENCRYPTED = 0x1 | 0x40 | 0x2000
 _SIZES_BEHIND = 0x8  # the local header leaves CRC and sizes 0; torch writes it so
 _MAX_DESCRIPTOR = 24  # CRC and sizes once more, behind the bytes
 _ZIP64_EXTRA = 0x0001
+_DESCRIPTORS = (16, 24, 0)  # bytes of a descriptor: with sizes of 32 bits, of 64, and none
+_ALIGNMENT = 64  # of a record's bytes (PyTorchStreamWriter's kFieldAlignment); sizes of descriptors differ by less
+_MAX_EXTRA = 0xFFFF
+_TAIL = 192 << 10  # that is fetched at once of a file on the Hub: a directory takes some 90 bytes for each record
 # What torch calls a record: `archive/data.pkl`, `archive/data/0`, `archive/.data/serialization_id`. The archive's name is
 # the file's, so it can hold any letter. Nothing is ever unpacked under such a name; but a name with a path in it, or with
 # what a terminal acts on, is no checkpoint's.
@@ -38,6 +45,17 @@ class Record:
     crc32: int
 
 
+@dataclass(frozen=True)
+class Entry:
+    """What the directory says of one stored member."""
+
+    name: str
+    raw_name: bytes
+    header: int
+    size: int
+    crc32: int
+
+
 class ZipArchive:
     """The records of one zip checkpoint, by their name without the leading folder (`data.pkl`, `data/0`, ...)."""
 
@@ -51,9 +69,16 @@ class ZipArchive:
             UnreadableCheckpoint: if the file is truncated, damaged, or not what `torch.save` writes.
         """
         self.file = file
+        file.fetch([ByteRange(max(file.size - _TAIL, 0), min(file.size, _TAIL))])
         directory = find_directory(file)
-        records = _read_records(file, directory)
+        entries = _read_entries(file, directory)
+        if isinstance(file, RangedFile):
+            records = _expected(file, directory, entries)
+        else:
+            records = [_located(file, directory, entry) for entry in entries]
         _refuse_overlaps_and_gaps(file, directory, records)
+        if isinstance(file, RangedFile):
+            _guard(file, directory, entries, records)
         self.records = _strip_folder(file, records)
 
     def __getitem__(self, name: str) -> Record:
@@ -80,6 +105,7 @@ def check_crc(file: MappedFile, record: Record) -> None:
     for chunk in file.chunks(record.data):
         crc = zlib.crc32(chunk, crc)
     if crc != record.crc32:
+        file.distrust()
         raise UnreadableCheckpoint(
             f"record '{record.name}' is damaged: its CRC-32 is {crc:08x}, the archive says {record.crc32:08x}",
             subject=file.name,
@@ -95,11 +121,11 @@ def _no_record(file: MappedFile, name: str) -> UnreadableCheckpoint:
     )
 
 
-def _read_records(file: MappedFile, directory: Directory) -> list[Record]:
+def _read_entries(file: MappedFile, directory: Directory) -> list[Entry]:
     raw = file.read(directory.start, directory.size)
     if b"data.pkl" not in raw:
         raise _no_record(file, "data.pkl")
-    records: list[Record] = []
+    entries: list[Entry] = []
     at = 0
     for _ in range(directory.entries):
         if at + CENTRAL.size > len(raw):
@@ -114,16 +140,14 @@ def _read_records(file: MappedFile, directory: Directory) -> list[Record]:
             raise broken(file, f"a zip record has a name of {name_len} bytes")
         name = raw[body : body + name_len]
         extra = raw[body + name_len : body + name_len + extra_len]
-        records.append(_check_record(file, directory, name, fields, extra))
+        entries.append(_check_entry(file, name, fields, extra))
     if at != len(raw):
         raise broken(file, f"the zip directory holds more than the {directory.entries} records it claims")
-    return records
+    return entries
 
 
-def _check_record(
-    file: MappedFile, directory: Directory, raw_name: bytes, fields: tuple[int, ...], extra: bytes
-) -> Record:
-    """Turn one directory entry into a `Record`, or say why it is none that torch would have written."""
+def _check_entry(file: MappedFile, raw_name: bytes, fields: tuple[int, ...], extra: bytes) -> Entry:
+    """Read one directory entry, or say why it is none that torch would have written."""
     name = raw_name.decode("utf-8", "replace")
     flags, method, crc32, packed, size = fields[3], fields[4], fields[7], fields[8], fields[9]
     size, packed, offset = _widen(file, name, extra, size, packed, fields[16])
@@ -137,6 +161,12 @@ def _check_record(
             subject=file.name,
             advice="Unpack the archive and give the checkpoint inside it",
         )
+    return Entry(name, raw_name, offset, size, crc32)
+
+
+def _located(file: MappedFile, directory: Directory, entry: Entry) -> Record:
+    """Read the header in front of a record, which says where its bytes begin, and hold it against the directory."""
+    name, offset, size = entry.name, entry.header, entry.size
     _, local_flags, local_method, _, _, *local, name_len, extra_len = unpack(
         _LOCAL, file, offset, b"PK\x03\x04", f"header of record '{name}'"
     )
@@ -148,13 +178,66 @@ def _check_record(
     if (
         local_method != 0
         or local_flags & _ENCRYPTED
-        or name_len != len(raw_name)
-        or file.read(offset + _LOCAL.size, name_len) != raw_name
-        or local[0] not in (crc32, unknown)
+        or name_len != len(entry.raw_name)
+        or file.read(offset + _LOCAL.size, name_len) != entry.raw_name
+        or local[0] not in (entry.crc32, unknown)
         or any(value not in (size, unknown, UNSET32) for value in local[1:])
     ):
         raise broken(file, f"the header of record '{name}' contradicts the directory")
-    return Record(name, offset, ByteRange(start, size), crc32)
+    return Record(name, offset, ByteRange(start, size), entry.crc32)
+
+
+def _expected(file: RangedFile, directory: Directory, entries: list[Entry]) -> list[Record]:
+    """Compute where the bytes of records begin, without reading the headers between them; those it cannot, it reads.
+
+    torch begins every record at a multiple of 64 bytes, and writes behind it a descriptor of a size that fits only one
+    such place before the next header.
+
+    Args:
+        file: the archive.
+        directory: where its directory is.
+        entries: what that says of the records.
+
+    Returns:
+        The records, whose headers nothing has been compared with.
+    """
+    ordered = sorted(entries, key=lambda entry: entry.header)
+    following = [*(entry.header for entry in ordered[1:]), directory.start]
+    starts = [_start(entry, end) for entry, end in zip(ordered, following, strict=True)]
+    unknown = [entry for entry, start in zip(ordered, starts, strict=True) if start is None]
+    file.fetch(ByteRange(entry.header, _LOCAL.size + len(entry.raw_name)) for entry in unknown)
+    return [
+        _located(file, directory, entry)
+        if start is None
+        else Record(entry.name, entry.header, ByteRange(start, entry.size), entry.crc32)
+        for entry, start in zip(ordered, starts, strict=True)
+    ]
+
+
+def _start(entry: Entry, end: int) -> int | None:
+    """Return where a record's bytes must begin, if the next header is at `end`; None if there is not one such place."""
+    earliest = entry.header + _LOCAL.size + len(entry.raw_name)
+    starts = [end - descriptor - entry.size for descriptor in _DESCRIPTORS]
+    fitting = [start for start in starts if start % _ALIGNMENT == 0 and earliest <= start <= earliest + _MAX_EXTRA]
+    return fitting[0] if len(fitting) == 1 else None
+
+
+def _guard(file: RangedFile, directory: Directory, entries: list[Entry], records: list[Record]) -> None:
+    """Have each record's header read before its bytes are used."""
+    by_header = {record.header: record for record in records}
+
+    def check(entry: Entry, record: Record) -> None:
+        if _located(file, directory, entry).data != record.data:
+            raise UnreadableCheckpoint(
+                f"record '{entry.name}' does not begin where torch lets records begin",
+                subject=file.name,
+                advice=f"Read the file as a whole: {spoken('whole')}",
+            )
+
+    for entry in entries:
+        record = by_header[entry.header]
+        preamble = ByteRange(record.header, record.data.start - record.header)
+        file.guard(record.data, preamble, partial(check, entry, record), entry.crc32)
 
 
 def _widen(file: MappedFile, name: str, extra: bytes, size: int, packed: int, offset: int) -> tuple[int, int, int]:

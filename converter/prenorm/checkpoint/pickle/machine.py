@@ -20,7 +20,7 @@ from prenorm.checkpoint.limits import (
     MAX_MARKS,
 )
 from prenorm.checkpoint.pickle.placeholders import GlobalName, Placeholder
-from prenorm.checkpoint.pickle.stream import PickleStream
+from prenorm.checkpoint.pickle.stream import Bytes, PickleStream
 from prenorm.checkpoint.tensors import LazyTensor, Storage
 
 _LARGEST_KEY = 1 << 60  # beyond, integers can be chosen to collide in a dictionary
@@ -39,7 +39,7 @@ class PickleMachine(PickleStream):
 
     def __init__(
         self,
-        data: memoryview,
+        data: Bytes,
         rebuild: Rebuild,
         persistent: Callable[[object], object],
         *,

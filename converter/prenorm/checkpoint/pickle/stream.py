@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import re
 import struct
+from typing import Protocol, overload
 
 from prenorm.checkpoint.limits import MAX_INTEGER_BYTES, MAX_LINE_BYTES, MAX_TEXT_BYTES
 from prenorm.errors import UnreadableCheckpoint
@@ -12,10 +13,20 @@ from prenorm.errors import UnreadableCheckpoint
 _TEXT_INTEGER = re.compile(rb"[+-]?[0-9]{1,150}L?")  # at most as large as a binary one
 
 
+class Bytes(Protocol):
+    """Bytes by position: a view of a file in memory, or of one that is fetched as it is read."""
+
+    def __len__(self) -> int: ...
+    @overload
+    def __getitem__(self, at: int, /) -> int: ...
+    @overload
+    def __getitem__(self, at: slice, /) -> memoryview: ...
+
+
 class PickleStream:
     """The bytes of one pickle, and how far they were read."""
 
-    def __init__(self, data: memoryview, position: int = 0) -> None:
+    def __init__(self, data: Bytes, position: int = 0) -> None:
         self.data = data
         self.position = position
         self._text = 0

@@ -69,7 +69,7 @@ def convert_run(options: ConvertRunOptions) -> RunReport:
         return run_report(seen.plan, seen.looks)
     _prepare_output(output, seen.plan)
     records = _convert(options, seen, output)
-    looks = {member.name: _after(seen.plan, member, output, records) for member in seen.plan.members}
+    looks = {**seen.looks, **{member.name: _after(seen.plan, member, output, records) for member in seen.left}}
     report = with_movements(run_report(seen.plan, looks), looks, output, options.listener)
     write_run_report(output, report)
     return report

@@ -23,6 +23,7 @@ from prenorm.commands.run.state import (
 )
 from prenorm.errors import PrenormError, UnreadableCheckpoint
 from prenorm.files import REPORT_FILE, pieces_of, sha256_of
+from prenorm.mapping.understood import TokenizerChoices
 from prenorm.progress import Progress
 
 if TYPE_CHECKING:
@@ -31,7 +32,9 @@ if TYPE_CHECKING:
 _CHANGED_ADVICE = "Let whoever writes it finish, and repeat the command"
 
 
-def convert_member(plan: RunPlan, member: Member, output: Path, progress: Progress) -> MemberRecord:
+def convert_member(
+    plan: RunPlan, member: Member, output: Path, progress: Progress, choices: TokenizerChoices | None = None
+) -> MemberRecord:
     """Convert a member, unless it is done already, and keep its record in the run's folder.
 
     Args:
@@ -39,6 +42,7 @@ def convert_member(plan: RunPlan, member: Member, output: Path, progress: Progre
         member: one of its members.
         output: the run's folder.
         progress: receives the stages of the conversion.
+        choices: the tokenizers of the members that this process has converted before.
 
     Returns:
         The record; of a failure, too, whatever it comes from.
@@ -48,7 +52,7 @@ def convert_member(plan: RunPlan, member: Member, output: Path, progress: Progre
         return before.record
     start = time.perf_counter()
     try:
-        record = _convert(plan, member, output, progress)
+        record = _convert(plan, member, output, progress, choices)
     except (PrenormError, OSError) as error:
         problem = _gone(plan, member) or (Problem.of(error) if isinstance(error, PrenormError) else of_system(error))
     except Exception as error:  # a fault of ours in one member stops no other
@@ -62,7 +66,9 @@ def convert_member(plan: RunPlan, member: Member, output: Path, progress: Progre
     return record
 
 
-def _convert(plan: RunPlan, member: Member, output: Path, progress: Progress) -> MemberRecord:
+def _convert(
+    plan: RunPlan, member: Member, output: Path, progress: Progress, choices: TokenizerChoices | None
+) -> MemberRecord:
     """Convert a member. Its record is written just before its folder is published."""
     start = time.perf_counter()
     records: list[MemberRecord] = []
@@ -78,7 +84,7 @@ def _convert(plan: RunPlan, member: Member, output: Path, progress: Progress) ->
         write_record(output, record)
         records.append(record)
 
-    convert_checkpoint(replace(conversion_options(plan, member, output), progress=warnings), keep)
+    convert_checkpoint(replace(conversion_options(plan, member, output), progress=warnings), keep, choices)
     return records[0]
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from prenorm.commands.run.plan import Member
 
-_PROCESS_BYTES = 600 << 20  # Python with torch, matplotlib and the probe's values
-_COPIES = 3  # of the weights: as they are on both sides, and what of them is widened
+_PROCESS_BYTES = 500 << 20  # Python with torch, matplotlib and the probe's values
+_COPIES = 2  # of the weights: as they are on both sides, and what of them is widened
 _CGROUP = Path("/sys/fs/cgroup")
 
 

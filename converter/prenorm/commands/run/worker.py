@@ -23,6 +23,7 @@ import msgspec
 from prenorm.commands.run.member import convert_member
 from prenorm.commands.run.plan import RunPlan, read_plan
 from prenorm.commands.run.state import MemberRecord
+from prenorm.mapping.understood import TokenizerChoices
 from prenorm.options.language import Language, speaking
 
 _GRACE = 10.0  # seconds that a conversion gets to clear up
@@ -121,8 +122,9 @@ def _work(plan: RunPlan, output: Path, progress: PipedProgress) -> None:
     names: queue.SimpleQueue[str | None] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(names,), daemon=True).start()
     progress.say(WorkerLine(ready=True))
+    choices: TokenizerChoices = {}
     while (name := names.get()) is not None:
-        progress.say(WorkerLine(record=convert_member(plan, plan.member(name), output, progress)))
+        progress.say(WorkerLine(record=convert_member(plan, plan.member(name), output, progress, choices)))
 
 
 def _import(threads: int) -> None:

@@ -65,7 +65,7 @@ def source_rows(plan: ConversionPlan, source: Mapping[str, object], names: Publi
 
 def _parts(facts: Mapping[str, object]) -> list[Mapping[str, Any]]:
     """Return the checkpoint's files."""
-    parts = facts.get("parts", [{"name": facts["file"], "bytes": facts["bytes"], "sha256": facts["sha256"]}])
+    parts = facts.get("parts", [{**facts, "name": facts["file"]}])
     assert isinstance(parts, list)
     return parts
 
@@ -74,16 +74,28 @@ def _files(facts: Mapping[str, object]) -> Rows:
     return [("File", Markup(f"{code(part['name'])}, {part['bytes']:,} bytes")) for part in _parts(facts)]
 
 
-def digests(facts: Mapping[str, object]) -> list[tuple[str, str]]:
-    """Return the checksums of the checkpoint's files, which are too long for a table.
+def digests(facts: Mapping[str, object]) -> list[str]:
+    """Write the checksums of the checkpoint's files, which are too long for a table.
 
     Args:
         facts: what the report says of the checkpoint.
 
     Returns:
-        Name and SHA-256 of each.
+        Markdown, for each file: its SHA-256, or how much of it was read and what is known of that.
     """
-    return [(part["name"], part["sha256"]) for part in _parts(facts)]
+    return [Markup(_digest(part)) for part in _parts(facts)]
+
+
+def _digest(part: Mapping[str, Any]) -> str:
+    name = code(part["name"])
+    if "sha256" in part:
+        return f"SHA-256 of {name}: {code(part['sha256'])}"
+    seen = part["seen"]
+    return (
+        f"Of {name} {seen['bytes']:,} of {part['bytes']:,} bytes were read from the Hub: what names its tensors, and the "
+        f"{seen['tensor_bytes']:,} bytes of the weights, whose SHA-256 is {code(seen['tensor_sha256'])}. The Hub announces "
+        f"{code(part['announced_sha256'])} as the SHA-256 of the whole file; that was not checked."
+    )
 
 
 def parameters(amount: int) -> str:

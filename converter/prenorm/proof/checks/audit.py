@@ -12,7 +12,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from prenorm.checkpoint.tensors import SourceTensor, is_same_place
+from prenorm.checkpoint.sameness import is_same_place
+from prenorm.checkpoint.tensors import SourceTensor
 from prenorm.folder.published import read_stored, stored_names
 from prenorm.reports.model import Audit, AuditRow
 from prenorm.rules.rows import Dropped, Row

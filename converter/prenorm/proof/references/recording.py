@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from prenorm.files import pieces_of, sha256_of
+from prenorm.files import sha256_of
 from prenorm.folder.files import row_pieces
+from prenorm.folder.source_sums import source_facts
 from prenorm.mapping.plan import ConversionPlan
 from prenorm.mapping.understood import Prepared
 from prenorm.options import TaskKind
@@ -41,7 +42,7 @@ def record_golden(prepared: Prepared, reference: ReferenceModel, tick: Callable[
         "source": {
             "file": prepared.checkpoint.file.name,
             "bytes": prepared.checkpoint.file.size,
-            "sha256": sha256_of(pieces_of(prepared.checkpoint.file.path)),
+            **source_facts(prepared.checkpoint, prepared.tensors.values()),
             "layout": plan.description.layout,
             "dtype": plan.description.dtype,
         },

@@ -19,7 +19,7 @@ from prenorm.source.arguments.foreign import NotPlain, members, single
 from prenorm.source.arguments.interpolation import MISSING, Interpolation, has_references, parse, taken_as
 from prenorm.source.arguments.located import MAX_DEPTH, LocatedValue, containers_above, node_state
 
-MAX_VALUES = 50_000  # a training run records some 400
+MAX_VALUES = 100_000  # a training run records some 400
 MAX_TEXT = 1 << 20  # characters that references may put together
 
 _NEVER_GIVEN = NotPlain("it was never given", is_given=False)
