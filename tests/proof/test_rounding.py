@@ -1,4 +1,4 @@
-"""Derived limits hold in float32, where rounding is known from float64, and are near it; a product by signs sees one digit."""
+"""Derived limits hold in float32, whose rounding float64 tells, and are near it; a product by signs sees one digit."""
 
 from __future__ import annotations
 
