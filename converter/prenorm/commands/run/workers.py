@@ -16,11 +16,13 @@ from pathlib import Path
 import msgspec
 
 import prenorm_model
+from prenorm.commands.run.member import change_of
 from prenorm.commands.run.plan import Member, Problem, RunPlan
 from prenorm.commands.run.resources import memory_of
 from prenorm.commands.run.state import MemberRecord, failure_of, write_record
 from prenorm.commands.run.worker import WorkerLine
 from prenorm.errors import PrenormError
+from prenorm.folder.staging import remove_leftovers
 from prenorm.options.language import Language, is_python
 from prenorm.options.spoken import spoken
 from prenorm.progress import Progress, RunProgress
@@ -189,7 +191,9 @@ class _Pool:
         del self._workers[worker.pipe]
         code = worker.process.wait()
         if worker.member is not None:
-            record = failure_of(self._plan, worker.member, _death(code, worker.member))
+            problem = change_of(self._plan, worker.member) or _death(code, worker.member)
+            record = failure_of(self._plan, worker.member, problem)
+            remove_leftovers(self._output / record.name)
             with contextlib.suppress(OSError):  # on a full disk: the command tells it all the same
                 write_record(self._output, record)
             self._end(worker, record)
