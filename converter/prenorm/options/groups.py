@@ -24,7 +24,7 @@ from prenorm.options.facts import (
     selected,
 )
 from prenorm.options.modes import Modes
-from prenorm.options.values import ACTIVATIONS, AUTO, COMPUTE_TYPES, REFERENCES, RUNTIMES, SHELLS, TASKS, WEIGHTS
+from prenorm.options.values import ACTIVATIONS, AUTO, COMPUTE_TYPES, REFERENCES, RUNTIMES, TASKS, WEIGHTS
 from prenorm.progress import Progress, Silent
 
 _CHECKPOINT = Option(
@@ -272,13 +272,6 @@ class ConvertAndPushOptions(PublicationOptions, ConvertOptions):
     def publication(self) -> PushOptions:
         """The options of the push."""
         return selected(PushOptions, {**vars(self), "folder": self.output})
-
-
-@dataclass(frozen=True)
-class CompletionOptions(OptionGroup):
-    """The options of `completion`, which the command line alone has."""
-
-    shell: str = field(metadata=required(Option("The shell that reads the script.", choices=SHELLS, positional=True)))
 
 
 CONVERT_MODES = Modes((ConvertOptions, ConvertAndPushOptions))

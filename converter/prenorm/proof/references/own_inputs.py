@@ -107,8 +107,8 @@ class OwnInputs(BuiltinReference):
             return
         for part in parts:
             weight, bias_name = names[part[0]]
-            given = {**flat, f"{part}.in": flat.get(f"{part}.in", normed)}
-            yield self._judge_map(part, given, self._matrix(weight), self._get(bias_name))
+            values = {**flat, f"{part}.in": flat.get(f"{part}.in", normed)}
+            yield self._judge_map(part, values, self._matrix(weight), self._get(bias_name))
 
     def _judge_map(self, part: str, flat: Mapping[str, Tensor], matrix: Tensor, bias: Tensor) -> Judged:
         """Return a linear map's output, and what it must be of its input, both multiplied with random signs."""
