@@ -6,7 +6,7 @@ smallest and largest value, where values may be looked at (inside a trace there 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from prenorm_model.config import RobertaPreLayerNormConfig
@@ -77,9 +77,7 @@ def check_ids(name: str, ids: ArrayFacts, limit: int, shape: Shape | None = None
 
 def _check_range(name: str, ids: ArrayFacts, limit: int, exception: str = "") -> None:
     """Check that all values go from 0 to `limit` - 1."""
-    if ids.smallest is None or ids.largest is None:
-        return
-    if ids.smallest < 0 or ids.largest >= limit:
+    if ids.smallest is not None and ids.largest is not None and (ids.smallest < 0 or ids.largest >= limit):
         wrong = ids.smallest if ids.smallest < 0 else ids.largest
         raise ValueError(f"{name} holds {wrong}; its values go from 0 to {limit - 1}{exception}")
 
@@ -215,11 +213,8 @@ def check_cache_position(positions: ArrayFacts, past: int, length: int) -> None:
         ValueError: naming the places that they must be.
     """
     ends = (positions.smallest, positions.largest)
-    if (
-        not is_shape(positions.shape, (length,))
-        or not positions.is_integer
-        or ends not in ((None, None), (past, past + length - 1))
-    ):
+    is_sound = is_shape(positions.shape, (length,)) and positions.is_integer
+    if not is_sound or ends not in ((None, None), (past, past + length - 1)):
         raise ValueError(
             f"cache_position is {positions.dtype} {list(positions.shape)} from {ends[0]} to {ends[1]}; with this cache and "
             f"these inputs it must be {past} to {past + length - 1}"
@@ -265,12 +260,13 @@ def check_head_mask(config: RobertaPreLayerNormConfig, head_mask: Shape) -> None
         raise ValueError(f"head_mask has shape {list(head_mask)}; it must be [{heads}] or [{layers}, {heads}]")
 
 
-def check_choices(name: str, inputs: Shape, *, has_features: bool) -> None:
+def check_choices(name: str, inputs: Shape, others: Mapping[str, Shape | None], *, has_features: bool) -> None:
     """Check that the inputs of multiple choice have a dimension of choices.
 
     Args:
         name: the argument's name.
         inputs: its shape.
+        others: the shapes of the arguments that have the same dimensions in front, by their names; None: not given.
         has_features: whether a last dimension holds the features of embeddings.
 
     Raises:
@@ -279,6 +275,9 @@ def check_choices(name: str, inputs: Shape, *, has_features: bool) -> None:
     sizes = ["batch", "choices", "length", *(["hidden"] if has_features else [])]
     if len(inputs) != len(sizes):
         raise ValueError(f"{name} has shape {list(inputs)}; it must be [{', '.join(sizes)}]")
+    for other, shape in others.items():
+        if shape is not None and not (len(shape) > 2 and is_shape(shape[:2], inputs[:2], (1, 1))):
+            raise ValueError(f"{other} has shape {list(shape)}; it must be [{inputs[0]}, {inputs[1]}, ...], as {name}")
 
 
 def check_two_labels(config: RobertaPreLayerNormConfig) -> None:

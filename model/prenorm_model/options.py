@@ -6,37 +6,68 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
-# What transformers' `from_pretrained` takes and this package does not do, with the reason or the way.
-UNSUPPORTED_LOADING: Mapping[str, str] = {
-    "adapter_kwargs": "adapters are peft's: load the model, then peft.PeftModel.from_pretrained(model, ...)",
-    "adapter_name": "adapters are peft's: load the model, then peft.PeftModel.from_pretrained(model, ...)",
-    "allow_all_kernels": "the model uses PyTorch's kernels",
-    "device_mesh": "shard the loaded model with torch.distributed",
-    "distributed_config": "shard the loaded model with torch.distributed",
+# What transformers' `from_pretrained` takes and this package does not do, with the reason or the way: in no framework, and in
+# one of them. What PyTorch's classes refuse by name, the others refuse too, for their own reasons.
+_IN_NONE: Mapping[str, str] = {
     "experts_implementation": "the model has no experts",
-    "from_flax": "only safetensors and PyTorch's files are read",
-    "from_tf": "only safetensors and PyTorch's files are read",
     "fusion_config": "the model has nothing to fuse",
-    "generation_config": "give it to generate",
-    "gguf_file": "only safetensors and PyTorch's files are read",
-    "kernel_config": "the model uses PyTorch's kernels",
-    "key_mapping": "rename the tensors, and pass them as state_dict",
     "load_in_4bit": "quantized weights are not computed with",
     "load_in_8bit": "quantized weights are not computed with",
-    "max_memory": "the model goes to one device: device_map='cuda:0'",
-    "offload_buffers": "the model goes to one device: device_map='cuda:0'",
-    "offload_folder": "the model goes to one device: device_map='cuda:0'",
-    "offload_state_dict": "the model goes to one device: device_map='cuda:0'",
     "proxies": "huggingface_hub takes proxies from the environment: HTTPS_PROXY",
     "quantization_config": "quantized weights are not computed with",
     "resume_download": "huggingface_hub always resumes",
     "tqdm_class": "nothing takes so long that its progress is shown",
-    "tp_plan": "shard the loaded model with torch.distributed",
-    "tp_size": "shard the loaded model with torch.distributed",
     "trust_remote_code": "no code is ever loaded from a repo",
     "use_auth_token": "its name is token",
-    "use_flash_attention_2": "PyTorch's fused attention is used where it can be",
-    "use_kernels": "the model uses PyTorch's kernels",
+}
+
+
+def _unsupported(
+    *, adapters: str, devices: str, files: str, generation: str, kernels: str, names: str, shards: str
+) -> Mapping[str, str]:
+    """Return what a framework's classes refuse: the reason for each group of options, and those that hold in all."""
+    groups = {
+        adapters: ("adapter_kwargs", "adapter_name"),
+        devices: ("max_memory", "offload_buffers", "offload_folder", "offload_state_dict"),
+        files: ("from_flax", "from_tf", "gguf_file"),
+        generation: ("generation_config",),
+        kernels: ("allow_all_kernels", "kernel_config", "use_flash_attention_2", "use_kernels"),
+        names: ("key_mapping",),
+        shards: ("device_mesh", "distributed_config", "tp_plan", "tp_size"),
+    }
+    return {**_IN_NONE, **{name: reason for reason, group in groups.items() for name in group}}
+
+
+UNSUPPORTED_LOADING = _unsupported(
+    adapters="adapters are peft's: load the model, then peft.PeftModel.from_pretrained(model, ...)",
+    devices="the model goes to one device: device_map='cuda:0'",
+    files="only safetensors and PyTorch's files are read",
+    generation="give it to generate",
+    kernels="the model uses PyTorch's kernels, its fused attention where it can be",
+    names="rename the tensors, and pass them as state_dict",
+    shards="shard the loaded model with torch.distributed",
+)
+UNSUPPORTED_FLAX_LOADING = _unsupported(
+    adapters="adapters are peft's, which wraps PyTorch's classes",
+    devices="parameters go to JAX's default device; jax.device_put(model.params, ...) moves them",
+    files="only safetensors and flax_model.msgpack are read, whichever is there",
+    generation="the Flax classes have no generate",
+    kernels="XLA compiles what the model computes",
+    names="rename the tensors in the file, or set model.params",
+    shards="shard the loaded parameters: jax.device_put(model.params, ...)",
+)
+UNSUPPORTED_KERAS_LOADING = {
+    **_unsupported(
+        adapters="adapters are peft's, which wraps PyTorch's classes",
+        devices="variables go to the device of Keras' backend; keras.device chooses it",
+        files="only safetensors and tf_model.h5 are read, whichever is there",
+        generation="the Keras classes have no generate",
+        kernels="the model is computed by Keras' backend",
+        names="rename the tensors in the file",
+        shards="a Keras model is on one device; the Flax classes, which load the same folder, can be sharded",
+    ),
+    "load_weight_prefix": "weights are found by their names in the state dict, with or without the prefix",
+    "tf_to_pt_weight_rename": "weights have the names of the state dict",
 }
 # What transformers takes and has no effect there any more; here it never had one.
 IGNORED_LOADING = frozenset({"low_cpu_mem_usage", "mirror"})

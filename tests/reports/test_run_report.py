@@ -54,6 +54,14 @@ def test_a_run_passes_if_every_member_is_done() -> None:
     assert repr(MIXED) == "<RunReport of checkpoints: 5 checkpoints: 3 done, 1 failed, 1 left>"
 
 
+def test_an_explanation_is_whole_sentences() -> None:
+    assert FAILED.explanation == "checkpoint_1_40.pt: it is truncated. Copy it again."
+    assert member(1, cause="a!", advice="pass --allow-nonfinite to convert:").explanation == (
+        "a! pass --allow-nonfinite to convert."
+    )
+    assert GOOD.members[0].explanation == ""
+
+
 def test_the_plots_show_what_the_checkpoints_record() -> None:
     training, validation = training_lines(MIXED)
     assert training.updates == (10, 20, 30, 50) and training.values == (5.9, 5.8, 5.7, 5.5)

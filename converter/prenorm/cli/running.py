@@ -214,8 +214,8 @@ def _print_report(report: RunReport) -> None:
     if len(chosen) < len(report.members):
         stdout.print(f"... {len(report.members) - len(chosen)} more")
     for member in report.failures[:_MOST_FAILURES]:
-        text = f"{member.cause}. {member.advice}" if member.advice else member.cause
-        stdout.print(f"[bold red]✗[/bold red] {escape(member.name)}: {escape(text)}", soft_wrap=True)
+        text = f"{member.name}: {member.explanation}"
+        stdout.print(f"[bold red]✗[/bold red] {escape(text)}", soft_wrap=True)
     if len(report.failures) > _MOST_FAILURES:
         stdout.print(f"... and {len(report.failures) - _MOST_FAILURES} more; --json has them all")
     stdout.print(escape(report.words), soft_wrap=True)

@@ -60,6 +60,12 @@ class RunMember(Struct, frozen=True, kw_only=True):
         """Whether its folder is there, and proven."""
         return self.state == "done"
 
+    @property
+    def explanation(self) -> str:
+        """Why it failed or is left, and what to do about it, in whole sentences; empty where nothing is to be said."""
+        texts = [text.rstrip(": ") for text in (self.cause, self.advice) if text]
+        return " ".join(text if text.endswith((".", "!", "?")) else f"{text}." for text in texts)
+
 
 class Movement(Struct, frozen=True, kw_only=True):
     """How far the weights moved from one member to the next.

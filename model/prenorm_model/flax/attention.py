@@ -12,7 +12,8 @@ from jax import numpy as jnp
 
 from prenorm_model.config import RobertaPreLayerNormConfig
 from prenorm_model.flax.cache import add_layer
-from prenorm_model.flax.context import FlaxCollected, FlaxContext, drop
+from prenorm_model.flax.context import FlaxCollected, FlaxContext
+from prenorm_model.flax.dropout import drop
 from prenorm_model.flax.linear import Making, linear, norm, table
 
 
@@ -39,7 +40,7 @@ class FlaxMultiHeadAttention(nnx.Module):
         self.query = linear(config.hidden_size, config.hidden_size, making)
         self.key = linear(config.hidden_size, config.hidden_size, making)
         self.value = linear(config.hidden_size, config.hidden_size, making)
-        self.dropout = nnx.Dropout(config.attention_probs_dropout_prob)
+        self.dropout = config.attention_probs_dropout_prob
         self.relative = "absolute" if is_cross else config.position_embedding_type
         if self.relative != "absolute":
             self.max_positions = config.max_position_embeddings
@@ -119,7 +120,7 @@ class FlaxProjection(nnx.Module):
 
     def __init__(self, inputs: int, outputs: int, dropout: float, making: Making) -> None:
         self.dense = linear(inputs, outputs, making)
-        self.dropout = nnx.Dropout(dropout)
+        self.dropout = dropout
 
     def __call__(self, x: Array, context: FlaxContext) -> Array:
         """Project the last dimension.

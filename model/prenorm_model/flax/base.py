@@ -72,9 +72,11 @@ class FlaxPretrainedModel(FlaxSavedModel):
         Raises:
             ValueError: naming the argument, its value and the limit, where values can be seen, that is, outside a trace.
         """
-        integers = (input_ids, attention_mask, token_type_ids, position_ids)
-        numbers = (head_mask, encoder_hidden_states, encoder_attention_mask)
-        arrays: list[Any] = [as_array(item, kind) for kind, items in (("i", integers), ("", numbers)) for item in items]
+        arguments = (
+            (input_ids, "ids"), (attention_mask, "mask"), (token_type_ids, "ids"), (position_ids, "ids"), (head_mask, ""),
+            (encoder_hidden_states, ""), (encoder_attention_mask, "mask"),
+        )  # fmt: skip
+        arrays: list[Any] = [as_array(item, kind) for item, kind in arguments]
         inputs = FlaxInputs(*arrays)
         run = FlaxRun(
             cache=as_cache(past_key_values),

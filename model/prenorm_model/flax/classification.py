@@ -9,7 +9,8 @@ from jax import numpy as jnp
 from prenorm_model.checks import check_choices, check_two_labels
 from prenorm_model.config import RobertaPreLayerNormConfig
 from prenorm_model.flax.base import FlaxPretrainedModel
-from prenorm_model.flax.context import drop
+from prenorm_model.flax.dropout import drop
+from prenorm_model.flax.facts import shape_of
 from prenorm_model.flax.inputs import FlaxInputs, FlaxRun
 from prenorm_model.flax.linear import Making, linear
 from prenorm_model.flax.modeling import FlaxRobertaPreLayerNormModule
@@ -33,7 +34,7 @@ class FlaxClassificationHead(nnx.Module):
 
     def __init__(self, config: RobertaPreLayerNormConfig, making: Making) -> None:
         self.dense = linear(config.hidden_size, config.hidden_size, making)
-        self.dropout = nnx.Dropout(config.head_dropout)
+        self.dropout = config.head_dropout
         self.out_proj = linear(config.hidden_size, config.label_count, making)
 
     def __call__(self, hidden: Array, keys: tuple[Array | None, Array | None]) -> Array:
@@ -108,7 +109,7 @@ class FlaxMultipleChoiceModule(FlaxClassifierModule):
 
     def __init__(self, config: RobertaPreLayerNormConfig, making: Making, *, gradient_checkpointing: bool) -> None:
         super().__init__(config, making, gradient_checkpointing=gradient_checkpointing)
-        self.dropout = nnx.Dropout(config.hidden_dropout_prob)
+        self.dropout = config.hidden_dropout_prob
         self.classifier = linear(config.hidden_size, 1, making)
 
     def __call__(self, inputs: FlaxInputs, run: FlaxRun) -> MultipleChoiceModelOutput[Array]:
@@ -122,7 +123,9 @@ class FlaxMultipleChoiceModule(FlaxClassifierModule):
             The output, with logits [batch, choices].
         """
         shape = inputs.input_ids.shape
-        check_choices("input_ids", tuple(shape), has_features=False)
+        names = ("attention_mask", "token_type_ids", "position_ids")
+        others = {name: shape_of(getattr(inputs, name)) for name in names}
+        check_choices("input_ids", tuple(shape), others, has_features=False)
 
         def flat(x: Array | None) -> Array | None:
             return None if x is None else x.reshape(-1, *x.shape[2:])
@@ -147,7 +150,7 @@ class FlaxTokenClassifierModule(FlaxClassifierModule):
 
     def __init__(self, config: RobertaPreLayerNormConfig, making: Making, *, gradient_checkpointing: bool) -> None:
         super().__init__(config, making, gradient_checkpointing=gradient_checkpointing)
-        self.dropout = nnx.Dropout(config.head_dropout)
+        self.dropout = config.head_dropout
         self.classifier = linear(config.hidden_size, config.label_count, making)
 
     def __call__(self, inputs: FlaxInputs, run: FlaxRun) -> TokenClassifierOutput[Array]:

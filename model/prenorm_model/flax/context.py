@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import jax
-from flax import nnx
 from jax import Array
 
 from prenorm_model.flax.cache import FlaxCache
@@ -65,17 +64,3 @@ class FlaxCollected:
         self.keeps_weights = keeps_weights
         self.attentions: list[Array] = []
         self.cross_attentions: list[Array] = []
-
-
-def drop(dropout: nnx.Dropout, x: Array, key: Array | None) -> Array:
-    """Apply a dropout, whose key comes from outside, since a model that is traced has no state of its own.
-
-    Args:
-        dropout: its rate.
-        x: any shape.
-        key: where to draw from; None: there is no dropout.
-
-    Returns:
-        The same shape.
-    """
-    return x if key is None else dropout(x, deterministic=False, rngs=key)

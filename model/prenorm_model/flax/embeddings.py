@@ -7,7 +7,8 @@ from jax import Array, lax
 from jax import numpy as jnp
 
 from prenorm_model.config import RobertaPreLayerNormConfig
-from prenorm_model.flax.context import FlaxContext, drop
+from prenorm_model.flax.context import FlaxContext
+from prenorm_model.flax.dropout import drop
 from prenorm_model.flax.linear import Making, norm, table
 
 
@@ -41,7 +42,7 @@ class FlaxRobertaPreLayerNormEmbeddings(nnx.Module):
         self.token_type_embeddings = table(config.type_vocab_size, config.hidden_size, making)
         self.LayerNorm = norm(config, making) if config.normalizes_embeddings else None
         self.position_embeddings = table(config.max_position_embeddings, config.hidden_size, making)
-        self.dropout = nnx.Dropout(config.hidden_dropout_prob)
+        self.dropout = config.hidden_dropout_prob
 
     def __call__(
         self, input_ids: Array, position_ids: Array, token_type_ids: Array | None, context: FlaxContext

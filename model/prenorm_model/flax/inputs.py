@@ -122,7 +122,7 @@ def as_array(x: object, kind: str) -> Array | None:
 
     Args:
         x: the argument; None stays None.
-        kind: "i" for integers, which are computed with as int32; anything else keeps its type.
+        kind: "ids" for integers, which are computed with as int32, and "mask" for what may be integers; else the type stays.
 
     Returns:
         The array.
@@ -130,7 +130,10 @@ def as_array(x: object, kind: str) -> Array | None:
     if x is None:
         return None
     array = x if isinstance(x, Array) else np.asarray(x)
-    if kind == "i" and array.dtype != jnp.int32 and jnp.issubdtype(array.dtype, jnp.integer):
+    is_integer = jnp.issubdtype(array.dtype, jnp.integer)
+    if kind == "ids" and not is_integer:
+        return array  # type: ignore[return-value]  # which a check will refuse, naming the type that the caller knows
+    if kind in ("ids", "mask") and array.dtype != jnp.int32 and is_integer:
         facts = facts_of(array)
         limits = jnp.iinfo(jnp.int32)
         if facts.smallest is not None and not limits.min <= facts.smallest <= (facts.largest or 0) <= limits.max:

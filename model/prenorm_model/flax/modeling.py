@@ -154,9 +154,40 @@ class FlaxRobertaPreLayerNormModule(nnx.Module):
 
 
 class FlaxRobertaPreLayerNormModel(FlaxPretrainedModel):
-    """Embeddings, layers, final norm and pooler; with `config.is_decoder` a decoder."""
+    """Embeddings, layers, final norm; with `add_pooling_layer` a pooler. With `config.is_decoder` a decoder.
+
+    Attributes:
+        add_pooling_layer: whether there is a pooler.
+
+    Args:
+        config: the configuration.
+        input_shape: taken, as transformers does, and not needed: no shape of a parameter depends on it.
+        seed: of the fresh weights.
+        dtype: the type to compute in.
+        _do_init: whether to draw weights; without, `params` are to be passed with every call, and `init_weights` draws them.
+        gradient_checkpointing: whether a gradient computes each layer anew, instead of keeping what is in between.
+        add_pooling_layer: whether to add the pooler.
+
+    Raises:
+        TypeError: if the config is none of this model's.
+        ValueError: naming every field of the config that cannot work, or if the dtype is none that is computed in.
+    """
 
     base_prefix = ""
+
+    def __init__(
+        self,
+        config: RobertaPreLayerNormConfig,
+        input_shape: tuple[int, ...] = (1, 1),
+        seed: int = 0,
+        dtype: Any = jnp.float32,
+        _do_init: bool = True,
+        gradient_checkpointing: bool = False,
+        *,
+        add_pooling_layer: bool = True,
+    ) -> None:
+        self.add_pooling_layer = add_pooling_layer
+        super().__init__(config, input_shape, seed, dtype, _do_init, gradient_checkpointing)
 
     def make_module(self, making: Making, *, gradient_checkpointing: bool) -> FlaxRobertaPreLayerNormModule:
         """Return the NNX module.
@@ -168,4 +199,6 @@ class FlaxRobertaPreLayerNormModel(FlaxPretrainedModel):
         Returns:
             The module.
         """
-        return FlaxRobertaPreLayerNormModule(self.config, making, gradient_checkpointing=gradient_checkpointing)
+        return FlaxRobertaPreLayerNormModule(
+            self.config, making, add_pooling_layer=self.add_pooling_layer, gradient_checkpointing=gradient_checkpointing
+        )

@@ -24,6 +24,9 @@ class FlaxConfiguredModel:
         config: the configuration.
         dtype: the type that is computed in, whatever that of the parameters is.
         base_prefix: the name under which a model with a head holds the headless one; empty for that one itself.
+        config_class: the class of its configuration.
+        base_model_prefix: the name under which a model with a head holds the headless one.
+        main_input_name: the first argument of a call.
         gradient_checkpointing: whether a gradient computes each layer anew, instead of keeping what is in between.
         params_shape_tree: the shapes of the parameters.
 
@@ -41,6 +44,9 @@ class FlaxConfiguredModel:
     """
 
     base_prefix = BASE_PREFIX
+    config_class = RobertaPreLayerNormConfig
+    base_model_prefix = BASE_PREFIX
+    main_input_name = "input_ids"
 
     def __init__(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,7 +20,7 @@ from prenorm_model.hub import CommitOptions, HubOptions, Location, UploadOptions
 from prenorm_model.loading import config_to_load
 from prenorm_model.options import (
     IGNORED_LOADING,
-    UNSUPPORTED_LOADING,
+    UNSUPPORTED_FLAX_LOADING,
     refuse_unknown,
     refuse_unsupported,
 )
@@ -75,7 +76,7 @@ class FlaxSavedModel(FlaxConfiguredModel):
             _do_init: whether the model keeps the parameters; else they are returned beside it.
             output_loading_info: return what did not come from the files, and what was left out, too.
             ignore_unexpected_keys: leave out stored weights that the model has no use for, instead of refusing.
-            **changes: fields of the config to change (`num_labels=3`).
+            **changes: fields of the config to change (`num_labels=3`), and arguments of the class (`add_pooling_layer`).
 
         Returns:
             The model; without `_do_init` it and its parameters; with `output_loading_info` also the `LoadingInfo`. A head
@@ -88,18 +89,20 @@ class FlaxSavedModel(FlaxConfiguredModel):
             FileNotFoundError: if there is no config.json or no weights.
         """
         call = f"{cls.__name__}.from_pretrained"
-        no_fields = {*_NEEDLESS, *UNSUPPORTED_LOADING}
+        constructor = inspect.signature(cls).parameters.keys() - {"config"}
+        no_fields = {*constructor, *_NEEDLESS, *UNSUPPORTED_FLAX_LOADING}
         refuse_unknown(call, changes, {*no_fields, *RobertaPreLayerNormConfig.settable_names()})
-        refuse_unsupported(call, changes, UNSUPPORTED_LOADING)
+        refuse_unsupported(call, changes, UNSUPPORTED_FLAX_LOADING)
         hub = HubOptions(
             cache_dir=cache_dir, force_download=force_download, local_files_only=local_files_only, token=token,
             revision=revision, subfolder=subfolder,
         )  # fmt: skip
         location = Location(pretrained_model_name_or_path, **hub)
         fields = {name: value for name, value in changes.items() if name not in no_fields}
+        arguments = {name: value for name, value in changes.items() if name in constructor}
         model = cls(
             config_to_load(location, config, hub, fields), dtype=dtype, _do_init=False,
-            gradient_checkpointing=gradient_checkpointing,
+            gradient_checkpointing=gradient_checkpointing, **arguments,
         )  # fmt: skip
         params, info = load(
             model, location, seed=seed, ignore_mismatched_sizes=ignore_mismatched_sizes,

@@ -31,6 +31,32 @@ class PretrainedModel(SavedModel):
     _default_save_signature = None
     # It would also rewrite what a `tf.function` calls, unless that bears this mark. There is nothing to rewrite here.
     autograph_info__: ClassVar[dict[str, Any]] = {}
+    _real_tokens: int | None = None
+
+    @property
+    def real_tokens(self) -> int | None:
+        """How many ones an attention mask has, at most, in the graphs that are made from now on; None: nobody says.
+
+        An encoder's graph then computes so many tokens, and attention alone sees pads: outputs at masked positions are zero.
+        Of a mask with more ones all outputs are NaN. At once, the mask itself says it.
+        """
+        base: PretrainedModel = getattr(self, self.base_prefix) if self.base_prefix else self
+        return base._real_tokens
+
+    @real_tokens.setter
+    def real_tokens(self, tokens: int | None) -> None:
+        """Set the number, for the headless model inside.
+
+        Args:
+            tokens: the number; None: nobody says.
+
+        Raises:
+            ValueError: if it is not above 0.
+        """
+        if tokens is not None and tokens < 1:
+            raise ValueError(f"real_tokens is {tokens}; it must be at least 1")
+        base: PretrainedModel = getattr(self, self.base_prefix) if self.base_prefix else self
+        base._real_tokens = tokens
 
     def __call__(self, *args: Any, **named: Any) -> Any:
         """Compute the model: see `call` for the arguments.

@@ -10,7 +10,7 @@ from keras import ops
 from prenorm_model.checks import IGNORED, check_choices, check_two_labels
 from prenorm_model.config import RobertaPreLayerNormConfig
 from prenorm_model.keras.base import PretrainedModel
-from prenorm_model.keras.facts import Tensor
+from prenorm_model.keras.facts import Tensor, shape_of
 from prenorm_model.keras.inputs import documented
 from prenorm_model.keras.linear import Block, Linear
 from prenorm_model.keras.losses import choice_loss, sequence_loss, span_loss, token_loss
@@ -178,7 +178,9 @@ class TFRobertaPreLayerNormForMultipleChoice(PretrainedModel):
         """
         name, inputs = ("input_ids", input_ids) if inputs_embeds is None else ("inputs_embeds", inputs_embeds)
         if inputs is not None:
-            check_choices(name, tuple(inputs.shape), has_features=inputs_embeds is not None)
+            others = {"attention_mask": attention_mask, "token_type_ids": token_type_ids, "position_ids": position_ids}
+            shapes = {other: shape_of(item) for other, item in others.items()}
+            check_choices(name, tuple(inputs.shape), shapes, has_features=inputs_embeds is not None)
 
         def flat(x: Tensor | None) -> Tensor | None:
             return None if x is None else ops.reshape(x, (-1, *ops.shape(x)[2:]))

@@ -61,7 +61,7 @@ class LMHead(Block):
         batch, length = ops.shape(features)[:2]
         x = ops.reshape(features, (-1, features.shape[-1]))
         x = self.layer_norm(gelu(self.dense(x)))
-        scores = self.decoder(x) if words is None else ops.matmul(x, ops.transpose(ops.cast(words, x.dtype)))
+        scores = self.decoder(x) if words is None else ops.einsum("th,vh->tv", x, ops.cast(words, x.dtype))
         return ops.reshape(scores + self.bias, (batch, length, self.rows))
 
 

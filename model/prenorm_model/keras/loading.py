@@ -58,6 +58,7 @@ def load(
     arguments: tuple[Sequence[Any], Mapping[str, Any]],
     *,
     variant: str | None,
+    use_safetensors: bool | None,
     ignore_mismatched_sizes: bool,
     ignore_unexpected_keys: bool,
 ) -> tuple[ModelT, LoadingInfo]:
@@ -69,6 +70,7 @@ def load(
         config: the model's configuration.
         arguments: the arguments of the class after the config, by place and by name.
         variant: a part of the weight files' names; None: none.
+        use_safetensors: whether to read safetensors, or TensorFlow's own file; None: safetensors where there are some.
         ignore_mismatched_sizes: initialize weights anew whose shape is not the stored one, instead of refusing.
         ignore_unexpected_keys: leave out stored weights that the model has no use for, instead of refusing.
 
@@ -80,7 +82,7 @@ def load(
         FileNotFoundError: if there are no weights.
         RuntimeError: if this Keras initializes variables in another way, and the model would not have the weights.
     """
-    stored = _open(location, variant)
+    stored = _open(location, variant, use_safetensors)
     origins = {to_module(origin, config.model_type): origin for origin in stored}
     shapes = stored.shapes
     # In this scope Keras makes variables without values. At its end it asks each one's initializer for them.
@@ -117,10 +119,11 @@ def weights_of(model: ConfiguredModel) -> ExpectedWeights:
     )  # fmt: skip
 
 
-def _open(location: Location, variant: str | None) -> StoredWeights | H5Weights:
-    """Return the stored weights: of safetensors where there are some, else of TensorFlow's own file."""
-    if paths := weight_files(location, variant=variant):
+def _open(location: Location, variant: str | None, use_safetensors: bool | None) -> StoredWeights | H5Weights:
+    """Return the stored weights: of what is asked for, else of safetensors where there are some, else of tf_model.h5."""
+    if use_safetensors is not False and (paths := weight_files(location, variant=variant)):
         return StoredWeights(paths)
-    if paths := weight_files(location, H5_FILE, H5_INDEX, variant=variant):
+    if use_safetensors is not True and (paths := weight_files(location, H5_FILE, H5_INDEX, variant=variant)):
         return H5Weights(paths)
-    raise location.missing(variant_name(WEIGHTS_FILE, variant), variant_name(H5_FILE, variant))
+    asked = {True: (WEIGHTS_FILE,), False: (H5_FILE,), None: (WEIGHTS_FILE, H5_FILE)}[use_safetensors]
+    raise location.missing(*(variant_name(name, variant) for name in asked))

@@ -35,8 +35,11 @@ def _cross_entropy(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     logits = _widen(logits)
     counted = ops.not_equal(labels, IGNORED)
     target = ops.where(counted, labels, ops.zeros_like(labels))
-    scored = ops.take_along_axis(ops.log_softmax(logits, axis=-1), target[..., None], axis=-1)[..., 0]
-    return ops.where(counted, -scored, ops.zeros_like(scored)), ops.cast(counted, logits.dtype)
+    if keras.backend.backend() == "tensorflow":  # the other backends would make a row of each label
+        costs = ops.sparse_categorical_crossentropy(target, logits, from_logits=True)
+    else:
+        costs = -ops.take_along_axis(ops.log_softmax(logits, axis=-1), target[..., None], axis=-1)[..., 0]
+    return ops.where(counted, costs, ops.zeros_like(costs)), ops.cast(counted, logits.dtype)
 
 
 def _mean_over_counted(costs: Tensor, counted: Tensor) -> Tensor:

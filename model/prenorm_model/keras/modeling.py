@@ -187,7 +187,9 @@ class TFRobertaPreLayerNormModel(PretrainedModel):
             mask = causal_mask(inputs.attention_mask, length, past)
         else:
             skips = not every_position and self._may_skip(inputs, collected.keeps_weights)
-            packing = plan_packing(inputs.attention_mask, batch, length, self.min_pads if skips else None)
+            packing = plan_packing(
+                inputs.attention_mask, batch, length, self.min_pads if skips else None, self.real_tokens
+            )
             mask = encoder_mask(inputs.attention_mask)
         return Context(
             packing,

@@ -42,6 +42,9 @@ class ConfiguredModel(keras.Model):
     Attributes:
         config: the configuration.
         base_prefix: the name under which a model with a head holds the headless one; empty for that one itself.
+        config_class: the class of its configuration.
+        base_model_prefix: the name under which a model with a head holds the headless one.
+        main_input_name: the first argument of a call.
 
     Args:
         config: the configuration.
@@ -50,6 +53,9 @@ class ConfiguredModel(keras.Model):
     """
 
     base_prefix = BASE_PREFIX
+    config_class = RobertaPreLayerNormConfig
+    base_model_prefix = BASE_PREFIX
+    main_input_name = "input_ids"
 
     def __init__(self, config: RobertaPreLayerNormConfig, *, dtype: Any = None, name: str | None = None) -> None:
         # Casting is left to the parts: labels that are numbers would be rounded with the rest.

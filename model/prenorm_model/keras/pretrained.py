@@ -17,7 +17,7 @@ from prenorm_model.keras.training import TrainableModel
 from prenorm_model.loading import config_to_load
 from prenorm_model.options import (
     IGNORED_LOADING,
-    UNSUPPORTED_LOADING,
+    UNSUPPORTED_KERAS_LOADING,
     refuse_unknown,
     refuse_unsupported,
 )
@@ -52,6 +52,7 @@ class SavedModel(TrainableModel):
         local_files_only: bool = False,
         token: str | bool | None = None,
         revision: str | None = "main",
+        use_safetensors: bool | None = None,
         subfolder: str = "",
         variant: str | None = None,
         dtype: Any = None,
@@ -72,6 +73,7 @@ class SavedModel(TrainableModel):
             local_files_only: take files from the cache, and never ask the Hub.
             token: the Hub's token of the user; True: the one that is logged in; False: none.
             revision: branch, tag or commit of the repo.
+            use_safetensors: whether to read safetensors, or `tf_model.h5`; default: safetensors where there are some.
             subfolder: the folder in the folder or repo that the files lie in.
             variant: the part of the weight files' names that tells them from others, as in `model.fp16.safetensors`.
             dtype: Keras' dtype policy, or its name, such as "mixed_bfloat16"; None: the global one.
@@ -92,9 +94,9 @@ class SavedModel(TrainableModel):
         """
         call = f"{cls.__name__}.from_pretrained"
         constructor = inspect.signature(cls.__init__).parameters.keys() - {"self", "config"}
-        no_fields = {*constructor, *_NEEDLESS, *UNSUPPORTED_LOADING}
+        no_fields = {*constructor, *_NEEDLESS, *UNSUPPORTED_KERAS_LOADING}
         refuse_unknown(call, changes, {*no_fields, *RobertaPreLayerNormConfig.settable_names()})
-        refuse_unsupported(call, changes, UNSUPPORTED_LOADING)
+        refuse_unsupported(call, changes, UNSUPPORTED_KERAS_LOADING)
         hub = HubOptions(
             cache_dir=cache_dir, force_download=force_download, local_files_only=local_files_only, token=token,
             revision=revision, subfolder=subfolder,
@@ -104,7 +106,7 @@ class SavedModel(TrainableModel):
         arguments = {key: value for key, value in changes.items() if key in constructor}
         model, info = load(
             cls, location, config_to_load(location, config, hub, fields),
-            (model_args, {**arguments, "dtype": dtype, "name": name}), variant=variant,
+            (model_args, {**arguments, "dtype": dtype, "name": name}), variant=variant, use_safetensors=use_safetensors,
             ignore_mismatched_sizes=ignore_mismatched_sizes, ignore_unexpected_keys=ignore_unexpected_keys,
         )  # fmt: skip
         return (model, info) if output_loading_info else model
@@ -112,18 +114,24 @@ class SavedModel(TrainableModel):
     def save_pretrained(
         self,
         save_directory: str | Path,
+        saved_model: bool = False,
+        version: int = 1,
         push_to_hub: bool = False,
+        signatures: Any = None,
         max_shard_size: int | str = "5GB",
         *,
         safe_serialization: bool = True,
         variant: str | None = None,
         **options: Unpack[UploadOptions],
     ) -> None:
-        """Write config.json and safetensors, which all three frameworks read.
+        """Write config.json and safetensors, which all three frameworks read. The order is that of transformers.
 
         Args:
             save_directory: where to write; made if it does not exist.
-            push_to_hub: commit the files to the Hub too.
+            saved_model: whether to write a graph for inference too, as `export` does, into `saved_model`.
+            version: the name of the graph's folder in there.
+            push_to_hub: commit the files to the Hub too, without a graph.
+            signatures: the graph's inputs, as `export` takes them as `input_signature`.
             max_shard_size: above it, the weights are cut into files of at most that size, with an index.
             safe_serialization: write safetensors; else `tf_model.h5`, for transformers 4's TensorFlow models.
             variant: a part of the weight files' names, as in `model.fp16.safetensors`.
@@ -131,11 +139,17 @@ class SavedModel(TrainableModel):
 
         Raises:
             TypeError: naming all unknown arguments at once.
-            ValueError: if what would be written could not be loaded again; then nothing is written.
+            ValueError: if what would be written could not be loaded again, then nothing is written; or naming arguments that
+                need another one.
         """
-        check_push(f"{type(self).__name__}.save_pretrained", push_to_hub, options)
+        call = f"{type(self).__name__}.save_pretrained"
+        if signatures is not None and not saved_model:
+            raise ValueError(f"{call} takes signatures with saved_model=True only")
+        check_push(call, push_to_hub, options)
         folder = Path(save_directory)
         names = save(self, folder, max_shard_size, variant, safe_serialization=safe_serialization)
+        if saved_model:
+            self.export(folder / "saved_model" / str(version), input_signature=signatures)
         if push_to_hub:
             upload(folder, names, [*weight_patterns(variant), H5_FILE], **options)
 

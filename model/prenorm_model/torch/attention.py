@@ -123,7 +123,7 @@ class MultiHeadAttention(nn.Module):
             scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
         weights: Tensor = self.dropout(scores.softmax(dim=-1))
         if head_mask is not None:
-            weights = weights * head_mask
+            weights = weights * head_mask.to(weights.dtype)
         return weights @ value, weights
 
     def _relative_terms(self, query: Tensor, key: Tensor) -> Iterator[Tensor]:

@@ -16,6 +16,7 @@ from prenorm_model.outputs import (
     TokenClassifierOutput,
 )
 from prenorm_model.torch.base import PretrainedModel
+from prenorm_model.torch.facts import shape_of
 from prenorm_model.torch.inputs import ModelOptions
 from prenorm_model.torch.losses import choice_loss, sequence_loss, span_loss, token_loss
 from prenorm_model.torch.masks import labels_reach_pads, pads_come_first
@@ -168,7 +169,9 @@ class RobertaPreLayerNormForMultipleChoice(_Classifier):
         """
         name, inputs = ("input_ids", input_ids) if inputs_embeds is None else ("inputs_embeds", inputs_embeds)
         if inputs is not None:
-            check_choices(name, tuple(inputs.shape), has_features=inputs_embeds is not None)
+            others = {"attention_mask": attention_mask, "token_type_ids": token_type_ids, "position_ids": position_ids}
+            shapes = {other: shape_of(item) for other, item in others.items()}
+            check_choices(name, tuple(inputs.shape), shapes, has_features=inputs_embeds is not None)
 
         def flat(x: Tensor | None) -> Tensor | None:
             return None if x is None else x.flatten(0, 1)

@@ -26,7 +26,7 @@ def token_loss(logits: Tensor, labels: Tensor, items: Tensor | int | None = None
 
     Args:
         logits: [batch, length, classes].
-        labels: [batch, length], int64.
+        labels: [batch, length], integers.
         items: divide the sum by this, and not by the number of those tokens.
 
     Returns:
@@ -36,7 +36,7 @@ def token_loss(logits: Tensor, labels: Tensor, items: Tensor | int | None = None
         ValueError: if the labels have another shape or type, or are no class.
     """
     _check_classes(labels, logits.shape[:2], logits.shape[2])
-    flat, target = logits.flatten(0, 1), labels.to(logits.device).flatten()
+    flat, target = logits.flatten(0, 1), labels.to(logits.device, torch.int64).flatten()
     if are_values_known():
         counted = target != IGNORED
         # A masked LM has a label at one token in seven: the softmax over the vocabulary of the others would be for nothing.
@@ -55,7 +55,7 @@ def next_token_loss(
 
     Args:
         logits: [batch, length, vocab].
-        labels: [batch, length], int64.
+        labels: [batch, length], integers.
         items: divide the sum by this, and not by the number of labels that are not -100.
         shifted: [batch, length], each position's own target, in place of `labels`.
 
@@ -76,7 +76,7 @@ def choice_loss(logits: Tensor, labels: Tensor) -> Tensor:
 
     Args:
         logits: [batch, choices].
-        labels: [batch], int64.
+        labels: [batch], integers.
 
     Returns:
         A scalar.
@@ -85,7 +85,7 @@ def choice_loss(logits: Tensor, labels: Tensor) -> Tensor:
         ValueError: if the labels have another shape or type, or are no choice.
     """
     _check_classes(labels, logits.shape[:1], logits.shape[1])
-    return functional.cross_entropy(_widen(logits), labels.to(logits.device))
+    return functional.cross_entropy(_widen(logits), labels.to(logits.device, torch.int64))
 
 
 def sequence_loss(logits: Tensor, labels: Tensor, config: RobertaPreLayerNormConfig) -> Tensor:
@@ -110,7 +110,7 @@ def sequence_loss(logits: Tensor, labels: Tensor, config: RobertaPreLayerNormCon
     if problem_type == "single_label_classification":
         flat = labels.flatten() if tuple(labels.shape) == (batch, 1) else labels
         _check_classes(flat, (batch,), count)
-        return functional.cross_entropy(logits, flat)
+        return functional.cross_entropy(logits, flat.to(torch.int64))
     if problem_type == "regression":
         shapes = ((batch,), (batch, 1)) if count == 1 else ((batch, count),)
         check_value_labels("labels", facts_of(labels), shapes, may_be_integers=True)
@@ -125,8 +125,8 @@ def span_loss(start_logits: Tensor, end_logits: Tensor, start: Tensor, end: Tens
     Args:
         start_logits: [batch, length].
         end_logits: [batch, length].
-        start: [batch] or [batch, 1], int64.
-        end: [batch] or [batch, 1], int64.
+        start: [batch] or [batch, 1], integers.
+        end: [batch] or [batch, 1], integers.
 
     Returns:
         A scalar.
@@ -138,7 +138,7 @@ def span_loss(start_logits: Tensor, end_logits: Tensor, start: Tensor, end: Tens
     losses = []
     for name, logits, positions in (("start_positions", start_logits, start), ("end_positions", end_logits, end)):
         check_span_labels(name, facts_of(positions), batch)
-        flat = positions.to(logits.device).reshape(batch)
+        flat = positions.to(logits.device, torch.int64).reshape(batch)
         inside = torch.where((flat >= 0) & (flat < length), flat, IGNORED)
         losses.append(functional.cross_entropy(_widen(logits), inside, ignore_index=IGNORED))
     return (losses[0] + losses[1]) / 2

@@ -14,11 +14,12 @@ import pytest
 
 import prenorm
 from helpers.commands import run_command
-from helpers.paths import BPE, MLM
+from helpers.paths import BPE, FIXTURES, MLM
 from helpers.runs import RUN, STEPS, at_updates, changed_checkpoint, copy_run, folders, run_here
 from prenorm.commands.run import member as conversion
 from prenorm.commands.run.plan import Member
 from prenorm.errors import UsageProblem
+from prenorm.files import pieces_of, sha256_of
 from prenorm.mapping import understood
 from prenorm.progress import Silent
 
@@ -53,9 +54,13 @@ def test_every_member_is_what_convert_makes_of_its_checkpoint(whole: Path, tmp_p
 
 
 def test_a_second_command_converts_nothing(whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = folders(whole)
-    report, converted = run_here(monkeypatch, RUN, whole)
+    before, written = folders(whole), (whole / "run_report.html").stat().st_mtime_ns
+    report, converted = run_here(monkeypatch, RUN, whole, drawn=True)
     assert report.passed and converted == [] and folders(whole) == before
+    assert (whole / "run_report.html").stat().st_mtime_ns == written  # nothing is drawn a second time
+    (whole / "run_report.md").unlink()
+    run_here(monkeypatch, RUN, whole, drawn=True)
+    assert (whole / "run_report.md").is_file()
     assert report.members[-1].aliases == ("checkpoint_best.pt", "checkpoint_last.pt")
     assert [member.updates for member in report.members] == [8, 16, 24, 32]
     assert json.loads((whole / "run_report.json").read_text()) == json.loads(json.dumps(report.to_dict()))
@@ -255,3 +260,24 @@ def test_the_command_line_shows_status(whole: Path) -> None:
     left = run_command("convert-run", RUN, whole, "--status", "--json")
     assert left.returncode == 1
     assert [member["cause"] for member in json.loads(left.stdout)["members"]] == ["--bpe-dir changed"] * 4
+
+
+@pytest.mark.parametrize("variant", ["fsdp-shards", "model-parallel-shards"])
+def test_a_checkpoint_in_several_files_is_one_member(
+    variant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Path(shutil.copytree(FIXTURES / "variants" / variant, tmp_path / "run"))
+    report, converted = run_here(monkeypatch, run, tmp_path / "out", no_tokenizer=True, bpe_dir=None)
+    assert report.passed and len(converted) == 1, report.members
+    parts = sorted(run.glob("*.pt"))
+    record = json.loads((tmp_path / "out" / "members" / f"{converted[0]}.json").read_text())
+    assert {file["name"]: file["sha256"] for file in record["files"]} == {
+        path.name: sha256_of(pieces_of(path)) for path in parts
+    }
+    assert len(parts) > 1
+    # One of them changed is another checkpoint.
+    os.utime(parts[-1], ns=(7, 7))
+    assert run_here(monkeypatch, run, tmp_path / "out", no_tokenizer=True, bpe_dir=None)[1] == []
+    parts[-1].unlink()
+    report, _ = run_here(monkeypatch, run, tmp_path / "out", no_tokenizer=True, bpe_dir=None)
+    assert [member.state for member in report.members if member.checkpoint == parts[0].name] == ["failed"]

@@ -52,6 +52,7 @@ FOLDERS: dict[str, tuple[Path, dict[str, Any]]] = {
     "classifier": (CLASSIFICATION, {"bpe_dir": BPE}),
     "classifier without tokenizer": (CLASSIFICATION, {}),
     "ranking": (VARIANTS / "dinkytrain-ranking" / "checkpoint.pt", {}),
+    "ranking with tokenizer": (VARIANTS / "dinkytrain-ranking" / "checkpoint.pt", {"bpe_dir": BPE}),
     "regression": (VARIANTS / "regression" / "checkpoint.pt", {}),
     "other pad id": (VARIANTS / "other-pad-id" / "checkpoint.pt", {}),
     "no embedding norm": (FIXTURES / "dinkytrain-no-embedding-norm" / "checkpoint.pt", {"bpe_dir": BPE}),
@@ -65,6 +66,14 @@ def made(name: str, tmp_path: Path) -> Path:
     return tmp_path / "out"
 
 
+def run(block: str, capsys: pytest.CaptureFixture[str]) -> str:
+    """What a block of the card prints, in the folder."""
+    assert max(len(line) for line in block.splitlines() if not line.endswith(" as Model,")) <= 52
+    capsys.readouterr()
+    exec(compile(block, "README.md", "exec"), {})
+    return capsys.readouterr().out
+
+
 @pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
 @pytest.mark.parametrize("name", FOLDERS)
 def test_every_block_of_code_runs_in_the_folder(
@@ -73,12 +82,29 @@ def test_every_block_of_code_runs_in_the_folder(
     folder = made(name, tmp_path)
     monkeypatch.chdir(folder)
     code = blocks(card_of(folder), "python")
-    assert len(code) == 2
-    for block in code:
-        assert max(len(line) for line in block.splitlines() if not line.endswith(" as Model,")) <= 52
-        capsys.readouterr()
-        exec(compile(block, "README.md", "exec"), {})
-        assert capsys.readouterr().out.strip()
+    assert [re.findall(r"(\w*)RobertaPreLayerNorm", block) for block in code] == [[], [""], ["TF"], ["Flax"]]
+    assert all(run(block, capsys).strip() for block in code[:2])
+
+
+# Each with other lines. Importing TensorFlow takes seconds, and compiling for JAX too.
+FRAMEWORK_FOLDERS = ("masked-lm", "encoder without tokenizer", "classifier", "ranking", "ranking with tokenizer")
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning", "ignore::DeprecationWarning")
+@pytest.mark.parametrize("name", FRAMEWORK_FOLDERS)
+def test_the_code_of_every_framework_prints_what_pytorch_prints(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = made(name, tmp_path)
+    monkeypatch.chdir(folder)
+    shown = [run(block, capsys) for block in blocks(card_of(folder), "python")[1:]]
+    if name == "masked-lm":
+        assert shown[1:] == [shown[0]] * 2 and shown[0].strip()
+        return
+    wanted, *others = ([float(word) for word in re.findall(r"-?\d+\.\d*(?:e[+-]\d+)?", text)] for text in shown)
+    assert wanted
+    for found in others:
+        assert found == pytest.approx(wanted, abs=2e-4)  # as many digits as PyTorch prints
 
 
 def test_the_code_runs_in_the_older_transformers(tmp_path: Path) -> None:
@@ -86,7 +112,7 @@ def test_the_code_runs_in_the_older_transformers(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         folder = made(name, tmp_path / name)
         script = tmp_path / name / "card.py"
-        script.write_text("\n".join(blocks(card_of(folder), "python")))
+        script.write_text("\n".join(blocks(card_of(folder), "python")[:2]))
         done = old_transformers().run(script, cwd=folder)
         assert done.returncode == 0, done.stderr
         assert done.stdout.strip()
@@ -99,7 +125,7 @@ def test_both_blocks_say_the_same(
     folder = made("masked-lm", tmp_path)
     monkeypatch.chdir(folder)
     outputs = []
-    for block in blocks(card_of(folder), "python"):
+    for block in blocks(card_of(folder), "python")[:2]:
         exec(compile(block, "README.md", "exec"), {})
         outputs.append(capsys.readouterr().out)
     guess = outputs[0].splitlines()[0].split(" ", 1)[1]
@@ -109,7 +135,7 @@ def test_both_blocks_say_the_same(
 def test_the_code_at_a_repo(tmp_path: Path) -> None:
     card = card_of(made("masked-lm", tmp_path))
     there = card.replace('model_id = "."  # or org/name on the Hub\n', 'model_id = "org/name"\n')
-    assert there.count('model_id = "org/name"\n') == card.count('model_id = "."') == 2
+    assert there.count('model_id = "org/name"\n') == card.count('model_id = "."') == 4
     assert 'model_id = "."' not in there
     there = there.replace("# out\n", "# name\n").replace(" .\n```", " \\\n    org/name\n```")
     there = there.replace("checkpoint.pt out \\\n", "checkpoint.pt known \\\n")

@@ -54,7 +54,9 @@ def convert_member(
     try:
         record = _convert(plan, member, output, progress, choices)
     except (PrenormError, OSError) as error:
-        problem = _gone(plan, member) or (Problem.of(error) if isinstance(error, PrenormError) else of_system(error))
+        problem = change_of(plan, member) or (
+            Problem.of(error) if isinstance(error, PrenormError) else of_system(error)
+        )
     except Exception as error:  # a fault of ours in one member stops no other
         problem = fault(error)
     else:
@@ -117,8 +119,16 @@ def check_unchanged(plan: RunPlan, member: Member) -> None:
             )
 
 
-def _gone(plan: RunPlan, member: Member) -> Problem | None:
-    """Return the problem of a checkpoint that changed meanwhile, from which any other error follows."""
+def change_of(plan: RunPlan, member: Member) -> Problem | None:
+    """Return the problem of a checkpoint that changed meanwhile, from which any other error follows.
+
+    Args:
+        plan: of the run.
+        member: one of its members.
+
+    Returns:
+        The problem; None if the checkpoint is as it was.
+    """
     try:
         check_unchanged(plan, member)
     except UnreadableCheckpoint as error:

@@ -7,16 +7,18 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-
-import torch
-from safetensors import safe_open
+from typing import TYPE_CHECKING
 
 from prenorm.commands.run.state import Look
 from prenorm.errors import PrenormError
-from prenorm.folder.published import StoredTensor, open_published
 from prenorm.mapping import EXTRA_ROW_BIAS
 from prenorm.progress import Progress
 from prenorm.reports.run_model import Movement
+
+if TYPE_CHECKING:
+    import torch
+
+    from prenorm.folder.published import StoredTensor
 
 _LAYER = re.compile(r"\.layer\.(\d+)\.")
 _LAYERS = ("embeddings", "layer", "final", "head")
@@ -58,6 +60,8 @@ def _report_of(seen: Look) -> str:
 
 def _layers(before: Path, after: Path) -> dict[str, float]:
     """Return the relative change of each layer's weights; empty if the folders do not hold the same tensors."""
+    from prenorm.folder.published import open_published  # it brings torch, which a command with nothing to do can spare
+
     try:
         olds, news = (open_published(folder, folder).tensors for folder in (before, after))
     except (PrenormError, OSError):
@@ -77,6 +81,8 @@ def _layers(before: Path, after: Path) -> dict[str, float]:
 
 def _pieces(name: str, stored: StoredTensor) -> Iterator[torch.Tensor]:
     """Yield a tensor's values in float64, some rows at a time."""
+    from safetensors import safe_open
+
     with safe_open(stored.file, "pt") as file:
         if not stored.shape:
             yield file.get_tensor(name).double()

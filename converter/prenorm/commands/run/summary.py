@@ -7,6 +7,7 @@ from pathlib import Path
 
 from msgspec import structs
 
+from prenorm.commands.run.movement import movements
 from prenorm.commands.run.plan import Member, RunPlan, read_struct, write_struct
 from prenorm.commands.run.state import Look
 from prenorm.files import write_whole
@@ -68,8 +69,6 @@ def with_movements(report: RunReport, looks: Mapping[str, Look], output: Path, p
     Returns:
         The report with its movements.
     """
-    from prenorm.commands.run.movement import movements  # it brings torch
-
     names = [member.name for member in report.members if member.is_done]
     before: RunReport | None = read_struct(output / f"{RUN_REPORT}.json", RunReport)
     known = before.movements if before is not None else ()
@@ -77,16 +76,18 @@ def with_movements(report: RunReport, looks: Mapping[str, Look], output: Path, p
 
 
 def write_run_report(output: Path, report: RunReport) -> None:
-    """Write the report of a run in every form, and its plots.
+    """Write the report of a run in every form, and its plots, unless all of it is there.
 
     Args:
         output: the run's folder.
         report: of the run.
     """
+    forms = [output / f"{RUN_REPORT}{suffix}" for suffix in (".json", ".md", ".html")]
+    if all(path.is_file() for path in forms) and read_struct(forms[0], RunReport) == report:
+        return
     from prenorm.reports import run_html, run_markdown  # they bring matplotlib
     from prenorm.reports.plots.run_plots import RUN_PLOTS, has_plot, run_png
 
-    write_struct(output / f"{RUN_REPORT}.json", report)
     (output / PLOTS_FOLDER).mkdir(exist_ok=True)
     for name in RUN_PLOTS:
         path = output / PLOTS_FOLDER / f"{name}.png"
@@ -94,5 +95,6 @@ def write_run_report(output: Path, report: RunReport) -> None:
             write_whole(path, run_png(report, name))
         else:
             path.unlink(missing_ok=True)
-    for suffix, form in ((".md", run_markdown), (".html", run_html)):
-        write_whole(output / f"{RUN_REPORT}{suffix}", form.render(report).encode())
+    for path, form in zip(forms[1:], (run_markdown, run_html), strict=True):
+        write_whole(path, form.render(report).encode())
+    write_struct(forms[0], report)  # the last, so that it is there only if all of them are

@@ -36,6 +36,8 @@ _PIPELINE_TAGS = {
     TaskKind.MULTIPLE_CHOICE: "multiple-choice",
     TaskKind.ENCODER: "feature-extraction",
 }
+# The bundled model in other frameworks: what they are called, what installs them, and how their classes' names begin.
+_FRAMEWORKS = (("TensorFlow (Keras 3)", "tensorflow", "TF"), ("JAX (Flax)", "flax", "Flax"))
 _FIRST = ("license", "license_name", "license_link", "language", "base_model")
 
 
@@ -84,6 +86,10 @@ def model_card(
             activation=plan.config["hidden_act"],
             auto_class=AUTO_CLASSES[kind],
             bundled_class=plan.target.bundled_classes[kind],
+            framework_classes=[
+                (framework, extra, f"{prefix}{plan.target.bundled_classes[kind]}")
+                for framework, extra, prefix in _FRAMEWORKS
+            ],
             usual_ids=plan.description.pad_id == USUAL_PAD_ID,
             mask_token=MASK_TOKEN,
             has_tokenizer=has_tokenizer,
