@@ -22,6 +22,7 @@ from prenorm.proof.comparison import Comparison
 from prenorm.proof.computation import Computation
 from prenorm.proof.protocols import ReferenceModel, Runtime
 from prenorm.proof.runtimes import BUNDLED, FormerRuntime, open_runtime
+from prenorm.proof.stagewise import comparison_of
 from prenorm.reports.details import Diagnosis, Example, TensorDifference
 from prenorm.reports.environment import environment
 from prenorm.reports.model import Audit, Check, Report
@@ -301,7 +302,7 @@ def _compare(
     computation = basis.computation
     try:
         runtime = open_runtime(name, folder.path, computation.target, computation.kind, compute)
-        comparison = Comparison(computation, basis.reference, runtime, tick).run()
+        comparison = comparison_of(computation, basis.reference, runtime, tick).run()
     except PrenormError:
         raise
     except UNCOMPUTABLE as error:
