@@ -42,6 +42,7 @@ check: $(VENV)/.installed
 tables: $(VENV)/.installed $(OLD_HUB_VENV)/.installed
 	PYTHONPATH=tests $(BIN)/python -m helpers.variants
 	PYTHONPATH=tests $(BIN)/python -m helpers.kill_table
+	PYTHONPATH=tests $(BIN)/python -m helpers.distance_table
 	PYTHONPATH=tests $(BIN)/python -m helpers.judged_table
 	PYTHONPATH=tests $(BIN)/python -m helpers.hub.fault_table
 	PYTHONPATH=tests $(BIN)/python -m helpers.documented_table

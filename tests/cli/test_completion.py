@@ -29,6 +29,7 @@ CASES = {
     "value of an argument": ("prenorm completion f", ["prenorm", "completion", "fish"]),
     "checkpoint": ("prenorm convert chec", ["prenorm", "convert", "checkpoint_best.pt"]),
     "folder with checkpoints": ("prenorm convert ru", ["prenorm", "convert", "runs/"]),
+    "folder of a run": ("prenorm convert-run ru", ["prenorm", "convert-run", "runs/"]),
     "folder to make": ("prenorm convert checkpoint_best.pt my-", ["prenorm", "convert", "checkpoint_best.pt", "my-model/"]),
     "folder to judge": ("prenorm verify checkpoint_best.pt my-", ["prenorm", "verify", "checkpoint_best.pt", "my-model/"]),
     "folder to push": ("prenorm push my-", ["prenorm", "push", "my-model/"]),

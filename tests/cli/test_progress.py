@@ -109,7 +109,7 @@ def test_the_bytes_of_a_download_are_counted(hub: Hub, tmp_path: Path) -> None:
     hub.seed("lab/training", {"checkpoint.pt": MLM.read_bytes(), "dict.txt": MLM.with_name("dict.txt").read_bytes()})
     program = (
         "import json\n"
-        "from prenorm.hub import download_checkpoint, hub_file\n"
+        "from prenorm.hub import RetryPolicy, find_checkpoint, hub_file\n"
         "class Counting:\n"
         "    total = counted = 0\n"
         "    def stage(self, name, total): self.total += total\n"
@@ -118,7 +118,8 @@ def test_the_bytes_of_a_download_are_counted(hub: Hub, tmp_path: Path) -> None:
         "progress = Counting()\n"
         "for _ in range(2):\n"
         "    file = hub_file('hf://lab/training/checkpoint.pt')\n"
-        "    download_checkpoint(file, lambda name: name == 'dict.txt', progress=progress)\n"
+        "    is_dictionary = lambda name: name == 'dict.txt'\n"
+        "    find_checkpoint(file, lambda name: False, is_dictionary, RetryPolicy(attempts=3), progress, whole=True)\n"
         "print(json.dumps([progress.total, progress.counted]))\n"
     )
     done = subprocess.run(

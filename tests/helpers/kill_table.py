@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from helpers.paths import FIXTURES, TESTS
@@ -21,6 +21,7 @@ SOURCES = {
 }
 TABLE = TESTS / "proof" / "kill_table.md"
 KINDS = ("masked-lm", "classification", "choice", "xl")
+RUNTIMES = ("tensorflow", "flax")
 _HEAD = """# What `verify` catches
 
 Each fault was put into a sound folder (or into the model that computes it), which was verified against its checkpoint.
@@ -32,25 +33,46 @@ float32, every logit within 1e-3. `missed` is a fault that it lets through. Writ
 """
 
 
+_MODELS_HEAD = """
+## In TensorFlow and Flax
+
+These faults were put into `prenorm_model`'s Keras and Flax models, and sound folders were verified in them
+(`--runtime tensorflow`, `--runtime flax`). A cell names the checks that failed.
+
+| fault of the model | folder | TensorFlow | Flax |
+|---|---|---|---|
+"""
+# What became of each fault of a model in each kind of folder, by runtime.
+OfModels = dict[tuple[str, str], dict[str, str]]
+
+
 def cells(failed: Sequence[str], gate: bool) -> str:
     """One cell: the checks that failed, and the gate's word."""
     return f"{', '.join(sorted(failed))} / {'missed' if gate else 'seen'}"
 
 
 def parse(path: Path) -> dict[str, dict[str, str]]:
-    """The table's cells by fault and kind."""
-    found = {}
-    for line in path.read_text(encoding="utf-8").splitlines():
+    """The first table's cells by fault and kind."""
+    return {name: dict(zip(KINDS, rest, strict=True)) for name, *rest in _rows(path, 0)}
+
+
+def parse_models(path: Path) -> OfModels:
+    """The second table's cells."""
+    return {(name, kind): dict(zip(RUNTIMES, rest, strict=True)) for name, kind, *rest in _rows(path, 1)}
+
+
+def _rows(path: Path, number: int) -> Iterator[list[str]]:
+    for line in path.read_text(encoding="utf-8").split("\n## ")[number].splitlines():
         if line.startswith("| ") and not line.startswith("| fault"):
-            name, *rest = (cell.strip() for cell in line.strip("|").split("|"))
-            found[name] = dict(zip(KINDS, rest, strict=True))
-    return found
+            yield [cell.strip() for cell in line.strip("|").split("|")]
 
 
-def write(found: dict[str, dict[str, str]]) -> None:
-    """Writes the table."""
+def write(found: dict[str, dict[str, str]], of_models: OfModels) -> None:
+    """Writes both tables."""
     lines = [f"| {name} | " + " | ".join(row.get(kind, "") for kind in KINDS) + " |" for name, row in found.items()]
-    TABLE.write_text(_HEAD + "\n".join(lines) + "\n", encoding="utf-8")
+    others = [f"| {' | '.join((*key, *(row[name] for name in RUNTIMES)))} |" for key, row in of_models.items()]
+    text = _HEAD + "\n".join(lines) + "\n" + _MODELS_HEAD + "\n".join(others) + "\n"
+    TABLE.write_text(text, encoding="utf-8")
 
 
 def main() -> None:
@@ -62,10 +84,12 @@ def main() -> None:
 
     from helpers.folder_faults import FAULTS
     from helpers.gate import passes, prepared_for
+    from helpers.runtime_faults import cells_of
     from prenorm import convert
     from prenorm.commands.verify import verify
 
     found: dict[str, dict[str, str]] = {fault.name: {} for fault in FAULTS}
+    of_models: OfModels = {}
     with tempfile.TemporaryDirectory() as scratch:
         for kind, (name, options) in SOURCES.items():
             source, sound = VARIANTS / name / "checkpoint.pt", Path(scratch) / kind
@@ -78,7 +102,10 @@ def main() -> None:
                     report = verify(source, folder, **options)
                     gate = passes(prepared_for(source, str(report.target["task"])), folder)
                 found[fault.name][kind] = cells([check.name for check in report.checks if not check.passed], gate)
-    write(found)
+        for runtime in RUNTIMES:
+            for key, cell in cells_of(runtime, {kind: Path(scratch) / kind for kind in SOURCES}).items():
+                of_models.setdefault(key, {})[runtime] = cell
+    write(found, of_models)
 
 
 if __name__ == "__main__":

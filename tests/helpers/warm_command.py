@@ -120,7 +120,7 @@ class Steps:
         from prenorm.commands import convert as pipeline
         from prenorm.proof import by_checkpoint
 
-        idle = ((pipeline, "open_source"), (pipeline, "prepare"), (by_checkpoint, "prove"))
+        idle = ((pipeline, "open_source"), (pipeline, "prepare_with_weights"), (by_checkpoint, "prove"))
         for module, name in idle:
             setattr(module, name, self._unwatched(getattr(module, name)))
         threading.setprofile(self._see)

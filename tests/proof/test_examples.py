@@ -14,7 +14,7 @@ from helpers.paths import BPE, FIXTURES
 from helpers.report_cases import render, synthetic
 from prenorm.commands.assemble import write_folder
 from prenorm.mapping.understood import Prepared, prepare
-from prenorm.options import ReferenceOptions, SourceOptions
+from prenorm.options import ProofOptions, SourceOptions
 from prenorm.parts import open_checkpoint
 from prenorm.progress import Silent
 from prenorm.proof.by_checkpoint import open_basis
@@ -37,7 +37,7 @@ def written(folder: Path, source: Path, **options: Any) -> Prepared:
 def examples(folder: Path, prepared: Prepared) -> list[Example]:
     plan = prepared.plan
     runtime = open_runtime(BUNDLED, folder, plan.target, plan.task.kind)
-    with open_basis(prepared, None, ReferenceOptions()) as basis:
+    with open_basis(prepared, None, ProofOptions()) as basis:
         return basis.examples(JudgedFolder.staged(folder, plan), runtime)
 
 
@@ -94,7 +94,7 @@ def test_other_tasks_and_folders_without_a_tokenizer_get_none(tmp_path: Path) ->
 
 def other_activation(folder: Path, source: Path, **options: Any) -> dict[str, Any] | None:
     prepared = written(folder, source, **options)
-    with open_basis(prepared, None, ReferenceOptions()) as basis:
+    with open_basis(prepared, None, ProofOptions()) as basis:
         return basis.other_activation(JudgedFolder.staged(folder, prepared.plan))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -144,3 +145,18 @@ def test_rows_in_another_order_are_named(
     found = verify(SOURCE, folder).divergence
     assert found is not None
     assert (found.module, found.hint) == (f"{AT}encoder.layer.1.{part}", hint)
+
+
+def test_a_mistake_that_changes_nothing_at_the_divergence_is_no_hint(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Attention that is rounded to float32 differs by less than a mistake may leave."""
+    right = torch.nn.functional.scaled_dot_product_attention
+
+    def rounded(*args: torch.Tensor, **options: Any) -> torch.Tensor:
+        return right(*args, **options).float().double()
+
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", rounded)
+    found = verify(SOURCE, folder).divergence
+    assert found is not None
+    assert (found.module, found.hint) == (f"{AT}encoder.layer.0.attention.output.dense", None)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file, save_file
 
+from helpers import distance_table
 from helpers.folder_faults import FAULTS, Fault
 from helpers.gate import passes, prepared_for
 from helpers.kill_table import SOURCES, TABLE, VARIANTS, cells, parse
@@ -54,6 +55,8 @@ def test_fault_is_killed(
     assert report.disagreements
     gate = passes(prepared_for(checkpoint_of(kind), report.target["task"]), folder)  # type: ignore[arg-type]
     assert parse(TABLE)[fault.name][kind] == cells(failed, gate)
+    if kind == "masked-lm":
+        assert distance_table.is_as_before(distance_table.distance(report), distance_table.parse()[fault.name][0])
 
 
 @pytest.mark.parametrize("kind", SOURCES)

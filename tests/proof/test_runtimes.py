@@ -20,7 +20,7 @@ from prenorm.mapping.targets import Target
 from prenorm.mapping.understood import prepare
 from prenorm.options import REFERENCES as REFERENCE_CHOICES
 from prenorm.options import RUNTIMES as RUNTIME_CHOICES
-from prenorm.options import ReferenceOptions, SourceOptions, TaskKind
+from prenorm.options import ProofOptions, SourceOptions, TaskKind
 from prenorm.parts import open_checkpoint
 from prenorm.progress import Silent
 from prenorm.proof.by_checkpoint import prove_by_checkpoint
@@ -61,12 +61,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return Path(convert(MLM, tmp_path_factory.mktemp("runtimes") / "out").output)
 
 
-def judged(folder: Path, scratch: Path, *runtimes: str) -> Report:
+def judged(folder: Path, scratch: Path, *runtimes: str, exhaustive: bool = False) -> Report:
     checkpoint = open_checkpoint(MLM)
     prepared = prepare(checkpoint, SourceOptions())
     published = JudgedFolder.opened(open_published(folder, scratch))
     with Digests(checkpoint) as digests:
-        report, _ = prove_by_checkpoint(prepared, published, ReferenceOptions(), digests, runtimes, progress=Silent())
+        options = ProofOptions(exhaustive=exhaustive)
+        report, _ = prove_by_checkpoint(prepared, published, options, digests, runtimes, progress=Silent())
     return report
 
 
@@ -74,7 +75,7 @@ def test_arrays_of_another_framework_are_compared(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(RUNTIMES, "numpy", NumpyRuntime)  # type: ignore[arg-type]
-    report = judged(folder, tmp_path, "bundled", "numpy")
+    report = judged(folder, tmp_path, "bundled", "numpy", exhaustive=True)
     assert report.passed
     assert tuple(report.runtimes) == ("bundled", "numpy 0")
     assert [check.name for check in report.checks] == [

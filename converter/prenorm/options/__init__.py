@@ -5,6 +5,7 @@ are made from the dataclasses in `groups`. Nothing here imports another module o
 `--help` is quick.
 """
 
+from prenorm.options.completion import CompletionOptions
 from prenorm.options.conflicts import CONFLICTS, check_call
 from prenorm.options.facts import (
     Kind,
@@ -25,7 +26,6 @@ from prenorm.options.groups import (
     CONVERT_MODES,
     VERIFY_MODES,
     CardOptions,
-    CompletionOptions,
     ConversionOptions,
     ConvertAndPushOptions,
     ConvertOptions,
@@ -33,6 +33,7 @@ from prenorm.options.groups import (
     GoldenOptions,
     InspectOptions,
     Options,
+    ProofOptions,
     PublicationOptions,
     PushOptions,
     RecordOptions,
@@ -88,6 +89,7 @@ __all__ = [
     "Option",
     "OptionGroup",
     "Options",
+    "ProofOptions",
     "PublicationOptions",
     "PushOptions",
     "RecordOptions",

@@ -51,6 +51,8 @@ CONFLICTS = (
     Conflict("words", "sentencepiece", _ONE_TOKENIZER),
     *(Conflict(name, "no_tokenizer", _NO_TOKENIZER) for name in ("bpe_dir", "sentencepiece", "words")),
     Conflict("fairseq_python", "reference", "the built-in reference needs no other interpreter", ("builtin",)),
+    Conflict("exhaustive", "reference", "fairseq computes the whole probe in any case", ("fairseq",)),
+    Conflict("exhaustive", "compute", "float32 is judged on the whole probe in any case", ("float32",)),
     Conflict("revision", "pull_request", "a pull request is always against the main branch"),
     Conflict("jobs", "status", "nothing is converted"),
     Conflict("dry_run", "status", "nothing is written in any case"),

@@ -24,7 +24,7 @@ from prenorm.options.facts import (
     selected,
 )
 from prenorm.options.modes import Modes
-from prenorm.options.values import ACTIVATIONS, AUTO, COMPUTE_TYPES, REFERENCES, RUNTIMES, SHELLS, TASKS, WEIGHTS
+from prenorm.options.values import ACTIVATIONS, AUTO, COMPUTE_TYPES, REFERENCES, RUNTIMES, TASKS, WEIGHTS
 from prenorm.progress import Progress, Silent
 
 _CHECKPOINT = Option(
@@ -153,6 +153,16 @@ class ReferenceOptions(Options):
 
 
 @dataclass(frozen=True, repr=False, kw_only=True)
+class ProofOptions(ReferenceOptions):
+    """How a folder is proven."""
+
+    exhaustive: bool = option(
+        False, "Compute the whole probe on both sides, end to end, and not short rows only; takes longer.", Section.PROOF,
+        kind=Kind.FLAG,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, repr=False, kw_only=True)
 class CardOptions(Options):
     """What a user says about the model on its card."""
 
@@ -196,7 +206,7 @@ class RecordOptions(ReferenceOptions, SourceOptions):
 
 
 @dataclass(frozen=True, repr=False, kw_only=True)
-class ConversionOptions(StrictOptions, CardOptions, ReferenceOptions, SourceOptions):
+class ConversionOptions(StrictOptions, CardOptions, ProofOptions, SourceOptions):
     """How a checkpoint is converted: alone, or as a member of a run."""
 
     allow_nonfinite: bool = option(
@@ -264,13 +274,6 @@ class ConvertAndPushOptions(PublicationOptions, ConvertOptions):
         return selected(PushOptions, {**vars(self), "folder": self.output})
 
 
-@dataclass(frozen=True)
-class CompletionOptions(OptionGroup):
-    """The options of `completion`, which the command line alone has."""
-
-    shell: str = field(metadata=required(Option("The shell that reads the script.", choices=SHELLS, positional=True)))
-
-
 CONVERT_MODES = Modes((ConvertOptions, ConvertAndPushOptions))
 
 
@@ -291,7 +294,7 @@ class _RuntimeOptions(Options):
 
 
 @dataclass(frozen=True, repr=False)
-class VerifyOptions(_FolderOptions, _RuntimeOptions, ReferenceOptions, SourceOptions):
+class VerifyOptions(_FolderOptions, _RuntimeOptions, ProofOptions, SourceOptions):
     """The options of `verify CHECKPOINT FOLDER`."""
 
     checkpoint: StrPath = field(metadata=required(_CHECKPOINT))

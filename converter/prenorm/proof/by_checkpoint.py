@@ -20,7 +20,7 @@ from prenorm.folder.card.names import PublicNames
 from prenorm.folder.digests import Digests
 from prenorm.folder.published import Published
 from prenorm.mapping.understood import Prepared
-from prenorm.options import ReferenceOptions, TaskKind
+from prenorm.options import ProofOptions, TaskKind
 from prenorm.progress import Progress
 from prenorm.proof.checks.audit import audit
 from prenorm.proof.checks.config import ExpectedConfig, check_config
@@ -31,7 +31,7 @@ from prenorm.proof.computation import Computation
 from prenorm.proof.examples import fill_mask
 from prenorm.proof.hints import diagnose
 from prenorm.proof.hints.tensors import different_tensors
-from prenorm.proof.protocols import ReferenceModel, Runtime
+from prenorm.proof.protocols import JudgingReference, ReferenceModel, Runtime
 from prenorm.proof.prove import UNCOMPUTABLE, Findings, JudgedFolder, prove
 from prenorm.proof.references import open_reference
 from prenorm.proof.references.builtin import BuiltinReference, ReferenceSettings
@@ -54,17 +54,22 @@ class CheckpointBasis:
         reference: what computes as fairseq does.
         expected: the tensors that the folder must hold.
         tokenizer: what its tokenizer is judged by; None: by what the options name, if they name one.
+        is_exhaustive: whether both sides compute the whole probe from end to end.
     """
 
     prepared: Prepared
     reference: ReferenceModel
     expected: PlannedWeights
     tokenizer: FolderTokenizer | None = None
+    is_exhaustive: bool = False
 
     @cached_property
     def computation(self) -> Computation:
         """What is computed on both sides, on the usual probe."""
-        return Computation.of(self.prepared.plan, self.expected.dtype)
+        stagewise = isinstance(self.reference, JudgingReference)
+        return Computation.of(
+            self.prepared.plan, self.expected.dtype, stagewise=stagewise, exhaustive=self.is_exhaustive
+        )
 
     @property
     def source(self) -> Mapping[str, object]:
@@ -87,9 +92,9 @@ class CheckpointBasis:
 
     @property
     def operation_count(self) -> float:
-        """About how many floating-point operations a comparison takes: two for each weight and token, on both sides."""
+        """About how many floating-point operations a comparison takes."""
         weights = sum(math.prod(tensor.shape) for tensor in self.prepared.tensors.values())
-        return 4.0 * self.computation.token_count * weights
+        return self.computation.operations_per_weight * weights
 
     def check_files(self, published: Published, findings: Findings) -> None:
         """Check config, tokenizer, and the files and shapes of the weights.
@@ -246,7 +251,7 @@ def _holds(path: Path, expected: object) -> bool:
 def open_basis(
     prepared: Prepared,
     published: Published | None,
-    options: ReferenceOptions,
+    options: ProofOptions,
     compute: str = "float64",
     tokenizer: FolderTokenizer | None = None,
 ) -> Iterator[CheckpointBasis]:
@@ -255,7 +260,7 @@ def open_basis(
     Args:
         prepared: the checkpoint and its plan.
         published: anybody's folder; None for one that was written from the plan.
-        options: which reference.
+        options: which reference, and on how much it computes from end to end.
         compute: what the folder computes in.
         tokenizer: what its tokenizer is judged by; None: by what the options name.
 
@@ -268,13 +273,13 @@ def open_basis(
     plan = prepared.plan
     expected = expected_weights(plan, {} if published is None else published.tensors)
     with open_reference(prepared, expected.dtype, options, compute) as reference:
-        yield CheckpointBasis(prepared, reference, expected, tokenizer)
+        yield CheckpointBasis(prepared, reference, expected, tokenizer, options.exhaustive)
 
 
 def prove_by_checkpoint(
     prepared: Prepared,
     folder: JudgedFolder,
-    options: ReferenceOptions,
+    options: ProofOptions,
     digests: Digests,
     runtimes: Sequence[str] = (BUNDLED,),
     *,
@@ -287,7 +292,7 @@ def prove_by_checkpoint(
     Args:
         prepared: the checkpoint and its plan.
         folder: what is judged.
-        options: which reference.
+        options: which reference, and on how much it computes from end to end.
         digests: at work on the checkpoint already; of a staging folder it hashes the files, too.
         runtimes: what computes the folder, by name.
         compute: what it computes in.
@@ -303,8 +308,8 @@ def prove_by_checkpoint(
         UsageProblem: if the reference cannot be had.
         ValueError: if a staging folder's files do not fit the model.
     """
-    progress.stage("Proving", Computation.of(prepared.plan).stage_count * len(runtimes))
     with open_basis(prepared, folder.published, options, compute, tokenizer) as basis:
+        progress.stage("Proving", basis.computation.stage_count * len(runtimes))
         digests.check(prepared.tensors.values())
         if folder.published is None:
             digests.hash_folder(folder.path)

@@ -12,7 +12,8 @@ from prenorm.mapping.plan import EXTRA_ROW_BIAS
 from prenorm.mapping.targets.target import HEAD_STAGE
 from prenorm.options import TaskKind
 from prenorm.proof.computation import Computation
-from prenorm.proof.numbers.differences import Difference, LogitDifference, ModuleDifferences
+from prenorm.proof.numbers.differences import Difference, LogitDifference
+from prenorm.proof.numbers.modules import ModuleDifferences
 from prenorm.proof.numbers.positions import PositionErrors
 from prenorm.proof.numbers.sketch import sketch
 from prenorm.proof.protocols import Array, ReferenceModel, Runtime, Stage, as_tensor
@@ -32,6 +33,7 @@ class FirstDivergence:
         part: the part of the stage.
         batch: the token ids on which it differs, [batch, length].
         actual: what the folder computed there, [batch, length, width]; of a head [batch, width].
+        is_planted: whether planted values went in, and not those of the batch.
     """
 
     module: str
@@ -39,6 +41,7 @@ class FirstDivergence:
     part: str
     batch: Tensor
     actual: Tensor
+    is_planted: bool = False
 
 
 @dataclass
@@ -86,11 +89,16 @@ class Comparison:
         with torch.inference_mode():
             for batch in self.computation.batches:
                 self.add(batch)
+        self.finish()
+        return self
+
+    def finish(self) -> None:
+        """Settle what depends on all that was compared."""
         # Judged on the scale of the logits: the rows' own scale is that of the bias, which would hide differences.
         # But a folder in float32 cannot tell them finer than float32's step at the bias.
         step = self.extra.scale * torch.finfo(torch.float32).eps if self.in_float32 else 0.0
         self.extra.scale, self.extra.noise = self.logits.scale, self.logits.noise + step
-        return self
+        self.extra.relative = self.logits.relative
 
     def add(self, batch: Tensor) -> None:
         """Run both sides on one batch; the reference advances one stage whenever the model has computed it.
@@ -103,7 +111,7 @@ class Comparison:
         """
         # fairseq blanks the pads, Hugging Face does not: what comes out there means nothing
         real = batch != self.computation.pad
-        stages = self._stages(batch)
+        stages = self.stages(batch)
         outputs: dict[str, Tensor] = {}
 
         def on_stage(name: str, actual: Mapping[str, Array]) -> None:
@@ -112,7 +120,7 @@ class Comparison:
                 raise ValueError(f"the model computes {name} where the reference computes {reference_name}")
             for part, value in actual.items():
                 if part in expected:
-                    self._compare(name, part, expected[part], as_tensor(value), batch)
+                    self.compare(name, part, expected[part], as_tensor(value), batch)
             outputs.update(expected)
             self.tick(1)
 
@@ -122,14 +130,33 @@ class Comparison:
         if left_out is not None:
             raise ValueError(f"the model never computes {left_out[0]}")
         if self.computation.kind is TaskKind.MASKED_LM:
-            self._compare_vocabulary(_real(outputs["out"], real), _real(actual, real), whole=bool(real.all()))
+            self.compare_vocabulary(
+                real_values(outputs["out"], real), real_values(actual, real), whole=bool(real.all())
+            )
         elif self.computation.head is not None:
-            self.logits.noise = self.reference.noise(f"head.{self.computation.head}", "out")
-            self.logits.add(outputs["logits"], actual.double())
+            self.add_logits(outputs["logits"], actual.double())
         self.tick(1)
 
-    def _stages(self, batch: Tensor) -> Iterator[Stage]:
-        """Yield the reference's stages, with the classification head's behind them."""
+    def add_logits(self, expected: Tensor, actual: Tensor) -> None:
+        """Compare the outputs of a classification head.
+
+        Args:
+            expected: the reference's, [rows, outputs], float64.
+            actual: the folder's, of the same shape.
+        """
+        self.logits.noise = self.reference.noise(f"head.{self.computation.head}", "out")
+        self.logits.relative = self.reference.relative_tolerance
+        self.logits.add(expected, actual)
+
+    def stages(self, batch: Tensor) -> Iterator[Stage]:
+        """Compute the reference's stages, with the classification head's behind them.
+
+        Args:
+            batch: token ids [batch, length].
+
+        Yields:
+            Each stage's name and parts.
+        """
         features: Tensor | None = None
         for name, parts in self.reference.stages(batch):
             features = parts["out"]
@@ -138,8 +165,16 @@ class Comparison:
             head = self.reference.classify(features[:, 0], self.computation.head)
             yield HEAD_STAGE, {"out": head["dense"], "logits": head["out"]}
 
-    def _compare(self, stage: str, part: str, expected: Tensor, computed: Tensor, batch: Tensor) -> None:
-        """Compare one part of a stage, and keep the first that differs."""
+    def compare(self, stage: str, part: str, expected: Tensor, computed: Tensor, batch: Tensor) -> None:
+        """Compare one part of a stage, and keep the first that differs.
+
+        Args:
+            stage: the stage.
+            part: one of its parts.
+            expected: the reference's values, [batch, length, width]; of a head [batch, width]; or their sketch.
+            computed: the folder's.
+            batch: token ids [batch, length].
+        """
         real, is_head = batch != self.computation.pad, stage == HEAD_STAGE
         module = _HEAD_NAME if is_head else self.computation.target.modules[BUNDLED].path(stage, part)
         whole = computed.double() if self.computation.sketched_rows is None else sketch(computed.double())
@@ -148,13 +183,23 @@ class Comparison:
         if is_head:
             actual, noise = whole, self.reference.noise(f"head.{self.computation.head}", "dense")
         else:
-            expected, actual, noise = _real(expected, real), _real(whole, real), self.reference.noise(stage, part)
-        self.modules.add(module, expected, actual, noise)
-        if self.divergence is None and not self.modules.by_name[module].passed:
+            expected, actual, noise = (
+                real_values(expected, real),
+                real_values(whole, real),
+                self.reference.noise(stage, part),
+            )
+        is_sound = self.modules.add(module, expected, actual, noise, self.reference.relative_tolerance)
+        if self.divergence is None and not is_sound:
             self.divergence = FirstDivergence(module, stage, part, batch, whole.clone())
 
-    def _compare_vocabulary(self, features: Tensor, actual: Tensor, *, whole: bool) -> None:
-        """Compare the masked LM's logits, [tokens, vocab], and those of the rows behind the dictionary's."""
+    def compare_vocabulary(self, features: Tensor, actual: Tensor, *, whole: bool) -> None:
+        """Compare the masked LM's logits, and those of the rows behind the dictionary's.
+
+        Args:
+            features: the final stage, [tokens, hidden], float64.
+            actual: the folder's logits, [tokens, vocab].
+            whole: whether the tokens are one row without pads.
+        """
         if self.computation.sketched_rows is not None:
             actual = sketch(actual[:, : self.computation.sketched_rows].double())
         first, rows = torch.empty(0), 0
@@ -167,12 +212,21 @@ class Comparison:
             rows += piece.shape[1]
         self.logits.end_rows()
         self.logits.noise = self.reference.noise("logits", "out")  # which was measured on the way
+        self.logits.relative = self.reference.relative_tolerance
         if self.computation.extra_rows:
             bias = float(torch.tensor(EXTRA_ROW_BIAS, dtype=getattr(torch, self.computation.dtype)))
             extra = self.reference.extra_row_logits(first, UNK, bias)
             self.extra.add(extra.expand(-1, self.computation.extra_rows), actual[:, rows:].double())
 
 
-def _real(values: Tensor, real: Tensor) -> Tensor:
-    """Return the values [batch, length, width] of the tokens that are no pads: [tokens, width], no copy if all are."""
+def real_values(values: Tensor, real: Tensor) -> Tensor:
+    """Return the values of the tokens that are no pads.
+
+    Args:
+        values: [batch, length, width].
+        real: which tokens are no pads, [batch, length].
+
+    Returns:
+        [tokens, width], no copy if all are.
+    """
     return values.flatten(0, 1) if bool(real.all()) else values[real]

@@ -21,7 +21,8 @@ from prenorm.proof.checks.numbers import comparison_checks, tensors_check
 from prenorm.proof.comparison import Comparison
 from prenorm.proof.computation import Computation
 from prenorm.proof.protocols import ReferenceModel, Runtime
-from prenorm.proof.runtimes import BUNDLED, open_runtime
+from prenorm.proof.runtimes import BUNDLED, FormerRuntime, open_runtime
+from prenorm.proof.stagewise import comparison_of
 from prenorm.reports.details import Diagnosis, Example, TensorDifference
 from prenorm.reports.environment import environment
 from prenorm.reports.model import Audit, Check, Report
@@ -301,7 +302,7 @@ def _compare(
     computation = basis.computation
     try:
         runtime = open_runtime(name, folder.path, computation.target, computation.kind, compute)
-        comparison = Comparison(computation, basis.reference, runtime, tick).run()
+        comparison = comparison_of(computation, basis.reference, runtime, tick).run()
     except PrenormError:
         raise
     except UNCOMPUTABLE as error:
@@ -310,6 +311,8 @@ def _compare(
         findings.add_failure(error, suffix)
     else:
         findings.add_comparison(comparison, suffix)
+        if name != BUNDLED:  # which is asked for examples later on
+            comparison.runtime = FormerRuntime(runtime.name)
 
 
 def _report(folder: JudgedFolder, basis: Basis, findings: Findings, audited: Audit, compute: str) -> Report:

@@ -50,7 +50,7 @@ def test_killed_at_any_step_a_member_is_done_or_not(
     # The record is renamed into its place, and then the folder.
     assert steps.index("replace") < steps.index("renameat2")
     turn = steps.index("renameat2") + 1
-    moments = sorted({*range(2, turn - 6, 9), *range(turn - 6, turn + 2), *range(turn + 2, len(steps), 9)})
+    moments = sorted({*range(2, turn - 4, 16), *range(turn - 4, turn + 2), *range(turn + 2, len(steps), 16)})
     states = []
     for at in moments:
         reset()

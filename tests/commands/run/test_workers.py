@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
+from msgspec import structs
 
 from helpers.paths import BPE, PRENORM
-from helpers.runs import RUN, STEPS, folders, run_here
+from helpers.runs import RUN, STEPS, at_updates, changed_checkpoint, copy_run, folders, run_here
 from helpers.waiting import PATIENCE
 from prenorm import convert_run
 from prenorm.commands.run import resources
-from prenorm.commands.run.plan import Member, Reading, SourceFile
+from prenorm.commands.run.plan import Member, Reading, SourceFile, read_plan
+from prenorm.commands.run.workers import _Pool
 from prenorm.progress import OneBar, Silent
 
 
@@ -40,22 +42,17 @@ def test_jobs_are_as_many_as_cores_memory_and_members_allow(monkeypatch: pytest.
 
 
 class KillsOne(OneBar):
-    """Kills the worker that is given a certain member, once it works on it; keeps what became of all."""
+    """Kills the worker that is about to get a certain member; keeps what became of all."""
 
     def __init__(self, name: str) -> None:
         super().__init__(Silent())
         self._name = name
         self.words: dict[str, str] = {}
 
-    def member(self, name: str) -> Any:
-        outer = self
-
-        class Bar(Silent):
-            def stage(self, stage: str, total: int) -> None:
-                if name == outer._name and stage == "Writing":
-                    os.kill(max(children()), signal.SIGKILL)
-
-        return Bar()
+    def member(self, name: str) -> Silent:
+        if name == self._name:
+            os.kill(max(children()), signal.SIGKILL)
+        return Silent()
 
     def ended(self, name: str, words: str) -> None:
         self.words[name] = words
@@ -92,12 +89,15 @@ def test_a_killed_worker_takes_one_member_with_it(tmp_path: Path, monkeypatch: p
 def test_a_command_that_ends_early_leaves_no_worker_and_is_continued(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, code: int
 ) -> None:
-    output = tmp_path / "out"
-    command = [PRENORM, "convert-run", RUN, output, "--bpe-dir", BPE, "--jobs", "1"]
+    run, output = copy_run(tmp_path / "run"), tmp_path / "out"
+    for updates in range(100, 112):  # so that there is enough left to do when the signal comes
+        shutil.copy(run / "checkpoint_1_8.pt", run / f"checkpoint_7_{updates}.pt")
+        changed_checkpoint(run / f"checkpoint_7_{updates}.pt", lambda state: at_updates(state, updates))  # noqa: B023
+    command = [PRENORM, "convert-run", run, output, "--bpe-dir", BPE, "--jobs", "1"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
         assert running.stderr is not None
         line = running.stderr.readline()
-        while "(1/4)" not in line:
+        while "(1/16)" not in line:
             assert line
             line = running.stderr.readline()
         running.send_signal(number)
@@ -109,7 +109,27 @@ def test_a_command_that_ends_early_leaves_no_worker_and_is_continued(
         )
     assert not [path for path in output.iterdir() if path.name.startswith(".")]
     before = {path.name: path.stat().st_ino for path in output.glob("step-*")}
-    report, converted = run_here(monkeypatch, RUN, output)
-    assert report.passed and 1 <= len(before) < 4
+    report, converted = run_here(monkeypatch, run, output, match="*_[123]_*")
+    assert report.passed and 1 <= len(before) < 16
     assert converted == [name for name in STEPS if name not in before]
     assert {name: (output / name).stat().st_ino for name in before} == before
+
+
+def test_a_worker_that_died_behind_its_last_step_has_done_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    output = tmp_path / "out"
+    run_here(monkeypatch, RUN, output, match="*_1_8.pt")
+    plan = read_plan(output)
+    assert plan is not None
+    pool = _Pool(plan, [], output, OneBar(Silent()))
+    assert pool._last_of(plan.members[0], -signal.SIGKILL).verdict == "passed"
+    shutil.rmtree(output / STEPS[0])
+    (output / f".{STEPS[0]}.prenorm-staging-1").mkdir()
+    problem = pool._last_of(plan.members[0], -signal.SIGKILL).problem
+    assert problem is not None and "killed by SIGKILL" in problem.cause
+    assert not (output / f".{STEPS[0]}.prenorm-staging-1").exists()
+    assert (output / "members" / f"{STEPS[0]}.failed.json").exists()
+    other = structs.replace(plan, run=str(tmp_path))
+    problem = pool._last_of(plan.members[0], 1).problem
+    assert problem is not None and "(exit code 1)" in problem.cause
+    problem = _Pool(other, [], output, OneBar(Silent()))._last_of(plan.members[0], 1).problem
+    assert problem is not None and problem.cause == "it vanished before it was converted"

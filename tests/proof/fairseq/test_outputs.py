@@ -107,7 +107,7 @@ def test_swapped_projections_show(worker: FairseqWorker) -> None:
 
 
 def test_a_wrong_epsilon_shows_beyond_the_noise(monkeypatch: pytest.MonkeyPatch, worker: FairseqWorker) -> None:
-    monkeypatch.setattr(builtin, "_EPS", 1e-12)
+    monkeypatch.setattr(builtin, "EPSILON", 1e-12)
     run = Run(worker, MLM, IDS)
     for name in ("embeddings", "layer_norm", "logits"):
         assert run.apart(name, "out") > 10 * run.reference.measured[name, "out"].rounding + 1e-9

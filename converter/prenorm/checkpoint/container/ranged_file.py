@@ -125,7 +125,8 @@ class RangedFile(MappedFile):
             guards = self._guards_of(span)
             ranges = [(one.start, one.end) for one in (span, *(guard.preamble for guard in guards))]
             if guards or not self.seen.covers(span.start, span.end):
-                self.source.fetch([(start, min(max(end, start + _LEAST), self.size)) for start, end in ranges])
+                if self.source.missing(ranges):
+                    self.source.fetch([(start, min(max(end, start + _LEAST), self.size)) for start, end in ranges])
                 self.seen.add(span.start, span.end)
             for guard in guards:
                 self._check(guard)
@@ -187,9 +188,9 @@ class RangedFile(MappedFile):
 
     def _ranges(self, spans: Iterable[ByteRange]) -> list[Range]:
         return [
-            (min([span.start, *(guard.preamble.start for guard in self._guards_of(span))]), span.end)
+            (min([span.start, *(guard.preamble.start for guard in self._guards_of(span))]), min(span.end, self.size))
             for span in spans
-            if span.size > 0
+            if span.size > 0 and span.start < self.size  # a place that the file claims may lie outside it
         ]
 
     def _guards_of(self, span: ByteRange) -> list[_Guard]:

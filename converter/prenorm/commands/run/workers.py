@@ -19,7 +19,7 @@ import prenorm_model
 from prenorm.commands.run.member import change_of
 from prenorm.commands.run.plan import Member, Problem, RunPlan
 from prenorm.commands.run.resources import memory_of
-from prenorm.commands.run.state import MemberRecord, failure_of, write_record
+from prenorm.commands.run.state import MemberRecord, MemberState, failure_of, look, write_record
 from prenorm.commands.run.worker import WorkerLine
 from prenorm.errors import PrenormError
 from prenorm.folder.staging import remove_leftovers
@@ -191,12 +191,7 @@ class _Pool:
         del self._workers[worker.pipe]
         code = worker.process.wait()
         if worker.member is not None:
-            problem = change_of(self._plan, worker.member) or _death(code, worker.member)
-            record = failure_of(self._plan, worker.member, problem)
-            remove_leftovers(self._output / record.name)
-            with contextlib.suppress(OSError):  # on a full disk: the command tells it all the same
-                write_record(self._output, record)
-            self._end(worker, record)
+            self._end(worker, self._last_of(worker.member, code))
         elif not worker.is_ready:
             raise PrenormError(
                 f"a worker process ended while it started ({_ending(code)})",
@@ -204,6 +199,18 @@ class _Pool:
             )
         if self._left and len(self._workers) < len(self._left):
             self._start()
+
+    def _last_of(self, member: Member, code: int) -> MemberRecord:
+        """Return what became of the member of a worker that died; it may have published the folder just before."""
+        seen = look(self._plan, member, self._output)
+        if seen.state is MemberState.DONE and seen.record is not None:
+            return seen.record
+        problem = change_of(self._plan, member) or _death(code, member)
+        record = failure_of(self._plan, member, problem)
+        remove_leftovers(self._output / record.name)
+        with contextlib.suppress(OSError):  # on a full disk: the command tells it all the same
+            write_record(self._output, record)
+        return record
 
 
 def _show(line: WorkerLine, progress: Progress) -> None:

@@ -15,7 +15,16 @@ from prenorm.options import ConvertOptions, SourceOptions, StrPath, flag_of, opt
 GOLDEN = "golden.npz"
 _LINE = 40  # characters that a phone shows of a block of code
 # What `verify` cannot find out by itself of how the checkpoint was understood.
-_FOR_VERIFY = ("dictionary", "sentencepiece", "label_dict", "head", "weights", "activation", "attention_heads")
+_FOR_VERIFY = (
+    "dictionary",
+    "sentencepiece",
+    "label_dict",
+    "head",
+    "weights",
+    "activation",
+    "attention_heads",
+    "exhaustive",
+)
 _HOMES = ("home", "Users")  # where the folders are called as the users
 
 

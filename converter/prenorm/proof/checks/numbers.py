@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from prenorm.options import TaskKind
 from prenorm.proof.comparison import Comparison
-from prenorm.proof.numbers.differences import Difference, ModuleDifferences
+from prenorm.proof.numbers.differences import Difference
+from prenorm.proof.numbers.modules import ModuleDifferences
 from prenorm.reports.model import Audit, Check
 
 
@@ -42,14 +43,14 @@ def modules_check(modules: ModuleDifferences, suffix: str = "") -> Check:
     Returns:
         The check.
     """
-    differences = list(modules.by_name.values())
-    worst = max(differences, key=lambda item: item.max_abs_diff / item.scale if item.scale else item.max_abs_diff)
+    differences = modules.worst
+    worst = max(differences, key=lambda item: item.exhausted)
     return Check(
         "modules" + suffix,
         modules.first_divergence is None,
         {**worst.metrics(), "modules": len(differences), "diverging": sum(not item.passed for item in differences)},
         worst.tolerance,
-        all(item.judged for item in differences),
+        modules.judged,
     )
 
 

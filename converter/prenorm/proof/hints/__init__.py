@@ -6,6 +6,7 @@ computed there, so a hint is a finding, not a guess.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -24,6 +25,8 @@ from prenorm.reports.details import Diagnosis, TensorDifference
 
 # A mistake explains a divergence if it leaves no more than this share of the values' range; mistakes differ by far more.
 _EXPLAINED = 1e-6
+# And no more than this share of what it has to explain, which may be as small as the rounding of float32.
+_LEFT = 0.5
 
 
 class _OtherEpsilon(BuiltinReference):
@@ -187,16 +190,19 @@ def rule_of(name: str, plan: ConversionPlan) -> str | None:
 def _hint(at: FirstDivergence, plan: ConversionPlan, tensors: Mapping[str, SourceTensor]) -> str | None:
     if not torch.isfinite(at.actual).all():
         return "the folder computes NaN or infinity there"
-    if at.stage == "head":
-        return None  # a linear map and nothing else: the audit of its tensors says all there is to say
+    if at.stage == "head" or at.is_planted:
+        # A linear map and nothing else: the audit of its tensors says all there is to say. Or no number of this batch.
+        return None
     settings = settings_of(plan.description)
     real = at.batch != plan.description.pad_id
     with torch.inference_mode():
-        before = _before(BuiltinReference(tensors, settings), at)
+        right = BuiltinReference(tensors, settings)
+        before = _before(right, at)
+        apart = _apart(right, at, before, real)
         for words, mistake in _suspects(settings, plan.description.hidden_size):
             mistaken = mistake(tensors, settings)
             entering = _before(mistaken, at) if isinstance(mistaken, _MaskIgnored) else before
-            if _explains(mistaken, at, entering, real):
+            if _apart(mistaken, at, entering, real) <= min(_EXPLAINED, _LEFT * apart):
                 return words
         return _other_order(BuiltinReference(tensors, settings), at, before, real)
 
@@ -223,17 +229,17 @@ def _before(reference: BuiltinReference, at: FirstDivergence) -> Tensor | None:
     return before
 
 
-def _explains(mistaken: BuiltinReference, at: FirstDivergence, before: Tensor | None, real: Tensor) -> bool:
-    """Return whether the mistaken reference computes at the divergence what the folder computed."""
+def _apart(reference: BuiltinReference, at: FirstDivergence, before: Tensor | None, real: Tensor) -> float:
+    """Return how far a reference is from what the folder computed at the divergence, as a share of the values' range."""
     try:
-        expected = mistaken.stage(at.stage, at.batch, before).get(at.part)
+        expected = reference.stage(at.stage, at.batch, before).get(at.part)
     except (
         RuntimeError,
         IndexError,
         KeyError,
     ):  # shapes that do not go together, a table that is not there: not this one
-        return False
+        return math.inf
     if expected is None or expected.shape != at.actual.shape:
-        return False
-    apart = (expected - at.actual)[real].abs().max()
-    return bool(apart <= _EXPLAINED * expected[real].abs().max())
+        return math.inf
+    values = expected[real]
+    return float((values - at.actual[real]).abs().max() / values.abs().max())

@@ -14,8 +14,8 @@ from prenorm.mapping.understood import Prepared
 from prenorm.options import ReferenceOptions, TaskKind
 from prenorm.options.spoken import spoken
 from prenorm.proof.protocols import ReferenceModel
-from prenorm.proof.references.builtin import BuiltinReference
 from prenorm.proof.references.float32 import Float32Reference
+from prenorm.proof.references.float64 import Float64Reference
 from prenorm.proof.references.settings import is_rounded, settings_of, tensors_as_stored
 
 __all__ = ["REFERENCES", "open_reference"]
@@ -24,7 +24,7 @@ __all__ = ["REFERENCES", "open_reference"]
 @contextmanager
 def _builtin(prepared: Prepared, stored: str, options: ReferenceOptions, compute: str) -> Iterator[ReferenceModel]:
     """Yield the built-in reference."""
-    kind = Float32Reference if compute == "float32" else BuiltinReference
+    kind = Float32Reference if compute == "float32" else Float64Reference
     yield kind(tensors_as_stored(prepared, stored), settings_of(prepared.description))
 
 

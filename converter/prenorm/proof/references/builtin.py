@@ -20,7 +20,7 @@ from prenorm.checkpoint.tensors import SourceTensor
 from prenorm.proof.references.builtin_functions import ComputedTokens, activate, sinusoids
 from prenorm.proof.references.builtin_names import embedding_norm, encoder_prefix, head_prefix, layer_names
 
-_EPS = 1e-5
+EPSILON = 1e-5
 _ROWS_AT_ONCE = 8192
 
 
@@ -49,9 +49,11 @@ class BuiltinReference:
         tensors: the source tensors under the checkpoint's names.
         settings: what they cannot tell.
         used: the names of those that entered the computation.
+        relative_tolerance: nothing, as `noise`.
     """
 
     name = "builtin"
+    relative_tolerance = 0.0
 
     def __init__(
         self, tensors: Mapping[str, SourceTensor], settings: ReferenceSettings, dtype: torch.dtype = torch.float64
@@ -126,7 +128,7 @@ class BuiltinReference:
             The next columns of the logits, [tokens, some], float64.
         """
         x = self._linear(features, f"{self._lm}dense.weight", f"{self._lm}dense.bias")
-        x = activate(x, self.settings.head_activation)
+        x = self._activate(x, self.settings.head_activation)
         x = self._norm(x, f"{self._lm}layer_norm.weight", f"{self._lm}layer_norm.bias")
         untied = f"{self._lm}weight"
         table = untied if untied in self.tensors else f"{self._at}embed_tokens.weight"
@@ -201,20 +203,27 @@ class BuiltinReference:
         return range(number)
 
     def _embed(self, input_ids: Tensor, real: Tensor) -> Tensor:
-        pad = self.settings.pad
-        words = f"{self._at}embed_tokens.weight"
-        # In the stored type: scaling by the square root of the width is fairseq's own rounding, not ours.
-        x = self._rows(words, input_ids, math.sqrt(self.tensors[words].shape[1]) if self.settings.scaled else None)
-        positions = self._positions(input_ids, real)
-        if self.settings.positions == "learned":
-            x = x + self._rows(f"{self._at}embed_positions.weight", positions)
-        elif self.settings.positions == "sinusoidal":
-            table = sinusoids(self.settings.position_rows, x.shape[-1], pad)
-            x = x + table.to(self.tensors[words].read().dtype)[positions].to(self._dtype)
+        terms = self._embedding_terms(input_ids, real)
+        x = terms[0] + terms[1] if len(terms) > 1 else terms[0]
         norm = embedding_norm(self.tensors, self._at)  # there is none with --arch roberta_prenorm
         if norm is not None:
             x = self._norm(x, *norm)
         return x * real[..., None]  # fairseq blanks the pads here
+
+    def _embedding_terms(self, input_ids: Tensor, real: Tensor) -> list[Tensor]:
+        """Return each token's word and, where the model has positions, position, each [batch, length, width]."""
+        words = f"{self._at}embed_tokens.weight"
+        # In the stored type: scaling by the square root of the width is fairseq's own rounding, not ours.
+        terms = [
+            self._rows(words, input_ids, math.sqrt(self.tensors[words].shape[1]) if self.settings.scaled else None)
+        ]
+        positions = self._positions(input_ids, real)
+        if self.settings.positions == "learned":
+            terms.append(self._rows(f"{self._at}embed_positions.weight", positions))
+        elif self.settings.positions == "sinusoidal":
+            table = sinusoids(self.settings.position_rows, terms[0].shape[-1], self.settings.pad)
+            terms.append(table.to(self.tensors[words].read().dtype)[positions].to(self._dtype))
+        return terms
 
     def _positions(self, input_ids: Tensor, real: Tensor) -> Tensor:
         """Return each token's row of the position table: pad + 1 for the first."""
@@ -237,7 +246,7 @@ class BuiltinReference:
         mixed = self._linear(tokens.pick(self._attend(q, k, v, real)), *names["out"])
         after_attention = entering + mixed
         inner = self._linear(self._norm(after_attention, *names["ffn_norm"]), *names["fc1"])
-        outer = self._linear(activate(inner, self.settings.activation), *names["fc2"])
+        outer = self._linear(self._activate(inner, self.settings.activation), *names["fc2"])
         late = {"out_proj": mixed, "fc1": inner, "fc2": outer, "out": after_attention + outer}
         return {"q_proj": q, "k_proj": k, "v_proj": v} | {name: tokens.put_back(part) for name, part in late.items()}
 
@@ -265,7 +274,10 @@ class BuiltinReference:
     def _norm(self, x: Tensor, weight: str, bias: str) -> Tensor:
         centred = x - x.mean(dim=-1, keepdim=True)
         variance = (centred * centred).mean(dim=-1, keepdim=True)
-        return centred / torch.sqrt(variance + _EPS) * self._get(weight) + self._get(bias)
+        return centred / torch.sqrt(variance + EPSILON) * self._get(weight) + self._get(bias)
+
+    def _activate(self, x: Tensor, name: str) -> Tensor:
+        return activate(x, name)
 
     def _linear(self, x: Tensor, weight: str, bias: str) -> Tensor:
         return torch.nn.functional.linear(x, self._matrix(weight), self._get(bias))

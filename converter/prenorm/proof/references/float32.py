@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from prenorm.checkpoint.tensors import SourceTensor
+from prenorm.proof.numbers.differences import RELATIVE_TOLERANCE
 from prenorm.proof.protocols import Stage
 from prenorm.proof.references.builtin import BuiltinReference, ReferenceSettings
 from prenorm.reports.details import NoiseFloor
@@ -31,9 +32,11 @@ class Float32Reference:
         rounding: the largest difference between float32 and float64 by stage and part, in the order of computation; pads
             are left out.
         scale: the largest absolute value there.
+        relative_tolerance: for the folder's side, whose rounding is not that of the reference.
     """
 
     name = BuiltinReference.name
+    relative_tolerance = RELATIVE_TOLERANCE
 
     def __init__(self, tensors: Mapping[str, SourceTensor], settings: ReferenceSettings) -> None:
         """Take the source tensors as they are.

@@ -29,6 +29,7 @@ from prenorm.options import TaskKind
 from prenorm.options.language import command_name
 from prenorm.proof.checks.config import ExpectedConfig
 from prenorm.proof.computation import Computation
+from prenorm.proof.numbers.differences import RELATIVE_TOLERANCE
 from prenorm.proof.protocols import Stage
 
 SCHEMA_VERSION = 1
@@ -105,6 +106,7 @@ class GoldenReference:
     """The recorded outputs, in the place of a reference: every tensor is its sketch."""
 
     used: frozenset[str] = frozenset()
+    relative_tolerance = RELATIVE_TOLERANCE
 
     def __init__(self, golden: Golden) -> None:
         """Take the outputs of a golden file.

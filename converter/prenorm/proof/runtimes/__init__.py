@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -11,13 +12,13 @@ from prenorm.errors import UsageProblem
 from prenorm.mapping.targets import Target
 from prenorm.options import TaskKind
 from prenorm.options.spoken import spoken
-from prenorm.proof.protocols import Runtime
+from prenorm.proof.protocols import Array, Ids, OnStage, Runtime
 from prenorm.proof.runtimes.bundled import BundledRuntime
 from prenorm.proof.runtimes.flax import FlaxRuntime
 from prenorm.proof.runtimes.tensorflow import TensorFlowRuntime
 from prenorm.proof.runtimes.transformers import TransformersRuntime
 
-__all__ = ["BUNDLED", "CHOICES", "NEEDS", "RUNTIMES", "open_runtime", "require_installed"]
+__all__ = ["BUNDLED", "CHOICES", "NEEDS", "RUNTIMES", "FormerRuntime", "open_runtime", "require_installed"]
 
 BUNDLED = "bundled"
 # To add a runtime is to write a file with one class, and to name it here. Frameworks are imported when a folder is loaded.
@@ -33,6 +34,33 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "both": (BUNDLED, "transformers"),
     "all": tuple(RUNTIMES),
 }
+
+
+@dataclass
+class FormerRuntime:
+    """What is left of a runtime that has computed everything: its model, a whole one in float64, is needed no more.
+
+    Attributes:
+        name: what the report calls it.
+    """
+
+    name: str
+
+    def run(self, input_ids: Ids, attention_mask: Ids, on_stage: OnStage) -> Array:
+        """Refuse to compute.
+
+        Args:
+            input_ids: token ids [batch, length].
+            attention_mask: 1 for tokens and 0 for pads, [batch, length].
+            on_stage: not called.
+
+        Returns:
+            Nothing.
+
+        Raises:
+            RuntimeError: always.
+        """
+        raise RuntimeError(f"the model of {self.name} has left memory")
 
 
 @dataclass(frozen=True)
@@ -101,4 +129,6 @@ def open_runtime(name: str, folder: Path, target: Target, task: TaskKind, comput
         ValueError: if the folder does not fit the model, or is of no type that can be compared.
     """
     require_installed([name])
+    if name in NEEDS:  # whose models fill memory: that of a former one refers to itself, and stays until somebody looks
+        gc.collect()
     return RUNTIMES[name](folder, target, task, compute)

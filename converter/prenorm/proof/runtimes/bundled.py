@@ -76,8 +76,8 @@ class BundledRuntime(HookedModel):
         self._stream(path)  # before the report, so that the weights have left memory when the reference computes
         super().report(path, stage)
 
-    def run(self, input_ids: Ids, attention_mask: Ids, on_stage: OnStage) -> Tensor:
-        """Run the model's own forward on one batch.
+    def begin(self, input_ids: Ids, attention_mask: Ids, on_stage: OnStage) -> tuple[Tensor, Tensor]:
+        """Get ready for one batch; see `HookedModel.begin`.
 
         Args:
             input_ids: token ids [batch, length].
@@ -85,11 +85,11 @@ class BundledRuntime(HookedModel):
             on_stage: called with every stage as it is computed.
 
         Returns:
-            What `prenorm.proof.protocols.Runtime.run` returns.
+            Ids and mask as tensors.
         """
         self._ids = torch.unique(torch.from_numpy(input_ids))
         self._reach_every_branch(input_ids.shape[1], is_padded=bool((attention_mask == 0).any()))
-        return super().run(input_ids, attention_mask, on_stage)
+        return super().begin(input_ids, attention_mask, on_stage)
 
     def _reach_every_branch(self, length: int, *, is_padded: bool) -> None:
         """Let the model choose by the probe's sizes what it chooses by those of its users' batches.
@@ -118,6 +118,8 @@ class BundledRuntime(HookedModel):
                     continue
                 owner_path, _, leaf = name.rpartition(".")
                 owner = block.get_submodule(owner_path)
+                if owner in self.planted:
+                    continue
                 mapped.append((owner, leaf, parameter))
                 setattr(owner, leaf, nn.Parameter(self._read(path, name), requires_grad=False))
 

@@ -74,7 +74,8 @@ class TensorFlowRuntime:
         is_choice = self._task is TaskKind.MULTIPLE_CHOICE
         ids, mask = (array[None] if is_choice else array for array in (input_ids, attention_mask))
         try:
-            with self._tensorflow.device(_CPU), self._stages.observed_stages(self._model, self._observed.note):
+            observed = self._stages.observed_stages(self._model, self._observed.note)
+            with self._tensorflow.device(_CPU), _plain_errors(), observed:
                 return result_of(self._model(input_ids=ids, attention_mask=mask), self._task)
         except self._tensorflow.errors.OpError as error:
             raise RuntimeError(error.message) from error
@@ -95,6 +96,19 @@ def _imported() -> tuple[Any, Any, Any]:
     names = ("tensorflow", "prenorm_model.keras", "prenorm_model.keras.stages")
     tensorflow, models, stages = (importlib.import_module(name) for name in names)
     return tensorflow, models, stages
+
+
+@contextmanager
+def _plain_errors() -> Iterator[None]:
+    """Let errors leave Keras' layers as they were raised: else their messages are put into longer ones about the layer."""
+    config = sys.modules["keras"].config
+    is_filtered = config.is_traceback_filtering_enabled()
+    config.disable_traceback_filtering()
+    try:
+        yield
+    finally:
+        if is_filtered:
+            config.enable_traceback_filtering()
 
 
 @contextmanager

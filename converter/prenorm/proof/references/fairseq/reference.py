@@ -16,6 +16,7 @@ from torch import Tensor
 
 from prenorm.checkpoint.tensors import SourceTensor
 from prenorm.errors import UsageProblem
+from prenorm.proof.numbers.differences import RELATIVE_TOLERANCE
 from prenorm.proof.protocols import Stage
 from prenorm.proof.references.builtin_names import encoder_prefix
 from prenorm.proof.references.fairseq.exchange import read_stage, write_tensors
@@ -59,6 +60,8 @@ class FairseqReference:
     part (where `dtype` is float64); `facts` what the report can say: versions, the classes that computed, which names
     were loaded, and fairseq's warnings.
     """
+
+    relative_tolerance = RELATIVE_TOLERANCE
 
     def __init__(
         self,
