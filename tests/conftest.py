@@ -57,10 +57,16 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks the other frameworks' tests as slow."""
+    """Marks the other frameworks' tests as slow, and puts them first.
+
+    pytest-xdist hands each worker tests that follow one another, and an idle worker takes the last ones of another's. Those
+    that come first stay with one worker, so that one process, not each, compiles what they share.
+    """
     for item in items:
         if any(framework in item.path.parents for framework in OTHER_FRAMEWORKS):
             item.add_marker("slow")
+    items.sort(key=lambda item: OTHER_FRAMEWORKS[0] not in item.path.parents)
+    items.sort(key=lambda item: OTHER_FRAMEWORKS[1] not in item.path.parents)
 
 
 def pytest_collection() -> None:
