@@ -66,6 +66,13 @@ class RunProgress(Progress, Protocol):
             words: what became of it.
         """
 
+    def note(self, text: str) -> None:
+        """Tell what was done, and what is waited for.
+
+        Args:
+            text: one sentence.
+        """
+
 
 class OneBar:
     """A `RunProgress` that shows a run as one stage, whose steps are the members."""
@@ -108,6 +115,13 @@ class OneBar:
             words: not used.
         """
         self._progress.advance(1)
+
+    def note(self, text: str) -> None:
+        """Show nothing of it.
+
+        Args:
+            text: not used.
+        """
 
 
 class Silent:

@@ -97,7 +97,9 @@ def test_what_a_mode_can_use_is_taken(
     group: type[OptionGroup], item: dataclasses.Field[Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    needed = ["--reference", "fairseq"] if item.name == "fairseq_python" else []
+    needed = {"fairseq_python": ["--reference", "fairseq"], "sbatch": ["--slurm"], "no_wait": ["--slurm"]}.get(
+        item.name, []
+    )
     error = run(*CALLS[group], *words(item), *needed)
     assert error.subject != flag_of(item)
     assert "cannot be used" not in error.cause and "no effect" not in error.cause

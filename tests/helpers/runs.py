@@ -30,6 +30,8 @@ RECORDS = {
     "run_report.html",
     "members",
     "plots",
+    "array.sh",
+    "slurm",
 }  # what changes with the clock
 
 

@@ -30,7 +30,7 @@ def test_every_python_block_runs(
     blocks = [
         block for page in PAGES for block in re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
     ]
-    assert len(blocks) == 10
+    assert len(blocks) == 11
     for block in blocks:
         exec(compile(block, "README.md", "exec"), {})
     shown = capsys.readouterr().out

@@ -13,6 +13,7 @@ PRENORM = ROOT / "converter" / "prenorm"
 ELSEWHERE = (
     "cli", "reports", "folder/card/command.py", "fitness/config_fields.py", "proof/checks/folder_tokenizer.py",
     "options/groups.py", "options/run_groups.py", "options/values.py", "tokenization/derived.py", "__init__.py",
+    "commands/run/slurm/",  # which passes options to Slurm's commands
 )  # fmt: skip
 NAMES = re.compile(
     r"--[a-z][a-z]+|\bprenorm (convert(-run)?|inspect|verify|record|push)\b|\b(OUTPUT|CHECKPOINT|FOLDER|GOLDEN)\b"

@@ -205,7 +205,7 @@ def convert_run(options: ConvertRunOptions | ConvertMemberOptions, output: Conso
     from prenorm.options import ConvertMemberOptions
 
     if isinstance(options, ConvertMemberOptions):
-        return running.convert_member(options, output)
+        return running.convert_members(options, output)
     return running.convert_run(options, output)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 import click
@@ -26,6 +26,16 @@ from prenorm.errors import ExitCode, PrenormError, as_fields, describe, kind_of
 _FAULT = 1  # as Python's own exit code has it
 _AS_IT_WAS = "OUTPUT is as it was, or complete"
 
+
+def _run_goes_on(jobs: Sequence[str]) -> str:
+    """Say what becomes of a run whose command is interrupted."""
+    if not jobs:
+        return "what is done stays done, and the same command goes on with the rest"
+    numbers = " ".join(jobs)
+    verb = "job {} goes" if len(jobs) == 1 else "jobs {} go"
+    return f"{verb.format(numbers)} on: the same command waits again, and `scancel {numbers}` cancels"
+
+
 # What ends a command early, as the error that is shown, with its exit code; the first line that fits counts.
 _ENDS: tuple[tuple[type[BaseException], Callable[[Any], PrenormError], Callable[[Any], int]], ...] = (
     (PrenormError, lambda error: error, lambda error: error.exit_code),
@@ -37,7 +47,7 @@ _ENDS: tuple[tuple[type[BaseException], Callable[[Any], PrenormError], Callable[
     ),
     (
         RunInterrupted,
-        lambda error: PrenormError("interrupted; what is done stays done, and the same command goes on with the rest"),
+        lambda error: PrenormError(f"interrupted; {_run_goes_on(error.jobs)}"),
         lambda error: error.exit_code,
     ),
     (click.Abort, lambda error: PrenormError(f"interrupted; {_AS_IT_WAS}"), lambda error: ExitCode.INTERRUPTED),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
@@ -12,14 +14,16 @@ from prenorm.cli import console
 from prenorm.cli.bars import ConsoleProgress
 from prenorm.cli.console import escape
 from prenorm.cli.signals import resumable_run
-from prenorm.commands.run.command import convert_one
 from prenorm.commands.run.command import convert_run as run
+from prenorm.commands.run.command import convert_some
+from prenorm.commands.run.slurm import open_jobs
 from prenorm.errors import ExitCode
 from prenorm.reports.run_model import RunMember, RunReport
 from prenorm.reports.text import number
 
 if TYPE_CHECKING:
     from prenorm.cli.output import ConsoleOptions
+    from prenorm.commands.run.state import MemberRecord
     from prenorm.options import ConvertMemberOptions, ConvertRunOptions
 
 _MOST_ROWS = 40  # of the table; run_report.md has all
@@ -104,6 +108,14 @@ class RunBars(ConsoleProgress):
         if not self._console.is_terminal:
             self._console.print(f"{escape(name)}: {escape(words)} ({self._number}/{self._total})", soft_wrap=True)
 
+    def note(self, text: str) -> None:
+        """Print what was done, and what is waited for.
+
+        Args:
+            text: one sentence.
+        """
+        self._console.print(escape(text), soft_wrap=True)
+
     def warn_once(self, name: str, text: str) -> None:
         """Print a warning, unless it was said of another checkpoint.
 
@@ -167,36 +179,46 @@ def convert_run(options: ConvertRunOptions, output: ConsoleOptions) -> ExitCode:
     Returns:
         Whether all is done and proven.
     """
-    with resumable_run(), RunBars(quiet=output.quiet) as progress:
+    with (
+        resumable_run(lambda: open_jobs(Path(options.output)) if options.slurm else ()),
+        RunBars(quiet=output.quiet) as progress,
+    ):
         report = run.with_options(replace(options, progress=progress))
     if output.as_json:
         console.print_json(report.to_dict())
     elif not output.quiet:
         _print_report(report)
-    return ExitCode.DONE if report.passed or options.dry_run else ExitCode.PARITY_FAILED
+    is_for_later = options.dry_run or options.no_wait
+    return ExitCode.DONE if report.passed or is_for_later else ExitCode.PARITY_FAILED
 
 
-def convert_member(options: ConvertMemberOptions, output: ConsoleOptions) -> ExitCode:
-    """Convert one checkpoint of a run.
+def convert_members(options: ConvertMemberOptions, output: ConsoleOptions) -> ExitCode:
+    """Convert some checkpoints of a run, and show what became of each.
 
     Args:
         options: the command's.
         output: what is shown.
 
     Returns:
-        Whether it is done and proven.
+        Whether all of them are done and proven.
     """
     with resumable_run(), ConsoleProgress(quiet=output.quiet) as progress:
-        record = convert_one(replace(options, progress=progress))
+        records = convert_some(replace(options, progress=progress))
     if output.as_json:
         import msgspec
 
-        console.print_json(msgspec.to_builtins(record))
-    elif record.problem is not None:
-        console.print_error(f"{record.problem.sentence}. {record.problem.advice}")
-    elif not output.quiet:
-        console.stdout().print(f"{record.name}: {escape(str(record.verdict))}", soft_wrap=True)
-    return ExitCode.DONE if record.problem is None else ExitCode.PARITY_FAILED
+        console.print_json({"members": msgspec.to_builtins(records)})
+        return _exit_code(records)
+    for record in records:
+        if record.problem is not None:
+            console.print_error(f"{record.name}: {record.problem.sentence}. {record.problem.advice}")
+        elif not output.quiet:
+            console.stdout().print(f"{record.name}: {escape(str(record.verdict))}", soft_wrap=True)
+    return _exit_code(records)
+
+
+def _exit_code(records: Sequence[MemberRecord]) -> ExitCode:
+    return ExitCode.PARITY_FAILED if any(record.problem is not None for record in records) else ExitCode.DONE
 
 
 def _print_report(report: RunReport) -> None:

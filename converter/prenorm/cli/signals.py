@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
@@ -54,21 +54,26 @@ class RunInterrupted(BaseException):
 
     Attributes:
         exit_code: what the shell expects.
+        jobs: the numbers of Slurm's jobs that go on.
     """
 
-    def __init__(self, exit_code: int) -> None:
-        """Keep the exit code.
+    def __init__(self, exit_code: int, jobs: Sequence[str] = ()) -> None:
+        """Keep the fields.
 
         Args:
             exit_code: what the shell expects.
+            jobs: the numbers of Slurm's jobs that go on.
         """
-        self.exit_code = exit_code
+        self.exit_code, self.jobs = exit_code, tuple(jobs)
         super().__init__(exit_code)
 
 
 @contextmanager
-def resumable_run() -> Generator[None, None, None]:
+def resumable_run(jobs: Callable[[], Sequence[str]] = tuple) -> Generator[None, None, None]:
     """Tell an interruption of a run from one of any other work.
+
+    Args:
+        jobs: returns the numbers of Slurm's jobs that go on.
 
     Yields:
         None: the block runs.
@@ -79,9 +84,9 @@ def resumable_run() -> Generator[None, None, None]:
     try:
         yield
     except KeyboardInterrupt as error:
-        raise RunInterrupted(ExitCode.INTERRUPTED) from error
+        raise RunInterrupted(ExitCode.INTERRUPTED, jobs()) from error
     except Terminated as error:
-        raise RunInterrupted(error.exit_code) from error
+        raise RunInterrupted(error.exit_code, jobs()) from error
 
 
 class PushInterrupted(BaseException):

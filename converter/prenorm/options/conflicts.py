@@ -55,10 +55,15 @@ CONFLICTS = (
     Conflict("exhaustive", "compute", "float32 is judged on the whole probe in any case", ("float32",)),
     Conflict("revision", "pull_request", "a pull request is always against the main branch"),
     Conflict("jobs", "status", "nothing is converted"),
+    Conflict("slurm", "status", "nothing is submitted"),
     Conflict("dry_run", "status", "nothing is written in any case"),
     Conflict("tensors", "as_json", "the document has all tensors in any case"),
     Conflict("tensors", "quiet", "nothing is listed"),
+    Conflict("no_wait", "dry_run", "nothing is submitted"),
 )
+
+# Options that mean something only with another one.
+NEEDS = (("sbatch", "slurm"), ("no_wait", "slurm"))
 
 
 def check_call(verb: str, *groups: OptionGroup) -> None:
@@ -79,6 +84,9 @@ def check_call(verb: str, *groups: OptionGroup) -> None:
         for conflict in CONFLICTS:
             if conflict.option in items and conflict.other in items:
                 _check_pair(group, conflict, items[conflict.option], items[conflict.other])
+        for name, needed in NEEDS:
+            if name in items and needed in items:
+                _check_need(group, items[name], items[needed])
 
 
 def _check_pair(group: OptionGroup, conflict: Conflict, item: Field[Any], other: Field[Any]) -> None:
@@ -89,6 +97,16 @@ def _check_pair(group: OptionGroup, conflict: Conflict, item: Field[Any], other:
         named += ", which is the default" if value == other.default else ""
         raise UsageProblem(
             f"has no effect with {named}: {conflict.why}", subject=field_name(item), advice="Leave one of the two out"
+        )
+
+
+def _check_need(group: OptionGroup, item: Field[Any], needed: Field[Any]) -> None:
+    """Refuse an option without the one that gives it a meaning."""
+    if getattr(group, item.name) != item.default and getattr(group, needed.name) == needed.default:
+        raise UsageProblem(
+            f"has no effect without {field_name(needed)}",
+            subject=field_name(item),
+            advice=f"Leave it out, or add {field_name(needed)}",
         )
 
 

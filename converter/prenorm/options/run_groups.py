@@ -32,7 +32,19 @@ class ConvertRunOptions(ConversionOptions):
     )
     jobs: int | None = option(
         None, "How many checkpoints are converted at a time, each by a process of its own.", Section.OUTPUT,
-        kind=Kind.COUNT, at_least=1, at_most=1024, unset="as many as cores and memory allow", on_card=False,
+        kind=Kind.COUNT, at_least=1, at_most=1024, unset="as many as cores and memory allow, or Slurm", on_card=False,
+    )  # fmt: skip
+    slurm: bool = option(
+        False, "Convert by the tasks of a Slurm job array, OUTPUT/array.sh, instead of processes here; wait for them.",
+        Section.OUTPUT, kind=Kind.FLAG, on_card=False,
+    )  # fmt: skip
+    sbatch: tuple[str, ...] = option(
+        (), "What sbatch is given besides, such as --partition=short; several times for several.", Section.OUTPUT,
+        metavar="ARG", repeats=True, on_card=False,
+    )  # fmt: skip
+    no_wait: bool = option(
+        False, "Submit the tasks and wait for none; the same command without it waits.", Section.OUTPUT,
+        kind=Kind.FLAG, on_card=False,
     )  # fmt: skip
     dry_run: bool = option(
         False, "Show what would be converted, and why; write nothing.", Section.OUTPUT, kind=Kind.FLAG, on_card=False
@@ -45,18 +57,19 @@ class ConvertRunOptions(ConversionOptions):
 
 @dataclass(frozen=True, repr=False)
 class ConvertMemberOptions(Options):
-    """The options of `convert-run --member`, which converts one checkpoint as the plan in OUTPUT says."""
+    """The options of `convert-run --member`, which converts one checkpoint, or some, as the plan in OUTPUT says."""
 
     selected_by: ClassVar[str | None] = "member"
 
     run: StrPath = field(metadata=required(_RUN))
     output: StrPath = field(metadata=required(_RUN_OUTPUT))
     _: KW_ONLY
-    member: str = field(
+    member: tuple[str, ...] = field(
         metadata=required(
             Option(
-                "Convert only this folder of the plan in OUTPUT/run.json, in this process, with the plan's options.",
-                Section.OUTPUT, metavar="STEP", on_card=False,
+                "Convert only this folder of the plan in OUTPUT/run.json, in this process, with the plan's options; several "
+                "times for several.",
+                Section.OUTPUT, metavar="STEP", repeats=True, on_card=False,
             )
         )
     )  # fmt: skip

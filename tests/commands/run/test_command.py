@@ -237,12 +237,16 @@ def test_places_that_cannot_be_are_refused(tmp_path: Path, whole: Path) -> None:
         assert refused.value.cause == cause and refused.value.advice
 
 
-def test_the_command_line_converts_one_member_of_a_plan(whole: Path, tmp_path: Path) -> None:
+def test_the_command_line_converts_members_of_a_plan(whole: Path, tmp_path: Path) -> None:
     output = Path(shutil.copytree(whole, tmp_path / "out"))
     before = folders(output)
-    shutil.rmtree(output / STEPS[1])
-    done = run_command("convert-run", RUN, output, "--member", STEPS[1], "--json")
-    assert done.returncode == 0 and json.loads(done.stdout)["verdict"] == "passed"
+    for name in STEPS[1:3]:
+        shutil.rmtree(output / name)
+    done = run_command("convert-run", RUN, output, "--member", STEPS[1], "--member", STEPS[2], "--json")
+    assert done.returncode == 0 and [item["verdict"] for item in json.loads(done.stdout)["members"]] == [
+        "passed",
+        "passed",
+    ]
     assert folders(output) == before
     refused = run_command("convert-run", RUN, output, "--member", "step-000009")
     assert refused.returncode == 2 and refused.stderr == (

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from msgspec import structs
 
 from prenorm.commands.keywords import with_keywords
+from prenorm.commands.run import slurm
 from prenorm.commands.run.member import convert_member
 from prenorm.commands.run.plan import MEMBERS_FOLDER, PLAN_FILE, Member, RunPlan, read_plan, write_struct
 from prenorm.commands.run.planning import make_plan
@@ -21,6 +22,7 @@ from prenorm.commands.run.workers import LocalWorkers
 from prenorm.errors import UsageProblem
 from prenorm.files import or_nearest, remove_partial
 from prenorm.folder.staging import remove_leftovers
+from prenorm.mapping.understood import TokenizerChoices
 from prenorm.options import ConvertMemberOptions, ConvertRunOptions
 from prenorm.options.language import command_name
 from prenorm.options.spoken import spoken
@@ -61,28 +63,34 @@ def convert_run(options: ConvertRunOptions) -> RunReport:
         UsageProblem: if `run` is no folder of checkpoints, `output` cannot be made or is no run's, or an option does not fit.
     """
     output = Path(options.output)
+    if options.slurm:
+        slurm.check_commands()
+        slurm.check_arguments(options.sbatch)
     check_places(Path(options.run), output)
     before = read_plan(output)
     _check_same_run(before, Path(options.run).resolve(), output)
     seen = _look(options, before, output)
+    queue = _queue(options, output)
     if options.status or options.dry_run:
-        return run_report(seen.plan, seen.looks)
-    _prepare_output(output, seen.plan)
+        return run_report(seen.plan, queue.with_words(seen.looks))
+    _prepare_output(output, seen.plan, queue.active)
     records = _convert(options, seen, output)
     looks = {**seen.looks, **{member.name: _after(seen.plan, member, output, records) for member in seen.left}}
+    if options.no_wait:
+        looks = slurm.queue_of(output).with_words(looks)
     report = with_movements(run_report(seen.plan, looks), looks, output, options.listener)
     write_run_report(output, report)
     return report
 
 
-def convert_one(options: ConvertMemberOptions) -> MemberRecord:
-    """Convert one member of a plan in this process.
+def convert_some(options: ConvertMemberOptions) -> list[MemberRecord]:
+    """Convert members of a plan in this process, one after the other.
 
     Args:
-        options: which member of which run.
+        options: which members of which run.
 
     Returns:
-        Its record; of a failure, too.
+        The record of each; of a failure, too.
 
     Raises:
         UsageProblem: if there is no plan, it is of another run, or has no such member.
@@ -94,7 +102,12 @@ def convert_one(options: ConvertMemberOptions) -> MemberRecord:
             f"holds no plan ({PLAN_FILE})", subject=output, advice=f"{command_name('convert-run')} makes it"
         )
     _check_same_run(plan, Path(options.run).resolve(), output)
-    return convert_member(plan, plan.member(options.member), output, options.listener)
+    members = list(map(plan.member, options.member))
+    import torch
+
+    torch.set_num_threads(plan.threads)
+    choices: TokenizerChoices = {}
+    return [convert_member(plan, member, output, options.listener, choices) for member in members]
 
 
 def check_places(run: Path, output: Path) -> None:
@@ -144,21 +157,38 @@ def _look(options: ConvertRunOptions, before: RunPlan | None, output: Path) -> _
             plan = structs.replace(plan, members=_in_order([*plan.members, member]))
     left = _Seen(plan, looks).left
     jobs = options.jobs or usual_jobs(left)
-    return _Seen(structs.replace(plan, threads=max(cores() // jobs, 1)), looks)
+    threads = slurm.threads_of(options.sbatch) if options.slurm else max(cores() // jobs, 1)
+    return _Seen(structs.replace(plan, threads=threads), looks)
 
 
 def _in_order(members: Sequence[Member]) -> tuple[Member, ...]:
     return tuple(sorted(members, key=lambda item: (item.reading.updates is None, item.reading.updates or 0, item.name)))
 
 
-def _prepare_output(output: Path, plan: RunPlan) -> None:
-    """Make the folder, take away what killed processes left in it, and write the plan."""
+def _queue(options: ConvertRunOptions, output: Path) -> slurm.Queue:
+    """Return the tasks of Slurm that convert this run just now; processes here must not convert the same."""
+    if not slurm.open_jobs(output) or (not options.slurm and slurm.missing_commands()):
+        return slurm.Queue.empty()
+    queue = slurm.queue_of(output)
+    if queue.active and not (options.slurm or options.status or options.dry_run):
+        jobs = " ".join(queue.active_jobs)
+        raise UsageProblem(
+            f"tasks of Slurm convert it just now (job {jobs})",
+            subject=output,
+            advice=f"Pass {spoken('slurm')} to wait for them, or cancel them: scancel {jobs}",
+        )
+    return queue
+
+
+def _prepare_output(output: Path, plan: RunPlan, active: Container[str]) -> None:
+    """Make the folder, take away what killed processes left in it, but nothing of an active task, and write the plan."""
     output.mkdir(exist_ok=True)
     (output / MEMBERS_FOLDER).mkdir(exist_ok=True)
     for folder in (output, output / MEMBERS_FOLDER):
         remove_partial(folder)
     for member in plan.members:
-        remove_leftovers(output / member.name)
+        if member.name not in active:  # another machine's lock is not seen on every file system
+            remove_leftovers(output / member.name)
     write_struct(output / PLAN_FILE, plan)
 
 
@@ -175,6 +205,8 @@ def _convert(options: ConvertRunOptions, seen: _Seen, output: Path) -> dict[str,
 
 
 def _scheduler(options: ConvertRunOptions, left: Sequence[Member]) -> Scheduler:
+    if options.slurm:
+        return slurm.SlurmArray(options.jobs, options.sbatch, wait=not options.no_wait)
     return LocalWorkers(options.jobs or usual_jobs(left))
 
 
