@@ -9,10 +9,12 @@ from typing import Any
 import peft
 import pytest
 import torch
+import torch.distributed.fsdp
 from accelerate import Accelerator
 from torch import multiprocessing
 from torch.utils.data import DataLoader, Dataset
 from transformers import Trainer, TrainingArguments
+from transformers.models.roberta_prelayernorm import modeling_roberta_prelayernorm
 
 from helpers import two_processes
 from helpers.model_pairs import NAMES, SMALL, apart, inputs_for, labels_for, pair
@@ -187,7 +189,10 @@ def test_checkpointing_runs_layers_again() -> None:
 
 def test_two_processes_compute_the_gradients_of_one(tmp_path: Path) -> None:
     """Data parallel, and sharded with FSDP2: losses, gradients, and what a step makes of the weights."""
-    multiprocessing.spawn(two_processes.train, (tmp_path, ("ddp", "fsdp2"), (MASKED, CAUSAL)), nprocs=2)
+    # Both are forked from a process that has imported what takes long.
+    multiprocessing.set_forkserver_preload([torch.distributed.fsdp.__name__, modeling_roberta_prelayernorm.__name__])
+    arguments = (tmp_path, ("ddp", "fsdp2"), (MASKED, CAUSAL))
+    multiprocessing.start_processes(two_processes.train, arguments, nprocs=2, start_method="forkserver")
 
 
 def test_accelerate_trains_saves_and_loads(tmp_path: Path) -> None:
