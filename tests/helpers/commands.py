@@ -55,6 +55,11 @@ def run_command(*arguments: str | Path, **options: Any) -> subprocess.CompletedP
     return _server().run(PRENORM, *arguments, **options)
 
 
+def run_script(script: Path, *arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Runs another script so to its end; the options are `ForkServer.run`'s."""
+    return _server().run(script, *arguments, **options)
+
+
 def run_changed(
     changed: Mapping[str, object], *arguments: str | Path, **options: Any
 ) -> subprocess.CompletedProcess[str]:

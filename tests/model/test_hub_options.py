@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 
+from helpers.commands import run_script
 from helpers.hub import READER, WRITER, client_environment, serve_hub
 from helpers.model_pairs import SMALL
 from helpers.paths import OLD_HUB_PYTHON, ROOT, SCRIPTS
@@ -29,11 +30,16 @@ def call(name: str, *arguments: Any, **options: Any) -> dict[str, Any]:
     return {"do": name, "arguments": arguments, "options": options}
 
 
-def ask(environment: dict[str, str], calls: list[dict[str, Any]], python: Path = Path(sys.executable)) -> Answers:
-    done = run(
-        [str(python), str(SCRIPTS / "bundled_model.py")],
-        input=json.dumps(calls), capture_output=True, text=True, timeout=PATIENCE, check=False, env=environment,
-    )  # fmt: skip
+def ask(environment: dict[str, str], calls: list[dict[str, Any]], python: Path | None = None) -> Answers:
+    """What comes of the calls, in a process that is forked from a warm one, or in a new one of an interpreter."""
+    script = SCRIPTS / "bundled_model.py"
+    if python is None:
+        done = run_script(script, input=json.dumps(calls), env=environment)
+    else:
+        done = run(
+            [str(python), str(script)],
+            input=json.dumps(calls), capture_output=True, text=True, timeout=PATIENCE, check=False, env=environment,
+        )  # fmt: skip
     assert done.returncode == 0, done.stderr
     answers: Answers = json.loads(done.stdout)
     return answers

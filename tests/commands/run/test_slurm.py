@@ -87,17 +87,23 @@ def test_an_array_makes_what_processes_here_make(
 
 def test_a_killed_task_is_submitted_again_with_more_memory(cluster: Cluster, tmp_path: Path) -> None:
     output = tmp_path / "out"
-    with started(cluster, output, *ONE) as (running, errors):
+    with started(cluster, output, "--match", "checkpoint_?_[18]*", "--jobs", "2") as (running, errors):
         task = first_task(output, 0)
         os.kill(cluster.started(task), signal.SIGKILL)
         second = first_task(output, 1)
-        cluster.started(second)
         first, other = (item["request"]["memory"] for item in submissions(output))
         assert other == 2 * first
         assert f"step-000008: its task {task} was killed by SIGKILL; it is submitted again\n" in errors.read_text()
+        # No more tasks run at a time than were asked for: the new array waits for the old one.
+        old, new = task.partition("_")[0], second.partition("_")[0]
+        assert cluster.run("squeue", "-h", "-o", "%E", "-j", new) == f"afterany:{old}_*(unfulfilled)"
+        cluster.started(f"{old}_1")
+        cluster.run("scancel", f"{old}_1")
+        cluster.started(second)
         cluster.open(second)
-        assert running.wait() == 0, errors.read_text()
-    assert member(output)["state"] == "done" and len(submissions(output)) == 2
+        assert running.wait() == 1, errors.read_text()
+    report = json.loads((output / "run_report.json").read_text())
+    assert [item["state"] for item in report["members"]] == ["done", "failed"] and len(submissions(output)) == 2
 
 
 def test_a_task_that_is_killed_each_time_is_given_up(cluster: Cluster, tmp_path: Path) -> None:
