@@ -37,8 +37,7 @@ def share(apart: Tensor, magnitude: Tensor, dtype: torch.dtype = torch.float32) 
 
 
 def product_magnitude(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    sizes = weight.abs().sum(dim=0) / math.sqrt(len(weight))
-    return rounding.of_product(x, weight.square().sum(dim=0), sizes, bias)
+    return rounding.of_product(x, weight.square().sum(dim=0), bias)
 
 
 @pytest.mark.parametrize("kind", DATA)

@@ -79,7 +79,7 @@ def of_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     return magnitude
 
 
-def of_product(entering: Tensor, squares: Tensor, sizes: Tensor, bias: Tensor) -> Tensor:
+def of_product(entering: Tensor, squares: Tensor, bias: Tensor) -> Tensor:
     """Return the magnitude of the roundings of r·(x W^T + b), where r is a vector of m random signs.
 
     The n summands of each output, and the m outputs, are taken as of mixed signs, and a mean beside it is allowed for.
@@ -87,7 +87,6 @@ def of_product(entering: Tensor, squares: Tensor, sizes: Tensor, bias: Tensor) -
     Args:
         entering: x, [tokens, n].
         squares: of each column of W the sum of squares, [n].
-        sizes: of each column of W the sum of sizes over the root of the number of rows, [n].
         bias: b, [m].
 
     Returns:
@@ -95,5 +94,5 @@ def of_product(entering: Tensor, squares: Tensor, sizes: Tensor, bias: Tensor) -
     """
     roundings = math.sqrt(entering.shape[-1]) + math.sqrt(len(bias))
     mixed = torch.sqrt((entering * entering) @ squares) + torch.linalg.vector_norm(bias)
-    magnitude: Tensor = roundings * mixed + entering.abs() @ sizes
+    magnitude: Tensor = roundings * mixed + entering.abs() @ squares.sqrt()
     return magnitude[:, None]

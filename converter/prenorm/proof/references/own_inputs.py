@@ -10,7 +10,6 @@ arXiv:1806.03287). That takes two products of a matrix with a few vectors.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from functools import cache
 
@@ -25,6 +24,7 @@ from prenorm.proof.references.builtin_names import embedding_norm
 
 _SEED = 1977
 _SIGNS = 4
+_ROWS_AT_ONCE = 64
 
 
 class OwnInputs(BuiltinReference):
@@ -115,9 +115,9 @@ class OwnInputs(BuiltinReference):
         entering, output = flat[f"{part}.in"], flat[part]
         signs = _signs(len(matrix))
         expected = entering @ (matrix.T @ signs) + bias @ signs
-        squares = torch.linalg.vector_norm(matrix, dim=0).square_()
-        sizes = torch.linalg.vector_norm(matrix, ord=1, dim=0) / math.sqrt(len(matrix))
-        return Judged(part, "product", expected, output @ signs, rounding.of_product(entering, squares, sizes, bias))
+        # Some rows at a time stay in the processor's cache; a norm over columns takes twenty times as long.
+        squares = torch.stack([rows.square().sum(dim=0) for rows in torch.split(matrix, _ROWS_AT_ONCE)]).sum(dim=0)
+        return Judged(part, "product", expected, output @ signs, rounding.of_product(entering, squares, bias))
 
     def _judge_norm(
         self, part: str, x: Tensor, actual: Tensor, names: tuple[str, str], sizes: Tensor | None = None
