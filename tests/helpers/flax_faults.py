@@ -14,6 +14,7 @@ from helpers.planted_faults import Plant, patch
 from helpers.runtime_faults import around, together
 from prenorm_model.flax import attention, classification, embeddings, heads, layer, modeling, packing
 from prenorm_model.flax.activations import gelu_tanh
+from prenorm_model.flax.dropout import drop
 
 
 def one_epsilon(real: Any, self: Any, config: Any, number: int, making: Any) -> None:
@@ -74,8 +75,8 @@ def without_tanh(self: Any, hidden: Any, keys: Any) -> Any:
     return self.out_proj(self.dense(hidden[:, 0]))
 
 
-def left_on(dropout: Any, x: Any, key: Any) -> Any:
-    return dropout(x, deterministic=False, rngs=jax.random.key(1))
+def left_on(rate: float, x: Any, key: Any) -> Any:
+    return drop(rate, x, jax.random.key(1))
 
 
 FAULTS: Mapping[str, Plant] = {
