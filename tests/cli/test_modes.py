@@ -64,7 +64,7 @@ def options_of(group: type[OptionGroup], *, usable: bool) -> list[dataclasses.Fi
     own = {item.name for item in option_fields(group)}
     names = {item.name for other in modes.groups for item in option_fields(other)} - selectors
     if group is not ConvertAndPushOptions:  # these calls ask nothing of the Hub; tests of conflicts have those that do
-        names -= {item.name for item in option_fields(RequestOptions)}
+        names -= {"whole", *(item.name for item in option_fields(RequestOptions))}
     return [field_of(modes.groups, name) for name in sorted(names) if (name in own) is usable]
 
 
