@@ -64,7 +64,7 @@ class FlaxPretrainedModel(FlaxSavedModel):
             return_dict: whether to return an output object, and not a tuple; default: the config's.
             past_key_values: the cache of a decoder: what `init_cache` returned, or an earlier call.
             real_tokens: how many ones the attention mask has, at most: an encoder computes so many tokens, and no pads.
-                Outside a trace the mask says it; inside, a mask with more is computed wrongly.
+                Outside a trace the mask says it; inside, one with more gives NaN alone.
 
         Returns:
             The output of the documented class, without a loss: `prenorm_model.flax.losses` has them. Or a tuple.

@@ -96,7 +96,7 @@ class FlaxRobertaPreLayerNormModule(nnx.Module):
         x, states = self.encoder(x, context.at(1), collected, keep_states=run.output_hidden_states)
         x = self.LayerNorm(x)
         if packing is not None:
-            x, states = packing.unpack(x), tuple(packing.unpack(state) for state in states)
+            x, states = packing.unpack_states(x), tuple(packing.unpack_states(state) for state in states)
         return BaseModelOutputWithPoolingAndCrossAttentions(
             last_hidden_state=x,
             pooler_output=None if self.pooler is None else self.pooler(x),

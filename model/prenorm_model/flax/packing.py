@@ -29,11 +29,13 @@ class FlaxPacking:
         batch: number of sequences.
         length: number of tokens of a row of the batch, pads included.
         index: [tokens], where the real tokens are in the flattened batch, row by row; behind them, places outside the batch.
+        fits: bool [], whether a caller's number of tokens is as large as the mask's; None: the mask itself said how many.
     """
 
     batch: int
     length: int
     index: Array
+    fits: Array | None = None
 
     def pack(self, x: Array) -> Array:
         """Take the real tokens out of a padded batch.
@@ -59,6 +61,18 @@ class FlaxPacking:
         spread = padded.at[self.index].set(x, mode="drop", indices_are_sorted=True, unique_indices=True)
         return spread.reshape(self.batch, self.length, *x.shape[1:])
 
+    def unpack_states(self, x: Array) -> Array:
+        """Put the tokens back into a padded batch that a caller will see.
+
+        Args:
+            x: [tokens, ...].
+
+        Returns:
+            [batch, length, ...], zero where the pads are; all NaN where a caller said fewer tokens than there are.
+        """
+        states = self.unpack(x)
+        return states if self.fits is None else jnp.where(self.fits, states, jnp.asarray(jnp.nan, states.dtype))
+
 
 def plan_packing(mask: Array | None, min_pads: int = MIN_PADS, tokens: int | None = None) -> FlaxPacking | None:
     """Return the packing of a batch.
@@ -81,4 +95,5 @@ def plan_packing(mask: Array | None, min_pads: int = MIN_PADS, tokens: int | Non
     # The places behind the last token differ from each other, as unique indices must, and lie outside the batch.
     places = jnp.nonzero(mask.reshape(-1), size=size, fill_value=mask.size)[0]
     outside = mask.size + jnp.arange(size, dtype=places.dtype)
-    return FlaxPacking(mask.shape[0], mask.shape[1], jnp.where(places < mask.size, places, outside))
+    fits = None if tokens is None else jnp.count_nonzero(mask) <= size
+    return FlaxPacking(mask.shape[0], mask.shape[1], jnp.where(places < mask.size, places, outside), fits)

@@ -103,6 +103,8 @@ def test_without_its_pads_a_batch_gives_the_same(name: str, monkeypatch: pytest.
     assert packed_tokens == ([] if "Question" in name else [rounded])
     inside = jax.jit(lambda ids, mask: ours(ids, mask, real_tokens=rounded)[0])
     assert np.abs(inside(ids, mask) - plain[0])[mask == 1].max() <= 1e-10
+    too_few = jax.jit(lambda ids, mask: ours(ids, mask, real_tokens=real - 1)[0])
+    assert "Question" in name or np.isnan(too_few(ids, mask)).all()
     left = batch(16, 20, left=True)
     assert np.abs(ours(*(item.numpy() for item in left))[0] - _plainly(ours, left))[left[1].numpy() == 1].max() <= 1e-10
 
