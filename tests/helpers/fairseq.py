@@ -50,7 +50,8 @@ _REFUSED = {
     "translation", "wav2vec2",
 }  # fmt: skip
 _FOLDERS = sorted({path.parent for folder in (FIXTURES, VARIANTS) for path in folder.glob("*/checkpoint*.pt")})
-CHECKPOINTS = [_any_of(folder) for folder in _FOLDERS if folder.name not in _REFUSED]
+# Of the training run's checkpoints no outputs were recorded.
+CHECKPOINTS = [_any_of(folder) for folder in _FOLDERS if folder.name not in {*_REFUSED, "run"}]
 REFUSED = [_any_of(folder) for folder in _FOLDERS if folder.name in _REFUSED]
 
 
