@@ -82,12 +82,11 @@ def test_tensors_are_those_of_the_whole_file(path: Path, tmp_path: Path) -> None
     assert isinstance(ranged.file, RangedFile) and ranged.file.seen.total <= source.there.total
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_file_is_refused_or_harmless(name: str, tmp_path: Path) -> None:
     path = tmp_path / "hostile.pt"
     ({**REFUSED, **CONVERTED})[name].write(path)
-    if path.stat().st_size > 4 << 20:
-        pytest.skip("a file of many megabytes, which the other tests read")
     try:
         ranged, source = by_ranges(path, tmp_path)
         for tensor in weights(ranged).values():

@@ -74,7 +74,7 @@ def test_edits_survive_and_only_our_own_lines_change(folder: Path) -> None:
     content = sent(folder)
     assert content.notes[0] == "README.md was edited since the conversion, and is sent with its edits"
     text = card(content)
-    assert own in text and "## My limits" in text and text.count(f'model_id = "{REPO}"') == 2
+    assert own in text and "## My limits" in text and text.count(f'model_id = "{REPO}"') == 4
     assert "\n# new-model\n" in text and f"prenorm verify checkpoint.pt \\\n    {REPO}\n" in text
     path.write_text(path.read_text().replace("# my_model", "# A title of mine"))
     assert "\n# A title of mine\n" in card(sent(folder)) and f'model_id = "{REPO}"' in card(sent(folder))
