@@ -12,7 +12,7 @@ from helpers.paths import FIXTURES
 from prenorm.checkpoint import Checkpoint, LazyTensor, RangedFile, open_file
 from prenorm.checkpoint.tensors import bytes_of, fetch
 from prenorm.errors import UnreadableCheckpoint
-from prenorm.spans import Range, Spans
+from prenorm.files.spans import Range, Spans
 
 FILES = sorted(path for path in FIXTURES.glob("variants/*/*.pt"))[::8]
 LEGACY = [FIXTURES / "variants" / name / "checkpoint.pt" for name in ("legacy-container", "old-names-legacy-container")]

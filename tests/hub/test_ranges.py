@@ -31,8 +31,8 @@ from helpers.hub import (
 )
 from helpers.hub.faults import Action
 from helpers.paths import HUB_PYTHONS, SCRIPTS, SOURCES
+from prenorm.files.spans import Spans, cut, joined
 from prenorm.hub.sparse import SparseFile, remove_unused
-from prenorm.spans import Spans, cut, joined
 
 pytestmark = pytest.mark.slow
 

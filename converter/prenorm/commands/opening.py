@@ -11,6 +11,7 @@ from prenorm.checkpoint import ByteSource, Checkpoint, Mapped, MappedFile, Range
 from prenorm.checkpoint.container.mapped_file import ByteRange
 from prenorm.checkpoint.tensors import storages
 from prenorm.errors import HubProblem, UsageProblem
+from prenorm.files.spans import Spans
 from prenorm.folder.staging import check_not_set_aside
 from prenorm.hub import (
     RetryPolicy,
@@ -25,7 +26,6 @@ from prenorm.mapping.understood import Prepared, TokenizerChoices, prepare
 from prenorm.options import RequestOptions, SourceOptions, as_path
 from prenorm.options.spoken import spoken
 from prenorm.parts import are_siblings, open_checkpoint
-from prenorm.spans import Spans
 from prenorm.tokenization import gpt2
 from prenorm.tokenization.dictionary import DICTIONARY_FILE
 from prenorm.tokenization.nearby import is_tokenizer_file

@@ -16,11 +16,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from prenorm.errors import HubProblem
+from prenorm.files.spans import Range, Spans, cut, joined
 from prenorm.hub.remote import RemoteFile
 from prenorm.hub.retries import Requests
 from prenorm.hub.sparse import SparseFile
 from prenorm.options.spoken import spoken
-from prenorm.spans import Range, Spans, cut, joined
 
 _GAP = 256 << 10  # bytes between two ranges that are fetched, too, rather than asked for in two requests
 _PIECE = 32 << 20  # the most that one request asks for: so much is lost at most where a run is killed

@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from prenorm.files import json_object
-from prenorm.spans import Range, Spans
+from prenorm.files.spans import Range, Spans
 
 _MOST_LISTED = 16 << 20  # bytes of a list
 

@@ -16,7 +16,7 @@ from typing import Protocol
 
 from prenorm.checkpoint.container.mapped_file import ByteRange, MappedFile, Tick
 from prenorm.errors import UnreadableCheckpoint
-from prenorm.spans import Range, Spans
+from prenorm.files.spans import Range, Spans
 
 _LEAST = 64 << 10  # that is fetched at once: smaller requests take as long
 _HEAD = 64 << 10  # of every file, which says what it is; torch's pickle often ends in it

@@ -1,0 +1,46 @@
+"""Files: their names in a model folder, what every room does with their bytes, and sets of byte ranges."""
+
+from prenorm.files.contents import (
+    CARD_FILE,
+    CONFIG_FILE,
+    INDEX_FILE,
+    PLOT_FILE,
+    REPORT_FILE,
+    TOKENIZER_CONFIG_FILE,
+    TOKENIZER_FILE,
+    TOKENIZER_SOURCES,
+    TOKENIZER_SUPPLEMENTS,
+    WEIGHTS_FILE,
+    json_object,
+    or_nearest,
+    pieces_of,
+    readable,
+    remove_partial,
+    sha256_of,
+    write_whole,
+)
+from prenorm.files.spans import Range, Spans, cut, joined
+
+__all__ = [
+    "CARD_FILE",
+    "CONFIG_FILE",
+    "INDEX_FILE",
+    "PLOT_FILE",
+    "REPORT_FILE",
+    "TOKENIZER_CONFIG_FILE",
+    "TOKENIZER_FILE",
+    "TOKENIZER_SOURCES",
+    "TOKENIZER_SUPPLEMENTS",
+    "WEIGHTS_FILE",
+    "Range",
+    "Spans",
+    "cut",
+    "joined",
+    "json_object",
+    "or_nearest",
+    "pieces_of",
+    "readable",
+    "remove_partial",
+    "sha256_of",
+    "write_whole",
+]
