@@ -18,6 +18,7 @@ from prenorm.checkpoint.tensors import SourceTensor
 from prenorm.proof.numbers.differences import RELATIVE_TOLERANCE
 from prenorm.proof.protocols import Stage
 from prenorm.proof.references.builtin import BuiltinReference, ReferenceSettings
+from prenorm.proof.references.measured import MeasuredRounding
 from prenorm.reports.details import NoiseFloor
 
 # Of 200 random models, chaotic ones among them, the worst place was 8.1 times as far from float64 in the folder's order of
@@ -29,9 +30,7 @@ class Float32Reference:
     """The built-in reference in float64, which measures at every stage how far float32 is from it.
 
     Attributes:
-        rounding: the largest difference between float32 and float64 by stage and part, in the order of computation; pads
-            are left out.
-        scale: the largest absolute value there.
+        rounding: the differences between float32 and float64; pads are left out.
         relative_tolerance: for the folder's side, whose rounding is not that of the reference.
     """
 
@@ -50,8 +49,7 @@ class Float32Reference:
         self._pad = settings.pad
         self._features = torch.empty(0)
         self._real = torch.empty(0)
-        self.rounding: dict[tuple[str, str], float] = {}
-        self.scale: dict[tuple[str, str], float] = {}
+        self.rounding = MeasuredRounding()
 
     @property
     def used(self) -> set[str]:
@@ -71,7 +69,8 @@ class Float32Reference:
         rounded = self._single.stages(input_ids)
         for (name, parts), (_, others) in zip(self._exact.stages(input_ids), rounded, strict=True):
             for part, value in parts.items():
-                self._measure(name, part, value[self._real], others[part][self._real])
+                exact = value[self._real]
+                self.rounding.add(name, part, exact - others[part][self._real], exact)
             self._features = others["out"]
             yield name, parts
 
@@ -86,7 +85,7 @@ class Float32Reference:
         """
         rounded = self._single.logit_pieces(self._features[self._real])
         for piece, other in zip(self._exact.logit_pieces(features), rounded, strict=True):
-            self._measure("logits", "out", piece, other)
+            self.rounding.add("logits", "out", piece - other, piece)
             yield piece
 
     def classify(self, features: Tensor, head: str) -> dict[str, Tensor]:
@@ -101,7 +100,7 @@ class Float32Reference:
         """
         exact, rounded = self._exact.classify(features, head), self._single.classify(self._features[:, 0], head)
         for part, value in exact.items():
-            self._measure(f"head.{head}", part, value, rounded[part])
+            self.rounding.add(f"head.{head}", part, value - rounded[part], value)
         return exact
 
     def extra_row_logits(self, logits: Tensor, row: int, bias: float) -> Tensor:
@@ -127,13 +126,7 @@ class Float32Reference:
         Returns:
             The largest absolute difference that a folder may show there, before the tolerance's own factor.
         """
-        worst = torch.finfo(torch.float32).eps
-        for place, rounding in self.rounding.items():
-            scale = self.scale[place]
-            worst = max(worst, rounding / scale if scale else 0.0)
-            if place == (stage, part):
-                return UNLUCKY * worst * scale
-        return 0.0
+        return self.rounding.at(stage, part, least=torch.finfo(torch.float32).eps, factor=UNLUCKY)
 
     def floor(self) -> NoiseFloor:
         """Return for the report what float32 costs in this model.
@@ -141,11 +134,7 @@ class Float32Reference:
         Returns:
             The largest difference by module and of the logits.
         """
-        stages = {f"{stage}.{part}": rounding for (stage, part), rounding in self.rounding.items() if part == "out"}
-        return NoiseFloor(stages, self.rounding.get(("logits", "out")))
-
-    def _measure(self, stage: str, part: str, exact: Tensor, rounded: Tensor) -> None:
-        """Keep the largest difference and the largest value of one part."""
-        for largest, values in ((self.rounding, exact - rounded), (self.scale, exact)):
-            most = float(values.abs().nan_to_num(nan=0.0, posinf=0.0).max()) if values.numel() else 0.0
-            largest[stage, part] = max(largest.get((stage, part), 0.0), most)
+        stages = {
+            f"{stage}.{part}": rounding for (stage, part), rounding in self.rounding.apart.items() if part == "out"
+        }
+        return NoiseFloor(stages, self.rounding.apart.get(("logits", "out")))

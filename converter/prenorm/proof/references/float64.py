@@ -5,9 +5,6 @@ twice at once, the second time with every value that goes into an operation off 
 make it (`prenorm.proof.numbers.rounding`; a backward error, after Higham 2002, section 1.5). How far the two are apart at a
 place is what a folder may differ by there. It is taken from the checkpoint's side, so that no folder can widen its own
 limits.
-
-A place with few values can be lucky: rounding is as large there, in proportion to the values, as at the worst place before
-it.
 """
 
 from __future__ import annotations
@@ -23,6 +20,7 @@ from prenorm.proof.numbers import rounding
 from prenorm.proof.numbers.differences import NOISE_FACTOR
 from prenorm.proof.protocols import Judged, Stage
 from prenorm.proof.references.builtin import BuiltinReference, ReferenceSettings
+from prenorm.proof.references.measured import MeasuredRounding
 from prenorm.proof.references.own_inputs import OwnInputs
 
 # Every operation is off on both sides, and is made of some: an error of random sign stands for four.
@@ -89,9 +87,7 @@ class Float64Reference:
     """The built-in reference in float64, which measures at every stage what rounding comes to.
 
     Attributes:
-        rounding: the largest difference between the batch with errors and the exact one, by stage and part, in the order of
-            computation; pads are left out.
-        scale: the largest absolute value there.
+        rounding: the differences between the batch with errors and the exact one; pads are left out.
         relative_tolerance: nothing beside what is measured.
     """
 
@@ -109,8 +105,7 @@ class Float64Reference:
         self._pad = settings.pad
         self._off: Tensor | None = None
         self._real = torch.empty(0)
-        self.rounding: dict[tuple[str, str], float] = {}
-        self.scale: dict[tuple[str, str], float] = {}
+        self.rounding = MeasuredRounding()
 
     @property
     def used(self) -> set[str]:
@@ -131,7 +126,8 @@ class Float64Reference:
         self._computing.begin(int(self._real.sum()))
         for name, parts in self._computing.stages(torch.cat([input_ids, input_ids])):
             for part, values in parts.items():
-                self._measure(name, part, values[:rows][self._real], values[rows:][self._real])
+                exact, off = values[:rows][self._real], values[rows:][self._real]
+                self.rounding.add(name, part, exact - off, exact)
             self._off = parts["out"][rows:]
             yield name, {part: values[:rows] for part, values in parts.items()}
 
@@ -167,7 +163,7 @@ class Float64Reference:
         exact, off = features, features[:_SAMPLE] if self._off is None else self._off[self._real]
         self._computing.begin(len(exact))
         for piece in self._computing.logit_pieces(torch.cat([exact, off])):
-            self._measure("logits", "out", piece[: len(off)], piece[len(exact) :], piece[: len(exact)])
+            self.rounding.add("logits", "out", piece[: len(off)] - piece[len(exact) :], piece[: len(exact)])
             yield piece[: len(exact)]
 
     def classify(self, features: Tensor, head: str) -> dict[str, Tensor]:
@@ -185,7 +181,7 @@ class Float64Reference:
         self._computing.begin(len(exact))
         both = self._computing.classify(torch.cat([exact, off]), head)
         for part, values in both.items():
-            self._measure(f"head.{head}", part, values[: len(off)], values[len(exact) :])
+            self.rounding.add(f"head.{head}", part, values[: len(off)] - values[len(exact) :], values[: len(off)])
         return {part: values[: len(exact)] for part, values in both.items()}
 
     def extra_row_logits(self, logits: Tensor, row: int, bias: float) -> Tensor:
@@ -211,19 +207,7 @@ class Float64Reference:
         Returns:
             The largest absolute difference, before the tolerance's own factor.
         """
-        worst = 2 * _UNIT
-        for place, apart in self.rounding.items():
-            scale = self.scale[place]
-            worst = max(worst, apart / scale if scale else 0.0)
-            if place == (stage, part):
-                return _FACTOR * worst * scale
-        return 0.0
+        return self.rounding.at(stage, part, least=2 * _UNIT, factor=_FACTOR)
 
     def floor(self) -> None:
         """Return None: what float32 costs is not measured."""
-
-    def _measure(self, stage: str, part: str, exact: Tensor, off: Tensor, whole: Tensor | None = None) -> None:
-        """Keep the largest difference and the largest value of one part."""
-        for largest, values in ((self.rounding, exact - off), (self.scale, exact if whole is None else whole)):
-            most = float(values.abs().nan_to_num(nan=0.0, posinf=0.0).max()) if values.numel() else 0.0
-            largest[stage, part] = max(largest.get((stage, part), 0.0), most)
