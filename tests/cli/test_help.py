@@ -20,6 +20,7 @@ import pytest
 
 from helpers.commands import run_command, run_main
 from helpers.paths import PRENORM
+from helpers.terminal import written_to
 from prenorm.cli.app import prenorm
 from prenorm.cli.output import GROUPS
 from prenorm.options import Section, flag_of, option_fields, option_of
@@ -46,16 +47,7 @@ def on_terminal(*arguments: str, columns: int) -> str:
         [PRENORM, *arguments, "--help"], stdin=follower, stdout=follower, stderr=follower, env=environment
     ) as process:
         os.close(follower)
-        text = b""
-        while True:
-            try:
-                piece = os.read(leader, 4096)
-            except OSError:  # the terminal is closed when the program ends
-                break
-            if not piece:
-                break
-            text += piece
-    os.close(leader)
+        text = written_to(leader)
     assert process.returncode == 0
     return text.decode().replace("\r\n", "\n")
 

@@ -18,6 +18,7 @@ import pytest
 from helpers.checkpoints import save_edited
 from helpers.commands import run_command, run_installed, run_main
 from helpers.paths import BPE, FIXTURES, MLM, PRENORM
+from helpers.terminal import written_to
 from helpers.waiting import PATIENCE
 
 AT = "encoder.sentence_encoder.layers."
@@ -37,16 +38,7 @@ def screen(folder: Path, columns: int, *arguments: str) -> list[str]:
         cwd=folder,
     )
     os.close(follower)
-    written = b""
-    while True:
-        try:
-            piece = os.read(leader, 4096)
-        except OSError:  # the terminal is closed when the program ends
-            break
-        if not piece:
-            break
-        written += piece
-    os.close(leader)
+    written = written_to(leader)
     assert process.wait(PATIENCE) == 0, written
     plain = re.sub(r"\x1b\[[0-9;]*m", "", written.decode().replace("\r\n", "\n")).splitlines()
     return [line[at : at + columns] for line in plain for at in range(0, max(len(line), 1), columns)]

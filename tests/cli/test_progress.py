@@ -17,6 +17,7 @@ from helpers.commands import run_changed, run_command, start_changed
 from helpers.hub import Hub, serve_hub
 from helpers.hub.command import WRITER, environment
 from helpers.paths import MLM
+from helpers.terminal import written_to
 from helpers.waiting import PATIENCE
 from prenorm.hub.transfer import counted_in
 
@@ -29,16 +30,7 @@ def on_terminal(changed: dict[str, Any], *arguments: str | Path, **more: str) ->
     terminal = {"TERM": "xterm", "COLUMNS": "100"}
     command = start_changed(changed, *arguments, stderr=follower, env={**os.environ, **more, **terminal})
     os.close(follower)
-    written = b""
-    while True:
-        try:
-            piece = os.read(leader, 4096)
-        except OSError:  # the terminal is closed when the program ends
-            break
-        if not piece:
-            break
-        written += piece
-    os.close(leader)
+    written = written_to(leader)
     assert command.wait() == 0, written
     return written.decode()
 
